@@ -1,0 +1,348 @@
+"""Networks that find and fill failed voxels of metabolite maps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from monai.data import MetaTensor
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+
+CANVAS = {2: 64, 3: 48}
+"""Smallest matrix (voxels a side) a network sees; smaller maps are embedded in it, as in training."""
+
+STRIDE = 16
+"""Matrix sizes must be a multiple of this for the four poolings of the U-Net."""
+
+
+def _blurred(x: Tensor) -> Tensor:
+    """Binomial blur (1 2 1)/4 along every axis of (B, C, X, Y[, Z])."""
+    for axis in range(2, x.dim()):
+        size = x.shape[axis]
+        before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
+        after = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
+        x = 0.5 * x + 0.25 * (before + after)
+    return x
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2) if x.dim() == 4 else F.avg_pool3d(x, 2)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    if x.dim() == 4:
+        return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return F.interpolate(x, scale_factor=2.0, mode="trilinear", align_corners=False)
+
+
+def pyramid_fill(values: Tensor, weights: Tensor, finest: int = 0) -> Tensor:
+    r"""Multi-scale normalised convolution: a fill that leans on near data and falls back on ever wider means.
+
+    At each scale :math:`f_l = c\, G(w v)/G(w) + (1 - c)\, \uparrow f_{l+1}` with the confidence
+    :math:`c = \min(1, G(w)/0.25)`. Robust to noise, and one pass of small convolutions.
+
+    Args:
+        values: (B, 1, X, Y[, Z]), sides a multiple of 16.
+        weights: same shape, 1 where a value is to be trusted, else 0.
+        finest: coarser scales only, from this one on (0: all): the larger, the smoother.
+
+    Returns:
+        The fill everywhere, observed voxels smoothed too.
+    """
+    products = [_blurred(values * weights)]
+    sums = [_blurred(weights)]
+    for _ in range(4):
+        products.append(_blurred(_halved(products[-1])))
+        sums.append(_blurred(_halved(sums[-1])))
+    axes = list(range(1, values.dim()))
+    overall = (values * weights).sum(axes, keepdim=True) / (weights.sum(axes, keepdim=True) + 1e-6)
+    fill = overall.expand_as(products[4])
+    for level in range(4, -1, -1):
+        if level >= finest:
+            confidence = (sums[level] * 4.0).clamp(max=1.0)
+            fill = confidence * products[level] / (sums[level] + 1e-6) + (1.0 - confidence) * fill
+        if level > 0:
+            fill = _doubled(fill)
+    return fill
+
+
+def _cosines(size: int, like: Tensor) -> Tensor:
+    """Orthonormal matrix of the discrete cosine transform (type II), (size, size)."""
+    index = torch.arange(size, dtype=like.dtype, device=like.device)
+    matrix = torch.cos(math.pi * (index[None] + 0.5) * index[:, None] / size) * math.sqrt(2.0 / size)
+    return torch.cat([matrix[:1] * math.sqrt(0.5), matrix[1:]])
+
+
+def _along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    return torch.matmul(x.transpose(axis, -1), matrix.transpose(0, 1)).transpose(axis, -1)
+
+
+def smooth_fill(values: Tensor, weights: Tensor, start: Tensor, iterations: int = 30) -> Tensor:
+    r"""Fill of least curvature: Garcia's penalised least squares by cosine transforms, nearly biharmonic on clean maps.
+
+    .. math:: z \leftarrow z + 1.6\,(\mathrm{IDCT}[\mathrm{DCT}(w (v - z) + z) / (1 + s \Lambda^2)] - z)
+
+    with s falling from 10 to 0.001. Source: Garcia 2010, doi:10.1016/j.csda.2009.09.020.
+
+    Args:
+        values: (B, 1, X, Y[, Z]).
+        weights: same shape, 1 where a value is to be trusted, else 0.
+        start: first guess.
+        iterations: number of steps.
+    """
+    matrices: list[Tensor] = []
+    penalty = torch.zeros_like(values[:1])
+    for axis in range(2, values.dim()):
+        size = values.shape[axis]
+        matrices.append(_cosines(size, values))
+        index = torch.arange(size, dtype=values.dtype, device=values.device)
+        shape = [1] * values.dim()
+        shape[axis] = size
+        penalty = penalty + (2.0 - 2.0 * torch.cos(math.pi * index / size)).reshape(shape)
+    penalty = penalty * penalty
+    filled = start
+    for step in range(iterations):
+        stiffness = 10.0 * 0.0001 ** (step / (iterations - 1.0))
+        spectrum = weights * (values - filled) + filled
+        for axis in range(2, values.dim()):
+            spectrum = _along(spectrum, matrices[axis - 2], axis)
+        smooth = spectrum / (1.0 + stiffness * penalty)
+        for axis in range(2, values.dim()):
+            smooth = _along(smooth, matrices[axis - 2].transpose(0, 1), axis)
+        filled = filled + 1.6 * (smooth - filled)
+    return filled
+
+
+def judged_missing(values: Tensor, probability: Tensor, threshold: float, wrong_threshold: float) -> Tensor:
+    """Judge voxels of unknown state: a zero is missing above one probability, a value wrong above a higher one.
+
+    The two mistakes are not alike: a wrong value left in place stays visible, a lesion taken for one is erased.
+
+    Args:
+        values: map, zero where nothing was measured.
+        probability: of being missing or wrong, same shape.
+        threshold: for voxels that are zero.
+        wrong_threshold: for voxels that hold a value.
+
+    Returns:
+        bool, same shape.
+    """
+    return torch.where(values == 0, probability > threshold, probability > wrong_threshold)
+
+
+class MapInpainter(nn.Module):
+    r"""Finds failed voxels, then fills them: two small U-Nets with the mask between them.
+
+    The *detector* gives each voxel of unknown state the probability of being missing. Voxels known or judged to be
+    missing are removed and two classical fills are made from the rest: one of least curvature, best on clean maps,
+    and a multi-scale mean, best on noisy ones. The *filler* blends the two, corrects the blend and states its
+    standard deviation. With a mask given only the filler decides, so one set of weights serves both uses.
+
+    Inside, maps are scaled to a robust mean of 1, so the output follows the input's unit. In evaluation mode the
+    result is the mean over four (2D) or two (3D) mirror images.
+
+    Args:
+        spatial_dims: 2 or 3.
+        detector_features: channels of the detector's six stages, see monai's BasicUNet.
+        filler_features: likewise of the filler's.
+        threshold: probability from which a zero is judged missing.
+        wrong_threshold: probability from which a value that is not zero is judged wrong.
+    """
+
+    def __init__(
+        self,
+        *,
+        spatial_dims: int,
+        detector_features: tuple[int, ...] = (16, 24, 32, 64, 96, 16),
+        filler_features: tuple[int, ...] = (24, 32, 64, 96, 128, 24),
+        threshold: float = 0.5,
+        wrong_threshold: float = 0.9,
+    ) -> None:
+        super().__init__()
+        self.spatial_dims = spatial_dims
+        self.canvas = CANVAS[spatial_dims]
+        self.stride = STRIDE
+        self.threshold = threshold
+        self.wrong_threshold = wrong_threshold
+        self.detector = _unet(spatial_dims, 5, 1, detector_features)
+        self.filler = _unet(spatial_dims, 7, 3, filler_features)
+        self.log_sd_shift = nn.Buffer(torch.zeros(1))
+        """Calibration of the stated SD, found on validation subjects after training (log scale)."""
+
+    def scale(self, values: Tensor, trusted: Tensor) -> Tensor:
+        """Robust mean (B, 1, 1, 1[, 1]) of the trusted non-zero voxels, outliers cut at three times a first mean."""
+        axes = list(range(1, values.dim()))
+        use = trusted * (values > 0)
+        count = use.sum(axes, keepdim=True) + 1e-6
+        mean = (values * use).sum(axes, keepdim=True) / count
+        mean = (torch.minimum(values, 3.0 * mean) * use).sum(axes, keepdim=True) / count
+        return torch.where(mean > 0, mean, torch.ones_like(mean))
+
+    def detect(self, values: Tensor, evidence: Tensor, brain: Tensor) -> Tensor:
+        """Logit of being missing, (B, 1, ...), for maps of unit scale; of use where the evidence is unknown (-1)."""
+        known = (evidence > 0.5).to(values.dtype)
+        zero = (values == 0).to(values.dtype)
+        trusted = (1.0 - known) * (1.0 - zero)
+        fill = pyramid_fill(values, trusted)
+        return self.detector(torch.cat([values.clamp(-2.0, 8.0), fill, zero, evidence, brain], 1))
+
+    def fill(self, values: Tensor, missing: Tensor, brain: Tensor) -> tuple[Tensor, Tensor]:
+        """Fill and log standard deviation (B, 1, ...) for maps of unit scale, given the missing voxels (1, else 0)."""
+        kept = 1.0 - missing
+        # Zeros outside the brain are no data: where the brain is known they are left out, else they inform the fill.
+        trusted = kept * (1.0 - (brain == 0).to(values.dtype))
+        mean = pyramid_fill(values, trusted)
+        with torch.no_grad():
+            smooth = smooth_fill(values, trusted, mean).clamp(-2.0, 12.0)
+        coarse = pyramid_fill(values, trusted, 2)
+        seen = (values * kept).clamp(-2.0, 8.0)
+        out = self.filler(torch.cat([seen, smooth, mean, coarse, missing, brain, trusted * (values > 0)], 1))
+        blend = torch.sigmoid(out[:, 2:3] - 1.0)
+        return smooth + blend * (mean - smooth) + out[:, 0:1], out[:, 1:2].clamp(-7.0, 2.0)
+
+    def forward_once(self, x: Tensor) -> Tensor:
+        """One pass over (B, 3, ...) at the canvas' size; returns fill, log SD and missing logit, (B, 3, ...)."""
+        values, evidence, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
+        logit = self.detect(values, evidence, brain)
+        judged = judged_missing(values, torch.sigmoid(logit), self.threshold, self.wrong_threshold).to(values.dtype)
+        missing = torch.where(evidence < -0.5, judged, (evidence > 0.5).to(values.dtype))
+        filled, log_sd = self.fill(values, missing, brain)
+        return torch.cat([filled, log_sd, logit], 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Find and fill.
+
+        Args:
+            x: (B, 3, X, Y[, Z]): map (any unit; zero where known missing), evidence (1 missing, 0 observed, -1
+                unknown), brain (1 inside, 0 outside, -1 unknown).
+
+        Returns:
+            (B, 3, X, Y[, Z]): filled map and its standard deviation (the map's unit), probability of being missing.
+            Observed voxels hold the network's estimate too; the caller keeps the measured value there.
+        """
+        known = (x[:, 1:2] > 0.5).to(x.dtype)
+        scale = self.scale(x[:, 0:1], 1.0 - known)
+        values = x[:, 0:1] * (1.0 - known) / scale
+        x = torch.cat([values, x[:, 1:]], 1)
+        size = x.shape[2:]
+        before: list[int] = []
+        pads: list[int] = []
+        for axis in range(len(size) - 1, -1, -1):
+            wanted = max(self.canvas, (size[axis] + self.stride - 1) // self.stride * self.stride)
+            low = (wanted - size[axis]) // 2
+            before.insert(0, low)
+            pads += [low, wanted - size[axis] - low]
+        x = F.pad(x, pads)
+
+        mirrors: list[list[int]] = [[2], [3], [2, 3]] if x.dim() == 4 else [[2]]
+        filled, log_sd, logit = self.forward_once(x).split(1, 1)
+        probability = torch.sigmoid(logit)
+        if not self.training:
+            # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
+            for axes in mirrors:
+                flipped = torch.flip(x, axes)
+                one = self.detect(flipped[:, 0:1], flipped[:, 1:2], flipped[:, 2:3])
+                probability = probability + torch.sigmoid(torch.flip(one, axes))
+            probability = probability / (len(mirrors) + 1)
+            judged = judged_missing(x[:, 0:1], probability, self.threshold, self.wrong_threshold).to(x.dtype)
+            missing = torch.where(x[:, 1:2] < -0.5, judged, (x[:, 1:2] > 0.5).to(x.dtype))
+            filled, log_sd = self.fill(x[:, 0:1], missing, x[:, 2:3])
+            for axes in mirrors:
+                one_fill, one_sd = self.fill(
+                    torch.flip(x[:, 0:1], axes), torch.flip(missing, axes), torch.flip(x[:, 2:3], axes)
+                )
+                filled = filled + torch.flip(one_fill, axes)
+                log_sd = log_sd + torch.flip(one_sd, axes)
+            filled, log_sd = filled / (len(mirrors) + 1), log_sd / (len(mirrors) + 1)
+        out = torch.cat([filled * scale, torch.exp(log_sd + self.log_sd_shift) * scale, probability], 1)
+        for axis in range(len(size)):
+            out = out.narrow(axis + 2, before[axis], size[axis])
+        return out
+
+
+def _unet(spatial_dims: int, in_channels: int, out_channels: int, features: tuple[int, ...]) -> nn.Module:
+    """MONAI's U-Net; group norm for small batches, interpolation for transposed convolution leaves a checkerboard."""
+    unet = BasicUNet(
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        out_channels=out_channels,
+        features=features,
+        act="SWISH",
+        norm=("group", {"num_groups": 8}),
+        upsample="nontrainable",
+    )
+    nn.init.zeros_(unet.final_conv.weight)
+    nn.init.zeros_(unet.final_conv.bias)
+    return unet
+
+
+class Inpainter(nn.Module):
+    """The bundle's network: a planar and a volumetric :class:`MapInpainter` behind one input.
+
+    Args:
+        threshold: probability from which both judge a zero missing.
+        wrong_threshold: probability from which both judge a value wrong.
+    """
+
+    def __init__(self, *, threshold: float = 0.5, wrong_threshold: float = 0.9) -> None:
+        super().__init__()
+        self.planar = MapInpainter(spatial_dims=2, threshold=threshold, wrong_threshold=wrong_threshold)
+        self.volumetric = MapInpainter(
+            spatial_dims=3,
+            detector_features=(8, 16, 24, 48, 64, 8),
+            filler_features=(16, 24, 48, 64, 96, 16),
+            threshold=threshold,
+            wrong_threshold=wrong_threshold,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Find and fill M maps at once.
+
+        Args:
+            x: (B, 3 M, X, Y) slices or (B, 3 M, X, Y, Z) volumes; for each map the three channels of
+                :meth:`MapInpainter.forward`.
+
+        Returns:
+            Same shape; for each map the filled map, its standard deviation and the probability of being missing.
+        """
+        if not torch.jit.is_scripting() and isinstance(x, MetaTensor):
+            x = x.as_tensor()  # its bookkeeping of batches breaks when maps are taken a few at a time
+        size = x.shape
+        maps = x.reshape([size[0] * size[1] // 3, 3] + list(size[2:]))
+        parts: list[Tensor] = []
+        # A few maps at a time bound the memory of a stack of slices or metabolites.
+        step = 16 if x.dim() == 4 else 1
+        for start in range(0, maps.shape[0], step):
+            chunk = maps[start : start + step]
+            if x.dim() == 4:
+                parts.append(self.planar(chunk))
+            else:
+                parts.append(self.volumetric(chunk))
+        return torch.cat(parts).reshape(size)
+
+
+class PaperUNet(nn.Module):
+    """The U-Net of Pham 2025: 32-64-128-256-512 channels, batch norm, max-pooling, transposed convolution, sigmoid.
+
+    Args:
+        spatial_dims: 2 or 3.
+        features: channels of the five levels; the last entry is the finest decoder's.
+    """
+
+    def __init__(self, *, spatial_dims: int, features: tuple[int, ...] = (32, 64, 128, 256, 512, 32)) -> None:
+        super().__init__()
+        self.unet = BasicUNet(
+            spatial_dims=spatial_dims,
+            in_channels=1,
+            out_channels=1,
+            features=features,
+            act=("RELU", {"inplace": True}),
+            norm="batch",
+            upsample="deconv",
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore maps (B, 1, X, Y[, Z]) scaled to 0-1, holes as zeros; sides a multiple of 16."""
+        return torch.sigmoid(self.unet(x))

@@ -1,0 +1,218 @@
+"""From a metabolite map and what is known of it to the network's input, and from its output to the filled map."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.transforms import MapTransform, Transform
+from torch import Tensor
+
+from mrsi_inpainting.network import judged_missing
+from mrsikit.baselines.zero_rule import brain_outline
+from mrsikit.io import InputError, as_flag
+
+MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
+TRAINED_MATRIX = (12, 128)
+TRAINED_LOSS = 0.4
+FEWEST_SLICES = 8
+
+
+class PrepareMapd(MapTransform):
+    """Gather the evidence on each voxel and lay maps out for the network.
+
+    Missing for sure: NaN and infinity inside the head; what the user's mask marks; fits with a Cramér-Rao bound above
+    ``max_crlb``. Outside the head NaN and bad fits are the background that many pipelines write, so they count as
+    missing only where the brain mask says there is brain. A mask given makes all other voxels observed; without one
+    they are unknown, and the network judges them.
+
+    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, others slice by slice to the 2D one.
+
+    Args:
+        keys: the map, channel first: (M, X, Y[, Z]) with one channel a metabolite; NaN allowed.
+        missing: key of the optional mask, 1 = missing; 1 or M channels.
+        crlb: key of the optional Cramér-Rao bounds in percent; 1 or M channels.
+        brain: key of the optional brain mask, 1 = inside; 1 channel.
+        max_crlb: percent.
+        anisotropy: largest ratio of voxel sides for which the 3D network is used.
+        volumetric: yes or no to choose the network (also as text, as a command line gives it), None: by the voxels.
+
+    Raises:
+        InputError: when ``volumetric`` is neither yes nor no.
+
+    Output:
+        the key holds the network's input (3 n, X, Y[, Z]); "map" the map as it came.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        *,
+        missing: str = "missing",
+        crlb: str = "crlb",
+        brain: str = "brain",
+        max_crlb: float = 20.0,
+        anisotropy: float = 1.75,
+        volumetric: bool | str | None = None,
+    ) -> None:
+        super().__init__(keys)
+        self.missing, self.crlb, self.brain = missing, crlb, brain
+        self.max_crlb = max_crlb
+        self.anisotropy = anisotropy
+        self.volumetric = None if volumetric is None else as_flag(volumetric, "volumetric")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add "map" and replace the key by the network's input.
+
+        Raises:
+            InputError: when a companion's shape is not the map's.
+        """
+        out = dict(data)
+        for key in self.key_iterator(out):
+            values = torch.as_tensor(out[key]).as_subclass(Tensor).float()
+            meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
+            affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
+            companions = {
+                name: self._companion(out, name, values)
+                for name in (self.missing, self.crlb, self.brain)
+                if name in out
+            }
+            layers = self._layers(values, companions)
+            stacked = torch.stack(layers, 1)
+            if values.ndim == 4 and not self._is_volumetric(values, affine):
+                stacked = stacked.permute(0, 4, 1, 2, 3).flatten(0, 1)
+            out["map"] = MetaTensor(values, meta={**meta, "affine": affine})
+            out[key] = MetaTensor(stacked.flatten(0, 1), meta={**meta, "affine": affine})
+        return out
+
+    @staticmethod
+    def _companion(data: Mapping[Hashable, Any], name: str, values: Tensor) -> Tensor:
+        companion = torch.as_tensor(data[name]).as_subclass(Tensor).float()
+        if companion.ndim == values.ndim - 1 and values.shape[-1] == 1:
+            companion = companion[..., None]
+        elif companion.ndim == values.ndim + 1 and companion.shape[-1] == 1:
+            companion = companion[..., 0]
+        if companion.shape[1:] != values.shape[1:] or companion.shape[0] not in (1, values.shape[0]):
+            raise InputError(
+                f"{name} is of shape {tuple(companion.shape[1:])}, the map of {tuple(values.shape[1:])}; "
+                "give it on the map's grid"
+            )
+        return companion.expand_as(values)
+
+    def _layers(self, values: Tensor, companions: Mapping[str, Tensor]) -> list[Tensor]:
+        finite = torch.isfinite(values)
+        clean = torch.where(finite, values, 0.0)
+        evidence = torch.full_like(values, UNKNOWN)
+        brain = torch.full_like(values, UNKNOWN)
+        if self.brain in companions:
+            brain = (companions[self.brain] > 0).float()
+            head = brain > 0
+        else:
+            # The outline of what was measured, a lost slice edge included
+            head = torch.stack([torch.from_numpy(brain_outline(np.abs(v.numpy()))) for v in clean])
+        lost = ~finite
+        if self.crlb in companions:
+            bound = companions[self.crlb]
+            lost = lost | ~torch.isfinite(bound) | (bound > self.max_crlb)
+            head = head | ((clean != 0) & lost)
+        evidence[lost & head] = MISSING
+        if self.missing in companions:
+            evidence[evidence == UNKNOWN] = OBSERVED
+            evidence[companions[self.missing] > 0] = MISSING
+        # Outside a known brain nothing is missing
+        evidence[(brain == 0) & (evidence == UNKNOWN)] = OBSERVED
+        return [torch.where(evidence == MISSING, 0.0, clean), evidence, brain]
+
+    def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
+        if self.volumetric is not None:
+            return self.volumetric
+        spacing = affine_to_spacing(affine, 3)
+        return values.shape[-1] >= FEWEST_SLICES and float(spacing.max() / spacing.min()) <= self.anisotropy
+
+
+class FillHolesd(Transform):
+    """Put the network's fill into the missing voxels of the map as it came, and nowhere else.
+
+    Args:
+        image: key of the network's input.
+        pred: key of its output.
+        threshold: probability from which a zero of unknown state is judged missing; the network's own.
+        wrong_threshold: probability from which another value is judged wrong; the network's own.
+
+    Output:
+        "inpainted" (M, X, Y[, Z]); "holes" uint8, 1 = missing; "uncertainty", the standard deviation of the fill in the
+        map's unit, 0 where measured; "summary", a row of numbers; "flags", what the user must know.
+    """
+
+    def __init__(
+        self, *, image: str = "image", pred: str = "pred", threshold: float = 0.5, wrong_threshold: float = 0.9
+    ) -> None:
+        self.image, self.pred = image, pred
+        self.threshold, self.wrong_threshold = threshold, wrong_threshold
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make the outputs of one map."""
+        out = dict(data)
+        values = out["map"]
+        plain = torch.as_tensor(values).as_subclass(Tensor).cpu()
+        fill, sd, probability = self._unstacked(out[self.pred], plain)
+        seen, evidence, brain = self._unstacked(out[self.image], plain)
+        judged = (evidence < -0.5) & judged_missing(seen, probability, self.threshold, self.wrong_threshold)
+        holes = (evidence > 0.5) | judged
+        # A fit that cannot be negative must not become so in a hole
+        finite = plain[torch.isfinite(plain)]
+        if not (finite < 0).any():
+            fill = fill.clamp(min=0)
+        out["inpainted"] = self._like(torch.where(holes, fill, plain), values)
+        out["holes"] = self._like(holes.to(torch.uint8), values)
+        out["uncertainty"] = self._like(torch.where(holes, sd, 0.0), values)
+        signal = (torch.isfinite(plain) & (plain != 0)) | holes
+        lost = float(holes.sum() / signal.sum().clamp(min=1))
+        out["summary"] = {
+            "matrix": "x".join(str(n) for n in plain.shape[1:]),
+            "maps": plain.shape[0],
+            "network": "2D" if out[self.image].ndim == 3 else "3D",
+            "voxels filled": int(holes.sum()),
+            "of these judged missing": int(judged.sum()),
+            "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
+            "share of map filled": round(lost, 4),
+            "median uncertainty of filled / median of map": self._ratio(sd[holes], finite[finite > 0]),
+        }
+        out["flags"] = self._flags(plain, holes, lost, bool((brain > -0.5).any()), bool((evidence < -0.5).any()))
+        return out
+
+    @staticmethod
+    def _unstacked(stacked: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Three tensors of the map's shape (M, X, Y[, Z]) from (3 n, X, Y[, Z])."""
+        stacked = torch.as_tensor(stacked).as_subclass(Tensor).cpu().float()
+        stacked = stacked.reshape(-1, 3, *stacked.shape[1:])
+        if stacked.ndim == 4 and values.ndim == 4:
+            stacked = stacked.reshape(values.shape[0], values.shape[3], 3, *values.shape[1:3]).permute(0, 2, 3, 4, 1)
+        return stacked[:, 0], stacked[:, 1], stacked[:, 2]
+
+    @staticmethod
+    def _like(result: Tensor, values: Tensor) -> Tensor:
+        return MetaTensor(result, meta=values.meta) if isinstance(values, MetaTensor) else result
+
+    @staticmethod
+    def _ratio(uncertainty: Tensor, values: Tensor) -> float:
+        return round(float(uncertainty.median() / values.median()), 4) if len(uncertainty) and len(values) else 0.0
+
+    @staticmethod
+    def _flags(values: Tensor, holes: Tensor, lost: float, brain_known: bool, mask_free: bool) -> list[str]:
+        flags = []
+        low, high = TRAINED_MATRIX
+        if min(values.shape[1:3]) < low or max(values.shape[1:]) > high:
+            flags.append(f"matrix {tuple(values.shape[1:])} outside the trained range of {low} to {high} a side")
+        if lost > TRAINED_LOSS:
+            flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
+        if mask_free and not brain_known:
+            flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
+        if (~torch.isfinite(values) & ~holes).any():
+            flags.append("NaN or infinity outside the head was left as it is")
+        return flags

@@ -1,0 +1,8 @@
+"""Shared parts of the metabolic MR imaging bundles: virtual subjects, baselines, metrics, input checks and reports."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("mrsikit")
+except PackageNotFoundError:  # the source folder is on the path, but nothing was installed
+    __version__ = "0+uninstalled"

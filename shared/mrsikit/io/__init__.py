@@ -1,0 +1,21 @@
+"""Readers and writers, input checks, provenance, whole-or-nothing output."""
+
+from mrsikit.io.checks import check_inputs
+from mrsikit.io.errors import InputError
+from mrsikit.io.inputs import InputFolder
+from mrsikit.io.options import as_flag
+from mrsikit.io.readers import MapReader, read_map, stem_of
+from mrsikit.io.writers import AtomicNibabelWriter, output_name, write_text_atomically
+
+__all__ = [
+    "AtomicNibabelWriter",
+    "InputError",
+    "InputFolder",
+    "MapReader",
+    "as_flag",
+    "check_inputs",
+    "output_name",
+    "read_map",
+    "stem_of",
+    "write_text_atomically",
+]

@@ -1,0 +1,120 @@
+"""What can be wrong with one map and its companion files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrsikit.io.errors import InputError
+from mrsikit.io.readers import read_map
+
+KINDS = ("missing", "mask", "percent")
+MIN_MATRIX = 8
+MAX_SHIFT = 0.1  # voxels; more cannot be rounding of the header, and moves a mask visibly at a hole's edge
+FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do not occur in vivo, fractions do
+
+
+def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
+    """Check one map and its companions, holding two arrays in memory at most.
+
+    Args:
+        item: ``{"image": path, <companion>: path, ...}``.
+        kinds: kind of each companion, ``missing``, ``mask`` or ``percent``.
+
+    Returns:
+        One line a problem: the file, what is wrong, what would be right. None if all is well.
+    """
+    path = item["image"]
+    try:
+        image, affine = read_map(path)
+    except InputError as error:
+        return [str(error)]
+    problems = [f"{path}: {problem}" for problem in _map_problems(image)]
+    if problems:
+        return problems
+    for name, kind in kinds.items():
+        if name not in item:
+            continue
+        try:
+            companion, companion_affine = read_map(item[name])
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        found = _geometry_problems(companion.shape, companion_affine, image.shape, affine)
+        if not found:
+            companion = _broadcastable(companion, image)
+            found = _value_problems(companion, kind)
+        if not found and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
+            found = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
+        problems += [f"{item[name]}: {problem}" for problem in found]
+    return problems
+
+
+def _map_problems(image: NDArray[np.float32]) -> list[str]:
+    if image.ndim not in (2, 3, 4):
+        return [f"has {image.ndim} axes; give (X, Y), (X, Y, Z) or, with metabolites last, (X, Y, Z, M)"]
+    if min(image.shape[:2]) < MIN_MATRIX or 0 in image.shape:
+        matrix = " x ".join(map(str, image.shape))
+        return [f"has a matrix of {matrix}; the first two axes must count at least {MIN_MATRIX} voxels each"]
+    maps = [image[..., m] for m in range(image.shape[3])] if image.ndim == 4 else [image]
+    problems = []
+    for number, values in enumerate(maps, start=1):
+        which = f" in metabolite {number} of {len(maps)} (last axis)" if len(maps) > 1 else ""
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            problems.append(f"has no finite voxel{which} (all NaN or infinite); give a map with measured voxels")
+        elif not finite.any():
+            problems.append(f"is zero in every voxel{which}; give a map with measured voxels")
+        elif finite.min() == finite.max():
+            problems.append(f"has the same value {finite[0]:g} in every voxel{which}; give a measured map")
+    return problems
+
+
+def _without_end_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _geometry_problems(
+    shape: tuple[int, ...], affine: NDArray[np.float64], map_shape: tuple[int, ...], map_affine: NDArray[np.float64]
+) -> list[str]:
+    allowed = {_without_end_ones(map_shape), _without_end_ones(map_shape[:3])}
+    if _without_end_ones(shape) not in allowed:
+        wanted = " or ".join(" x ".join(map(str, s)) for s in sorted(allowed, key=len))
+        return [f"has a matrix of {' x '.join(map(str, shape))}; its map has {wanted}"]
+    grid = (*map_shape[:3], 1)[:3]
+    corners = np.array([[i, j, k, 1] for i in (0, grid[0] - 1) for j in (0, grid[1] - 1) for k in (0, grid[2] - 1)]).T
+    shift = np.abs((np.linalg.solve(map_affine, affine @ corners) - corners)[: min(len(map_shape), 3)]).max()
+    if shift > MAX_SHIFT:
+        return [f"lies up to {shift:.3g} voxels off its map by the headers; resample it onto the map's grid"]
+    return []
+
+
+def _broadcastable(companion: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float32]:
+    if companion.size == image.size:
+        return companion.reshape(image.shape)
+    return companion.reshape((*image.shape[:3], 1))  # a companion of a 4D map that all metabolites share
+
+
+def _value_problems(values: NDArray[np.float32], kind: str) -> list[str]:
+    if kind == "percent":
+        finite = values[np.isfinite(values)]
+        if not finite.size:
+            return ["has no finite voxel; give percentages (NaN only where the fit failed)"]
+        if finite.min() < 0:
+            return [f"has negative values (down to {finite.min():g}); percentages are zero or more"]
+        if finite.max() <= FRACTION_MAXIMUM:
+            return [f"has a maximum of {finite.max():g}, which looks like fractions; values must be in percent"]
+        return []
+    if np.isnan(values).any():
+        return ["holds NaN; a mask must be 0 or 1 in every voxel"]
+    if not np.isin(values, (0, 1)).all():
+        return [f"holds values from {values.min():g} to {values.max():g} other than 0 and 1; a mask must be 0 or 1"]
+    if kind == "mask" and not values.any():
+        return ["is empty; a mask must be 1 somewhere"]
+    if kind == "missing" and values.all():
+        return ["marks all voxels as missing; 1 means missing, 0 means measured"]
+    return []

@@ -1,0 +1,133 @@
+"""Read NIfTI and MINC maps in the axis order of the file, for numpy and for MONAI's ``LoadImaged``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import ImageReader
+from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
+from numpy.typing import NDArray
+
+from mrsikit.io.errors import InputError
+
+ENDINGS = (".nii.gz", ".nii", ".mnc")
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Split a file name into stem and ending.
+
+    Args:
+        name: file name without folder, for example ``NAA.nii.gz``.
+
+    Returns:
+        The stem and the ending as written; the ending is empty if the file is none of ``.nii``, ``.nii.gz``, ``.mnc``
+        (upper case counts too).
+    """
+    for ending in ENDINGS:
+        if name.lower().endswith(ending) and len(name) > len(ending):
+            return name[: -len(ending)], name[-len(ending) :]
+    return name, ""
+
+
+def stem_of(path: str | Path) -> str:
+    """Return the file name of ``path`` without folder and without ``.nii``, ``.nii.gz`` or ``.mnc``."""
+    return split_name(Path(path).name)[0]
+
+
+def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Read one real-valued map.
+
+    NIfTI arrays keep the axis order and the number of axes of the file, (X, Y), (X, Y, Z) or (X, Y, Z, M). MINC is
+    stored slice first, (Z, Y, X) or (M, Z, Y, X); its axes are put in the order of NIfTI, without flips, and the
+    affine with them, so that every caller finds the slices on the third axis.
+
+    Args:
+        path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file.
+
+    Returns:
+        The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
+
+    Raises:
+        InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine.
+    """
+    try:
+        image = nib.load(path)
+        dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
+        affine = np.array(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
+    except Exception as error:  # the decoders raise whatever the broken bytes lead them to
+        raise InputError(f"{path}: cannot be read ({_one_line(error)}); give a whole .nii, .nii.gz or .mnc") from error
+    if dtype.kind == "c":
+        raise InputError(f"{path}: holds complex numbers; a map must be real, so save its magnitude or its real part")
+    if dtype.fields is not None or dtype.kind not in "biuf":
+        raise InputError(f"{path}: holds colours or records ({dtype}); a map must hold one number a voxel")
+    try:
+        with np.errstate(all="ignore"):
+            data = np.asarray(image.dataobj).astype(np.float32)  # type: ignore[attr-defined]
+    except Exception as error:  # truncated or corrupt data after a sound header
+        raise InputError(f"{path}: its data cannot be read ({_one_line(error)}); copy the file again") from error
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(f"{path}: its voxel-to-world matrix cannot be inverted; set a valid sform or qform")
+    if isinstance(image, nib.minc1.Minc1Image):  # MINC2 images are a subclass
+        data, affine = _minc_to_nifti_axes(data, affine, path)
+    return data, affine
+
+
+def _one_line(error: Exception) -> str:
+    """Return the kind and the first line of an error, short enough for a log line."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
+
+
+def _minc_to_nifti_axes(
+    data: NDArray[np.float32], affine: NDArray[np.float64], path: str | Path
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Permute the axes of a MINC array to x, y, z (, other) without flipping any."""
+    if data.ndim == 4:
+        data = np.moveaxis(data, 0, -1)  # MINC's time is the slowest, first axis
+    if data.ndim not in (3, 4):
+        raise InputError(f"{path}: a MINC file with {data.ndim} axes; give three spatial axes, and time first if any")
+    world_axis = nib.io_orientation(affine)[:, 0].astype(int)
+    order = [int(i) for i in np.argsort(world_axis)]
+    affine = affine.copy()
+    affine[:, :3] = affine[:, order]
+    return np.ascontiguousarray(np.transpose(data, [*order, *range(3, data.ndim)])), affine
+
+
+class MapReader(ImageReader):
+    """:func:`read_map` as a reader of MONAI's ``LoadImaged``.
+
+    MONAI's ``NibabelReader`` fails on MINC and the order in which it tries other readers is not ours to choose. Use it
+    as ``LoadImaged(keys=..., reader="mrsikit.io.MapReader", ensure_channel_first=True, allow_missing_keys=True)``:
+    (X, Y) becomes (1, X, Y), (X, Y, Z) becomes (1, X, Y, Z) also when Z = 1, (X, Y, Z, M) becomes (M, X, Y, Z).
+    """
+
+    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]
+        """Tell whether every file name ends in ``.nii``, ``.nii.gz`` or ``.mnc``."""
+        return all(split_name(Path(name).name)[1] for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[str | Path] | str | Path, **kwargs: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        """Read one file.
+
+        Raises:
+            InputError: from :func:`read_map`, or more than one file name is given.
+        """
+        names = ensure_tuple(data)
+        if len(names) != 1:
+            raise InputError(f"{names}: one file a key is read; put metabolites on the last axis of one file")
+        return read_map(names[0])
+
+    def get_data(self, img: tuple[Any, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Return the array and the metadata that MONAI and :class:`mrsikit.io.AtomicNibabelWriter` need."""
+        data, affine = img
+        metabolites_last = data.ndim == 4
+        return data, {
+            MetaKeys.AFFINE: affine,
+            MetaKeys.ORIGINAL_AFFINE: affine.copy(),
+            MetaKeys.SPATIAL_SHAPE: np.asarray(data.shape[:3]),
+            MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if metabolites_last else float("nan"),
+            MetaKeys.SPACE: SpaceKeys.RAS,
+        }

@@ -1,0 +1,140 @@
+"""Write files whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import NibabelWriter
+from monai.data.utils import is_no_channel, to_affine_nd
+from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalent_dtype
+
+from mrsikit.io.readers import stem_of
+
+
+@contextmanager
+def whole_or_nothing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` on success, delete it on failure.
+
+    The name is hidden (leading dot), so no listing of inputs or outputs takes it for a file of theirs, and it keeps
+    the ending of ``path``, by which nibabel chooses compression.
+
+    Args:
+        path: the file to make or to replace. Its folder is made if need be.
+
+    Yields:
+        The name to write to.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8 to ``path``: the old file or the whole new one is there at any moment.
+
+    Args:
+        path: file to make or to replace.
+        text: written as it is, line ends included.
+    """
+    with whole_or_nothing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def output_name(metadata: Mapping[str, Any], saver: object) -> dict[str, Any]:
+    """Name outputs by the stem of the input, for ``SaveImaged(output_name_formatter=...)``.
+
+    MONAI's own formatter leaves a part of the ending in the name for ``.NII.GZ`` in upper case.
+
+    Args:
+        metadata: ``meta`` of the tensor that is saved.
+        saver: the ``SaveImage`` at work, unused.
+
+    Returns:
+        What ``monai.data.FolderLayout.filename`` takes.
+    """
+    # the folder layout cuts one ending off, so it is given one
+    return {"subject": f"{stem_of(str(metadata[ImageMetaKey.FILENAME_OR_OBJ]))}.nii", "idx": None}
+
+
+class AtomicNibabelWriter(NibabelWriter):
+    """Write a channel-first map as NIfTI in the layout of the file it came from, whole or not at all.
+
+    Use it as ``SaveImaged(writer="mrsikit.io.AtomicNibabelWriter", resample=False, separate_folder=False, ...)``. The
+    tensor is (C, X, Y[, Z]) with the ``meta`` of :class:`mrsikit.io.MapReader`. Written is (X, Y), (X, Y, Z) (Z = 1
+    too) or (X, Y, Z, C), with as many axes as the input file had; more than one channel always goes on the fourth
+    axis. The affine is ``meta["affine"]``, the type ``output_dtype``.
+
+    The options ``channel_dim`` and ``squeeze_end_dims`` are not used: MONAI squeezes (X, Y, 1) to (X, Y), and its
+    ``SaveImage`` sets ``channel_dim`` to ``None`` for the rest of the run once it met a (1, X, Y) map with three
+    spatial axes in ``meta``.
+    """
+
+    def set_data_array(self, data_array: Any, *args: Any, **kwargs: Any) -> None:
+        """Take the tensor or array, (C, X, Y[, Z]).
+
+        Raises:
+            ValueError: it has not three or four axes.
+        """
+        array = convert_data_type(data_array, np.ndarray)[0]
+        if array.ndim not in (3, 4):
+            raise ValueError(f"data must be (C, X, Y) or (C, X, Y, Z), not of shape {array.shape}")
+        self.data_obj = array
+
+    def set_metadata(self, meta_dict: Mapping | None, resample: bool = False, **options: Any) -> None:
+        """Take the affine and the number of axes of the file from the metadata.
+
+        Raises:
+            ValueError: ``resample`` is true: a map is written on the grid it is on.
+        """
+        if resample:
+            raise ValueError("resample must be false: a map is written on the grid it is on")
+        meta = meta_dict or {}
+        affine = meta.get(MetaKeys.AFFINE)
+        self.affine = np.eye(4) if affine is None else convert_data_type(affine, np.ndarray)[0]
+        self.affine = np.asarray(to_affine_nd(3, self.affine), dtype=np.float64)
+        self.data_obj = _to_file_layout(np.asarray(self.data_obj), _file_ndim(meta))
+
+    def write(self, filename: str | Path, verbose: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
+        """Write to a temporary name in the same folder, then rename."""
+        data = np.asarray(self.data_obj)
+        if self.output_dtype is not None:
+            data = data.astype(np.dtype(get_equivalent_dtype(self.output_dtype, np.ndarray)), copy=False)
+        image = nib.nifti1.Nifti1Image(data, self.affine)
+        image.header.set_xyzt_units("mm")
+        image.set_sform(self.affine, code=1)
+        image.set_qform(self.affine, code=1)
+        with whole_or_nothing(filename) as partial:
+            nib.save(image, partial)
+
+
+def _file_ndim(meta: Mapping[str, Any]) -> int:
+    """Return how many axes the input file had, 0 if the metadata does not tell."""
+    shape = meta.get(MetaKeys.SPATIAL_SHAPE)
+    if shape is None:
+        return 0
+    channel_dim = meta.get(MetaKeys.ORIGINAL_CHANNEL_DIM, float("nan"))
+    return len(shape) + (0 if is_no_channel(channel_dim) else 1)
+
+
+def _to_file_layout(array: np.ndarray, ndim: int) -> np.ndarray:
+    """Move channels last, then add or drop axes of length one so that ``ndim`` axes remain where that is possible."""
+    channels, *spatial = array.shape
+    array = np.moveaxis(array, 0, -1)
+    if len(spatial) == 2:
+        array = array[:, :, None, :]
+    if channels == 1 and ndim != 4:
+        array = array[..., 0]
+        if array.shape[2] == 1 and (ndim == 2 or (ndim == 0 and len(spatial) == 2)):
+            array = array[:, :, 0]
+    return array

@@ -1,0 +1,1 @@
+"""Measures of quality: holes, calibration, whole images, and the statistics between methods."""

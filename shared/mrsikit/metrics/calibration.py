@@ -1,0 +1,85 @@
+"""Whether a reported standard deviation means what it says."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, spearmanr
+
+#: Multiplier of the standard deviation that makes a 90 % interval of a normal distribution.
+Z90 = 1.645
+
+
+def interval_coverage(
+    error: np.ndarray, sd: np.ndarray, subjects: Sequence | np.ndarray | None = None, *, z: float = Z90
+) -> float:
+    """Share of voxels whose error lies within +-z standard deviations, counted per subject, then averaged.
+
+    Args:
+        error: prediction minus truth at the voxels that count (``(pred - truth)[mask]``), ``(N,)``.
+        sd: reported standard deviation at the same voxels, same unit, ``(N,)``.
+        subjects: subject of each voxel, ``(N,)``; one subject by default.
+        z: half width of the interval in standard deviations; 1.645 makes 90 % intervals.
+
+    Returns:
+        A share from 0 to 1; NaN without voxels.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    error, sd = _same_length(error, sd)
+    labels = np.zeros(error.shape, dtype=int) if subjects is None else np.asarray(subjects)
+    covered = np.abs(error) <= z * sd
+    if labels.shape != error.shape:
+        raise ValueError(f"{labels.size} subject labels for {error.size} voxels")
+    return float(pd.Series(covered, dtype=float).groupby(labels).mean().mean())
+
+
+def error_rank_correlation(error: np.ndarray, sd: np.ndarray) -> float:
+    """Spearman's rank correlation of the reported standard deviation with the size of the error, pooled over subjects.
+
+    Args:
+        error: prediction minus truth, ``(N,)``.
+        sd: reported standard deviation, ``(N,)``.
+
+    Returns:
+        From -1 to 1; NaN if either is constant or fewer than 2 voxels are given.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    error, sd = _same_length(error, sd)
+    if error.size < 2 or np.ptp(np.abs(error)) == 0 or np.ptp(sd) == 0:
+        return float("nan")
+    return float(spearmanr(sd, np.abs(error)).statistic)
+
+
+def reliability_table(
+    error: np.ndarray,
+    sd: np.ndarray,
+    subjects: Sequence | np.ndarray | None = None,
+    *,
+    levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+) -> pd.DataFrame:
+    """Nominal against empirical coverage of central normal intervals, for a reliability diagram.
+
+    Args:
+        error: prediction minus truth, ``(N,)``.
+        sd: reported standard deviation, ``(N,)``.
+        subjects: subject of each voxel, ``(N,)``; one subject by default.
+        levels: nominal coverages, each between 0 and 1.
+
+    Returns:
+        A row per level with the columns ``nominal``, ``z`` (the interval's half width in standard deviations) and
+        ``empirical`` (by `interval_coverage`).
+    """
+    widths = norm.ppf(0.5 + np.asarray(levels) / 2)
+    empirical = [interval_coverage(error, sd, subjects, z=z) for z in widths]
+    return pd.DataFrame({"nominal": list(levels), "z": widths, "empirical": empirical})
+
+
+def _same_length(error: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    error, sd = np.ravel(error), np.ravel(sd)
+    if error.shape != sd.shape:
+        raise ValueError(f"{error.size} errors but {sd.size} standard deviations")
+    return error, sd

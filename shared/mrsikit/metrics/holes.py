@@ -1,0 +1,133 @@
+"""How well missing voxels are filled and found."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from monai.metrics import CumulativeIterationMetric, compute_confusion_matrix_metric, get_confusion_matrix
+from scipy import ndimage
+
+
+def hole_mse(pred: torch.Tensor, truth: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the missing voxels of each case.
+
+    Args:
+        pred: filled maps, ``(B, M, X, Y[, Z])``, any unit.
+        truth: complete maps, same shape and unit.
+        holes: same shape, non-zero where the voxel was missing.
+
+    Returns:
+        ``(B,)`` in the map's unit squared; NaN for a case without a hole.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if not pred.shape == truth.shape == holes.shape:
+        raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, holes {holes.shape}")
+    inside = holes.flatten(1) != 0
+    # where, not a product: a NaN outside the holes must not reach the sum
+    squared = torch.where(inside, (pred.flatten(1) - truth.flatten(1)) ** 2, 0.0)
+    return squared.sum(1) / inside.sum(1)
+
+
+class HoleMSEMetric(CumulativeIterationMetric):
+    """MSE over the missing voxels, as a MONAI metric: mean over cases, those without a hole left out.
+
+    ``y`` carries two channels for each of M maps: the truth, then the mask of missing voxels, ``(B, 2M, X, Y[, Z])``.
+    ``y_pred`` carries the same number C of channels for each map, the filled map first: ``(B, C*M, X, Y[, Z])``.
+    Lists of channel-first tensors do as well, so
+    ``IgniteMetricHandler(metric_fn=HoleMSEMetric(), output_transform=from_engine(["pred", "label"]))`` works.
+
+    Example:
+        >>> metric = HoleMSEMetric()
+        >>> truth, mask = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
+        >>> _ = metric(y_pred=truth + 2, y=torch.cat([truth, mask], 1))
+        >>> metric.aggregate().item()
+        4.0
+    """
+
+    def _compute_tensor(self, y_pred: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:  # type: ignore[override]
+        if y is None or y.shape[1] % 2 or y_pred.shape[1] % (y.shape[1] // 2):
+            got = None if y is None else tuple(y.shape)
+            raise ValueError(f"y needs (truth, mask) channels for each map in y_pred {tuple(y_pred.shape)}, got {got}")
+        maps = y.shape[1] // 2
+        return hole_mse(y_pred[:, :: y_pred.shape[1] // maps], y[:, ::2], y[:, 1::2]).unsqueeze(1)
+
+    def aggregate(self) -> torch.Tensor:
+        """Mean over all cases with a hole so far, a scalar; NaN if there is none.
+
+        Raises:
+            ValueError: no case has been given.
+        """
+        values = self.get_buffer()
+        if not isinstance(values, torch.Tensor):
+            raise ValueError("no case has been given to the metric")
+        return torch.nanmean(values)
+
+
+class Detection(NamedTuple):
+    """How well missing voxels are found; NaN where there was nothing to find (recall) or nothing found (precision)."""
+
+    recall: float
+    precision: float
+
+
+def hole_detection(found: np.ndarray, holes: np.ndarray, region: np.ndarray | None = None) -> Detection:
+    """Recall and precision of the voxels judged missing.
+
+    Args:
+        found: True where a voxel is judged missing, any shape.
+        holes: True where it really is, same shape.
+        region: True where voxels count, same shape; all by default.
+
+    Returns:
+        Recall (share of the holes that were found) and precision (share of the found voxels that are holes).
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    found, holes = np.asarray(found, dtype=bool), np.asarray(holes, dtype=bool)
+    counted = np.ones(holes.shape, dtype=bool) if region is None else np.asarray(region, dtype=bool)
+    if not found.shape == holes.shape == counted.shape:
+        raise ValueError(f"shapes differ: found {found.shape}, holes {holes.shape}, region {counted.shape}")
+    if not counted.any():
+        return Detection(float("nan"), float("nan"))
+    matrix = get_confusion_matrix(
+        torch.from_numpy(found[counted])[None, None].float(), torch.from_numpy(holes[counted])[None, None].float()
+    )
+    recall, precision = (compute_confusion_matrix_metric(name, matrix).item() for name in ("recall", "precision"))
+    return Detection(recall, precision)
+
+
+def filled_fraction(holes: np.ndarray, region: np.ndarray) -> float:
+    """Share of a region's voxels judged missing, and so filled: of ventricles, which should stay empty.
+
+    Args:
+        holes: True where a voxel was judged missing, any shape.
+        region: True in the region, same shape.
+
+    Returns:
+        A share from 0 to 1; NaN for an empty region.
+    """
+    region = np.asarray(region, dtype=bool)
+    return float(np.asarray(holes, dtype=bool)[region].mean()) if region.any() else float("nan")
+
+
+def tumour_margin(tumour: np.ndarray, width: float = 2) -> np.ndarray:
+    """The voxels within ``width`` voxels of the tumour's edge, on both sides.
+
+    Inside, those whose distance to the nearest voxel outside is at most ``width``; outside, the other way round
+    (Euclidean, between voxel centres). The border of the array is no edge.
+
+    Args:
+        tumour: True in the tumour, ``(X, Y)`` or ``(X, Y, Z)``.
+        width: in voxels.
+
+    Returns:
+        Boolean mask of the same shape, empty where there is no tumour or nothing else.
+    """
+    tumour = np.asarray(tumour, dtype=bool)
+    if tumour.all() or not tumour.any():
+        return np.zeros_like(tumour)
+    distance = np.where(tumour, ndimage.distance_transform_edt(tumour), ndimage.distance_transform_edt(~tumour))
+    return distance <= width

@@ -1,0 +1,65 @@
+"""Run a bundle on arrays in memory: preprocessing, network and postprocessing of its inference config, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.data import list_data_collate
+from monai.transforms import Compose
+
+from mrsikit.io.errors import InputError
+
+
+class BundlePipeline:
+    """A bundle's inference by the rules of MONAI Deploy's bundle operator.
+
+    Transforms that load or save files are left out; what remains is called on a dictionary of MetaTensors. So a result
+    is the same from the command line, from Python and in a deployed application.
+
+    Args:
+        bundle_root: folder of the bundle.
+        network: network to use instead of the config's, for example one exported to TorchScript.
+        options: values for the config's parameters.
+
+    Raises:
+        InputError: when the folder holds no bundle with weights.
+    """
+
+    def __init__(self, bundle_root: str | Path, *, network: torch.nn.Module | None = None, **options: Any) -> None:
+        root = Path(bundle_root)
+        weights = Path(options.get("weights", root / "models" / "model.pt"))
+        if not (root / "configs" / "inference.json").is_file():
+            raise InputError(
+                f"{root}: no bundle here (configs/inference.json); give the bundle's folder as bundle_root"
+            )
+        parser = ConfigParser()
+        parser.read_config(str(root / "configs" / "inference.json"))
+        parser.read_meta(str(root / "configs" / "metadata.json"))
+        parser.update({"bundle_root": str(root), **options})
+        self.device = torch.device(parser.get_parsed_content("device"))
+        self.before = _without_files(parser, "preprocessing", "LoadImage")
+        self.after = _without_files(parser, "postprocessing", "SaveImage")
+        self.inferer = parser.get_parsed_content("inferer")
+        if network is None:
+            if not weights.is_file():
+                raise InputError(f"{weights}: no weights here; give the file as weights")
+            network = parser.get_parsed_content("network_def")
+            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+        self.network = network.to(self.device).eval()
+
+    @torch.no_grad()
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Run one item, channel first, as the config's preprocessing expects it after loading."""
+        item = self.before(dict(data))
+        batch = list_data_collate([{"image": item["image"]}])
+        item["pred"] = self.inferer(batch["image"].to(self.device), self.network)[0].cpu()
+        return self.after(item)
+
+
+def _without_files(parser: ConfigParser, key: str, prefix: str) -> Compose:
+    transforms = parser.get_parsed_content(key).transforms
+    return Compose([t for t in transforms if not type(t).__name__.startswith(prefix)])

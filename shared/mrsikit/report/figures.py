@@ -1,0 +1,273 @@
+"""Figures of one input and its outputs, drawn with matplotlib's object interface (no global state)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+INPUT = "input"
+MAX_ROWS = 6
+EMPTY = 0.01  # of the maximum; interpolation leaves such traces far outside the head
+MARGIN = 2  # voxels around what is not empty
+MISSING_COLOUR = "#8c8c8c"  # a grey, which neither colour map holds
+OUTLINE_COLOUR = "#00e5ff"  # cyan stands out from every colour of inferno
+WINDOW_PERCENTILE = 99.5  # one hot voxel must not darken the map
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One column of the figure.
+
+    Attributes:
+        title: written above the column.
+        image: ``"input"`` or the suffix of an output.
+        outline: suffix of a mask output whose voxels are outlined, or None.
+        blank: suffix of a mask output; its voxels that are zero or not finite here are painted grey, or None. Voxels
+            that are not finite are grey in any case.
+        window: panels of the same window share the range of colours, so that they can be compared.
+        colour_map: name of a perceptually uniform matplotlib colour map.
+    """
+
+    title: str
+    image: str = INPUT
+    outline: str | None = None
+    blank: str | None = None
+    window: str = "map"
+    colour_map: str = "inferno"
+
+
+def draw_case(
+    arrays: Mapping[str, NDArray[Any]],
+    affine: NDArray[np.float64],
+    *,
+    panels: Sequence[Panel],
+    choose_by: str | None = None,
+    unit: str = "map units",
+    metabolites: Sequence[str] | None = None,
+) -> bytes:
+    """Draw one input and its outputs: a column a panel, a row a slice, or a row a metabolite for 4D maps.
+
+    Slices are seen from the patient's feet (radiological convention): anterior up, the patient's right on the left.
+    Sagittal slices have anterior on the left. Directions come from the affine and are written at the edges.
+
+    Args:
+        arrays: ``input`` and outputs by suffix, each (X, Y), (X, Y, Z) or (X, Y, Z, M).
+        affine: voxel to world (RAS, mm), 4 x 4.
+        panels: the columns.
+        choose_by: suffix of a mask; of a volume the (at most six) slices with most of its voxels are drawn. Without
+            it, or where it is empty, slices are spread over the volume.
+        unit: written at the colour bars.
+        metabolites: names of the metabolites on the last axis, for the rows.
+
+    Returns:
+        The picture, PNG.
+    """
+    volumes = _crop({name: _as_4d(array) for name, array in arrays.items()})
+    rows = _choose_rows(volumes, choose_by, metabolites)
+    ranges = {
+        (p.window, row.metabolite): _window(volumes, panels, p.window, rows, row.metabolite)
+        for p in panels
+        for row in rows
+    }
+    shown, spacing, directions = _radiological(_slice(volumes[INPUT], rows[0]), affine)
+    height_over_width = shown.shape[0] * spacing[0] / (shown.shape[1] * spacing[1])
+    width = 2.9
+    row_height = 0.8 * width * min(max(height_over_width, 0.4), 1.8)  # the colour bar takes a fifth of the width
+    figure = Figure(figsize=(width * len(panels) + 0.5, (row_height + 0.25) * len(rows) + 0.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(panels), squeeze=False)
+    for i, row in enumerate(rows):
+        for j, panel in enumerate(panels):
+            low, high = ranges[panel.window, row.metabolite]
+            _draw(axes[i, j], volumes, panel, row, affine, (low, high))
+            parts = [panel.title if i == 0 else "", row.label if j == 0 else ""]
+            axes[i, j].set_title(", ".join(part for part in parts if part), fontsize=10)
+            bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02)
+            bar.set_label(unit, fontsize=8)
+            bar.ax.tick_params(labelsize=7)
+    _write_directions(axes[0, 0], directions)
+    _add_legend(figure, panels)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Row:
+    position: int  # on the slice axis
+    metabolite: int
+    label: str
+
+
+def _as_4d(array: NDArray[Any]) -> NDArray[Any]:
+    if array.ndim == 2:
+        array = array[:, :, None]
+    return array[..., None] if array.ndim == 3 else array
+
+
+def _slice(volume: NDArray[Any], row: _Row) -> NDArray[Any]:
+    return volume[:, :, row.position, min(row.metabolite, volume.shape[3] - 1)]
+
+
+def _choose_rows(
+    volumes: Mapping[str, NDArray[Any]], choose_by: str | None, metabolites: Sequence[str] | None
+) -> list[_Row]:
+    reference = volumes[INPUT]
+    slices, count = reference.shape[2], reference.shape[3]
+    mask = volumes.get(choose_by) if choose_by else None
+    signal = np.nan_to_num(np.abs(reference), nan=0, posinf=0, neginf=0).astype(bool)
+    # most wanted voxels first; among equals the slice with most tissue
+    wanted = np.zeros((slices, count)) if mask is None else np.broadcast_to((mask > 0).sum((0, 1)), (slices, count))
+    tissue = signal.sum((0, 1))
+    if count > 1:
+        names = metabolites or [f"metabolite {m + 1}" for m in range(count)]
+        best = [int(np.lexsort((tissue[:, m], wanted[:, m]))[-1]) for m in range(count)]
+        return [
+            _Row(best[m], m, names[m] + (f", slice {best[m] + 1} of {slices}" if slices > 1 else ""))
+            for m in range(min(count, MAX_ROWS))
+        ]
+    if wanted.any():
+        order = np.lexsort((tissue[:, 0], wanted[:, 0]))[::-1]
+        chosen = sorted(int(s) for s in order[:MAX_ROWS] if wanted[s, 0])
+    else:
+        filled = np.flatnonzero(tissue[:, 0]) if tissue.any() else np.arange(slices)
+        spread = np.linspace(0, len(filled) - 1, min(MAX_ROWS, len(filled)) + 2)[1:-1]
+        chosen = sorted({int(filled[int(round(s))]) for s in spread}) if len(filled) > 1 else [int(filled[0])]
+    return [_Row(s, 0, f"slice {s + 1} of {slices}" if slices > 1 else "") for s in chosen]
+
+
+def _window(
+    volumes: Mapping[str, NDArray[Any]], panels: Sequence[Panel], window: str, rows: Sequence[_Row], metabolite: int
+) -> tuple[float, float]:
+    """Return the range of colours of the panels that share a window, over the slices shown of one metabolite."""
+    names = {panel.image for panel in panels if panel.window == window}
+    names = names - {INPUT} or names  # spoilt voxels of the input must not stretch the range
+    images = [_slice(volumes[name], row) for name in names for row in rows if row.metabolite == metabolite]
+    values = np.concatenate([image[np.isfinite(image) & (image != 0)].ravel() for image in images])
+    if not values.size:
+        return 0.0, 1.0
+    high = float(np.percentile(values, WINDOW_PERCENTILE))
+    low = min(0.0, float(np.percentile(values, 100 - WINDOW_PERCENTILE)))
+    return low, high if high > low else low + 1.0
+
+
+def _crop(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Cut the empty border off in plane, but for a margin, the same of all volumes."""
+    anything = np.any([_above_noise_floor(v).any(axis=(2, 3)) for v in volumes.values()], axis=0)
+    cut: list[slice] = []
+    for axis in (0, 1):
+        inside = np.flatnonzero(anything.any(axis=1 - axis))
+        cut.append(slice(max(inside[0] - MARGIN, 0), inside[-1] + MARGIN + 1) if inside.size else slice(None))
+    return {name: volume[cut[0], cut[1]] for name, volume in volumes.items()}
+
+
+def _above_noise_floor(volume: NDArray[Any]) -> NDArray[np.bool_]:
+    values = np.abs(np.nan_to_num(volume.astype(float), nan=0, posinf=0, neginf=0))
+    return values > EMPTY * values.max()
+
+
+def _radiological(
+    image: NDArray[Any], affine: NDArray[np.float64]
+) -> tuple[NDArray[Any], tuple[float, float], tuple[str, str, str, str]]:
+    """Turn (X, Y) into (rows from the top, columns), with (row, column) spacing in mm and the edges' directions."""
+    ends = (("L", "R"), ("P", "A"), ("I", "S"))  # towards lower, towards higher world coordinate
+    orientation = nib.io_orientation(affine)
+    spacing = nib.affines.voxel_sizes(affine)
+    world = [int(orientation[axis, 0]) for axis in (0, 1)]
+    ascending = [orientation[axis, 1] > 0 for axis in (0, 1)]
+    across, up = (0, 1) if world[0] < world[1] else (1, 0)
+    turned = np.moveaxis(image, (up, across), (0, 1))
+    if ascending[up]:  # the top row is drawn first
+        turned = turned[::-1]
+    leftmost_high = world[across] in (0, 1)  # the patient's right, or anterior, on the left
+    if ascending[across] == leftmost_high:
+        turned = turned[:, ::-1]
+    low_across, high_across = ends[world[across]]
+    left, right = (high_across, low_across) if leftmost_high else (low_across, high_across)
+    low_up, high_up = ends[world[up]]
+    return turned, (float(spacing[up]), float(spacing[across])), (left, right, low_up, high_up)
+
+
+def _draw(
+    axes: Axes,
+    volumes: Mapping[str, NDArray[Any]],
+    panel: Panel,
+    row: _Row,
+    affine: NDArray[np.float64],
+    window: tuple[float, float],
+) -> None:
+    image, spacing, _ = _radiological(_slice(volumes[panel.image], row), affine)
+    shown = np.ma.masked_invalid(image.astype(float))
+    if panel.blank is not None:
+        mask, _, _ = _radiological(_slice(volumes[panel.blank], row), affine)
+        shown = np.ma.masked_where((mask > 0) & ((image == 0) | ~np.isfinite(image)), shown)
+    axes.set_facecolor(MISSING_COLOUR)
+    axes.imshow(
+        shown,
+        cmap=panel.colour_map,
+        vmin=window[0],
+        vmax=window[1],
+        interpolation="nearest",
+        aspect=spacing[0] / spacing[1],
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    if panel.outline is not None:
+        mask, _, _ = _radiological(_slice(volumes[panel.outline], row), affine)
+        lines = outline_segments(mask > 0)
+        for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, or pale tissue swallows it
+            axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, capstyle="projecting"))
+
+
+def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
+    """Return the voxel edges between inside and outside of a mask, (rows, columns), as lines ((x, y), (x, y))."""
+    padded = np.pad(mask, 1)
+    lines = []
+    for i, j in np.argwhere(padded[1:, :] != padded[:-1, :]):
+        lines.append([(j - 1.5, i - 0.5), (j - 0.5, i - 0.5)])
+    for i, j in np.argwhere(padded[:, 1:] != padded[:, :-1]):
+        lines.append([(j - 0.5, i - 1.5), (j - 0.5, i - 0.5)])
+    return lines
+
+
+def _write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:
+    left, right, bottom, top = directions
+    places = (
+        (0.02, 0.5, left, "left", "center"),
+        (0.98, 0.5, right, "right", "center"),
+        (0.5, 0.02, bottom, "center", "bottom"),
+        (0.5, 0.98, top, "center", "top"),
+    )
+    for x, y, text, horizontal, vertical in places:
+        axes.text(
+            x,
+            y,
+            text,
+            transform=axes.transAxes,
+            color="white",
+            fontsize=9,
+            fontweight="bold",
+            horizontalalignment=horizontal,
+            verticalalignment=vertical,
+            bbox={"facecolor": "black", "alpha": 0.5, "linewidth": 0, "pad": 1.5},
+        )
+
+
+def _add_legend(figure: Figure, panels: Sequence[Panel]) -> None:
+    handles = [Patch(facecolor=MISSING_COLOUR, label="missing: no usable value in the input")]
+    if any(panel.outline for panel in panels):
+        handles.append(Patch(facecolor="none", edgecolor=OUTLINE_COLOUR, label="outline of the filled voxels"))
+    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    for patch in legend.get_patches():
+        patch.set_linewidth(1.2)

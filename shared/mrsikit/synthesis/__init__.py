@@ -1,0 +1,1 @@
+"""Virtual patients and what scanners make of them."""

@@ -1,0 +1,226 @@
+"""Where a virtual patient's anatomy comes from: a template, a user's tissue maps, a bare T1, or BrainWeb.
+
+Every source becomes an :class:`Anatomy`: tissue fractions on a 1 mm or finer grid with the few maps that deformation,
+tumour growth and image synthesis need. World coordinates are RAS+ millimetres from the brain's centre.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import scipy.io
+import torch
+import torch.nn.functional as F
+from nibabel.spatialimages import SpatialImage
+from scipy import ndimage
+from torch import Tensor
+
+TISSUES = ("gm", "wm", "csf")
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Tissue fractions of one head, ready to be looked up at any point.
+
+    Attributes:
+        maps: (5, X, Y, Z) float32: fractions of GM, WM and CSF (0-1), depth below the brain surface (mm, negative
+            outside), and a soft mask of the ventricles (0-1).
+        world_to_voxel: (3, 4) affine from mm relative to the brain's centre to voxel indices.
+        averaged: True for a population average, whose cortex is blurred and must be sharpened to look like one
+            subject's.
+        tumour: optional (X, Y, Z) tumour fractions (0-1) on the same grid, from the user.
+    """
+
+    maps: Tensor
+    world_to_voxel: Tensor
+    averaged: bool = False
+    tumour: Tensor | None = None
+
+    def look_up(self, points: Tensor) -> Tensor:
+        """Maps (5 or, with a tumour, 6 channels, ...) at ``points`` (..., 3) in mm; the border's value outside."""
+        maps = self.maps if self.tumour is None else torch.cat([self.maps, self.tumour[None]])
+        voxels = points @ self.world_to_voxel[:, :3].T + self.world_to_voxel[:, 3]
+        size = torch.tensor(maps.shape[1:], dtype=points.dtype)
+        grid = (voxels / (size - 1) * 2 - 1).flip(-1).reshape(1, -1, 1, 1, 3)
+        values = F.grid_sample(maps[None], grid, mode="bilinear", padding_mode="border", align_corners=True)
+        return values.reshape(maps.shape[0], *points.shape[:-1])
+
+
+def from_tissue_maps(
+    gm: np.ndarray,
+    wm: np.ndarray,
+    csf: np.ndarray | None,
+    affine: np.ndarray,
+    *,
+    tumour: np.ndarray | None = None,
+    brain: np.ndarray | None = None,
+    averaged: bool = False,
+) -> Anatomy:
+    """Make an anatomy from tissue fractions.
+
+    Args:
+        gm: (X, Y, Z) grey-matter fraction, 0-1.
+        wm: (X, Y, Z) white-matter fraction, 0-1.
+        csf: (X, Y, Z) CSF fraction, 0-1; None: what GM and WM leave of the brain mask.
+        affine: (4, 4) voxel to RAS+ mm.
+        tumour: optional (X, Y, Z) tumour fraction or mask, 0-1.
+        brain: optional (X, Y, Z) mask of everything inside the skull; default: closing of the tissue, holes filled.
+        averaged: the maps are a population average.
+
+    Raises:
+        ValueError: when the maps differ in shape, are no fractions, or no voxel holds tissue.
+    """
+    given = [m for m in (gm, wm, csf, tumour, brain) if m is not None]
+    if any(m.shape != gm.shape or m.ndim != 3 for m in given):
+        raise ValueError(f"tissue maps must be 3D and of one shape, not {[m.shape for m in given]}")
+    # Resampled probability maps overshoot a little; percent and labels are far off
+    if not all(
+        np.isfinite(m).all() and m.min() > -0.5 and m.max() < 1.5 for m in (gm, wm, csf, tumour) if m is not None
+    ):
+        raise ValueError("tissue maps must be finite fractions of 0-1")
+    spacing = np.sqrt((np.asarray(affine)[:3, :3] ** 2).sum(0))
+    tissue = np.clip(gm, 0, 1) + np.clip(wm, 0, 1) + (0 if csf is None else np.clip(csf, 0, 1))
+    if tumour is not None:
+        tissue = tissue + np.clip(tumour, 0, 1)
+    if not (tissue > 0.5).any():
+        raise ValueError("tissue maps hold no voxel of more than 50 % tissue; fractions of 0-1 are expected")
+    if brain is None:
+        brain = _closed(tissue > 0.3, radius_voxels=max(1, round(6 / float(spacing.min()))))
+    brain = np.asarray(brain) > 0
+    if csf is None:
+        csf = np.clip(brain - gm - wm - (0 if tumour is None else tumour), 0, 1) * brain
+    inside = ndimage.distance_transform_edt(brain, sampling=spacing)
+    outside = ndimage.distance_transform_edt(~brain, sampling=spacing)
+    depth = np.clip(inside - outside, -12, 80)
+    ventricles = ndimage.gaussian_filter(((csf > 0.5) & (depth > 22)).astype(np.float32), 1.0 / spacing)
+    centre = np.asarray(affine) @ [*np.mean(np.nonzero(brain), axis=1), 1.0]
+    to_world = np.array(affine, dtype=np.float64)
+    to_world[:3, 3] -= centre[:3]
+    maps = np.stack([gm, wm, csf, depth, ventricles]).astype(np.float32)
+    return Anatomy(
+        maps=torch.from_numpy(maps),
+        world_to_voxel=torch.from_numpy(np.linalg.inv(to_world)[:3].astype(np.float32)),
+        averaged=averaged,
+        tumour=None if tumour is None else torch.from_numpy(np.asarray(tumour, dtype=np.float32)),
+    )
+
+
+def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:
+    """Binary closing by a ball (through distance maps) with holes filled."""
+    padded = np.pad(mask, radius_voxels + 1)
+    grown = ndimage.distance_transform_edt(~padded) <= radius_voxels
+    closed = ndimage.distance_transform_edt(grown) > radius_voxels
+    core = (slice(radius_voxels + 1, -radius_voxels - 1),) * mask.ndim
+    return ndimage.binary_fill_holes(closed[core] | mask)
+
+
+@functools.cache
+def mni152() -> Anatomy:
+    """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps that come with nilearn (1 mm)."""
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template
+
+    gm = load_mni152_gm_template(resolution=1)
+    wm = load_mni152_wm_template(resolution=1)
+    brain = load_mni152_brain_mask(resolution=1).get_fdata() > 0
+    return from_tissue_maps(
+        gm.get_fdata(dtype=np.float32) * brain,
+        wm.get_fdata(dtype=np.float32) * brain,
+        None,
+        gm.affine,
+        brain=brain,
+        averaged=True,
+    )
+
+
+def _image(path: str | Path) -> SpatialImage:
+    image = nib.load(path)
+    if not isinstance(image, SpatialImage):
+        raise ValueError(f"{path}: not an image")
+    return image
+
+
+def from_nifti(
+    gm: str | Path, wm: str | Path, csf: str | Path | None = None, *, tumour: str | Path | None = None
+) -> Anatomy:
+    """Anatomy from the user's own NIfTI tissue probability maps (0-1) and optional tumour mask, all on one grid.
+
+    Raises:
+        ValueError: when the maps are not on one grid, or hold no tissue or no fractions.
+    """
+    images = {k: _image(p) for k, p in {"gm": gm, "wm": wm, "csf": csf, "tumour": tumour}.items() if p is not None}
+    for name, image in images.items():
+        if image.shape != images["gm"].shape or not np.allclose(image.affine, images["gm"].affine, atol=1e-3):
+            raise ValueError(f"the {name} map is not on the grey matter's grid (shape and affine)")
+    data = {k: np.asarray(i.dataobj, dtype=np.float32) for k, i in images.items()}
+    if "tumour" in data:
+        data["tumour"] = (data["tumour"] > 0).astype(np.float32)
+        for k in TISSUES:
+            if k in data:
+                data[k] = data[k] * (1 - data["tumour"])
+    return from_tissue_maps(data["gm"], data["wm"], data.get("csf"), images["gm"].affine, tumour=data.get("tumour"))
+
+
+def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations: int = 50) -> Anatomy:
+    """Anatomy from a skull-stripped T1-weighted image, segmented by dipy's hidden Markov random field classifier.
+
+    Args:
+        t1: NIfTI file, zero outside the brain.
+        tumour: optional NIfTI mask (> 0) on the same grid; its voxels are left out of the tissue classes.
+        max_iterations: of the classifier.
+
+    Source: Zhang 2001, doi:10.1109/42.906424 (the method); Avants 2011, doi:10.1007/s12021-011-9109-y (dipy's variant).
+    """
+    from dipy.segment.tissue import TissueClassifierHMRF
+
+    image = _image(t1)
+    data = np.asarray(image.dataobj, dtype=np.float64)
+    brain = ndimage.binary_fill_holes(data > 0)
+    mask = np.zeros_like(brain) if tumour is None else np.asarray(_image(tumour).dataobj) > 0
+    box = ndimage.find_objects(brain.astype(int))[0]
+    # Two corrections before classifying: the tumour would be taken for a tissue, and the coil's shading for a contrast.
+    smooth = ndimage.gaussian_filter(np.where(brain & ~mask, data, 0), 25)
+    weight = ndimage.gaussian_filter((brain & ~mask).astype(float), 25)
+    shading = smooth / np.maximum(weight, 1e-6)
+    flat = np.where(brain & ~mask, data / np.maximum(shading, 1e-6) * shading[brain].mean(), 0)[box]
+    *_, fractions = TissueClassifierHMRF(verbose=False).classify(flat, 3, 0.1, max_iter=max_iterations)
+    fractions = np.asarray(fractions)
+    # Classes come sorted by intensity: CSF, GM, WM. A fourth, "background", precedes them in some versions.
+    csf, gm, wm = (np.zeros(data.shape, np.float32) for _ in range(3))
+    for target, k in ((csf, -3), (gm, -2), (wm, -1)):
+        target[box] = fractions[..., k]
+    outside = ~brain | mask
+    for tissue in (csf, gm, wm):
+        tissue[outside] = 0
+    return from_tissue_maps(
+        gm, wm, csf, image.affine, tumour=mask.astype(np.float32) if mask.any() else None, brain=brain
+    )
+
+
+def from_brainweb(path: str | Path) -> Anatomy:
+    """Anatomy from a BrainWeb fuzzy model stored as ``im_mask`` (A>P, R>L, S>I, 3) at 0.5 mm: vessels, GM, WM as 0/1.
+
+    The stored maps are cut at any fraction above zero, so GM and WM overlap in half of the tissue. There, the fraction
+    is recovered from how close the voxel lies to pure GM and to pure WM. CSF is what is left inside the closed outline.
+
+    Source: Aubert-Broche 2006, doi:10.1016/j.neuroimage.2006.03.052.
+    """
+    stored = scipy.io.loadmat(path)["im_mask"][..., 1:] > 0
+    # (A>P, R>L, S>I) -> (L>R, P>A, I>S); halves of a 0.5 mm grid are averaged to 1 mm
+    gm, wm = (np.ascontiguousarray(stored[..., k].transpose(1, 0, 2)[:, ::-1, ::-1]) for k in (0, 1))
+    pure_gm = ndimage.gaussian_filter((gm & ~wm).astype(np.float32), 2.0, truncate=2.5)
+    pure_wm = ndimage.gaussian_filter((wm & ~gm).astype(np.float32), 2.0, truncate=2.5)
+    share = pure_gm / np.maximum(pure_gm + pure_wm, 1e-6)
+    share[(pure_gm + pure_wm) < 1e-4] = 0.5
+    both = gm & wm
+    gm_fraction = _halved(np.where(both, share, gm))
+    wm_fraction = _halved(np.where(both, 1 - share, wm))
+    return from_tissue_maps(gm_fraction, wm_fraction, None, np.eye(4))
+
+
+def _halved(volume: np.ndarray) -> np.ndarray:
+    """Mean of 2 x 2 x 2 blocks, (X, Y, Z) -> (X/2, Y/2, Z/2)."""
+    return F.avg_pool3d(torch.from_numpy(volume.astype(np.float32))[None], 2)[0].numpy()

@@ -1,0 +1,54 @@
+"""Smooth random fields that can be evaluated at any point in space."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+FIELD_OF_VIEW_MM = (208.0, 256.0, 208.0)
+"""Extent (mm) around the brain's centre on which fields are defined; beyond it they continue constant."""
+
+
+def sample_trilinear(volume: Tensor, points: Tensor, extent: tuple[float, float, float] = FIELD_OF_VIEW_MM) -> Tensor:
+    """Interpolate a volume that covers ``extent`` mm around the origin, at any points.
+
+    Args:
+        volume: (C, X, Y, Z) values at the centres of equal cells.
+        points: (..., 3) positions in mm from the centre.
+        extent: size in mm that the volume covers.
+
+    Returns:
+        (C, ...) values; points outside take the value at the border.
+    """
+    normalised = points / (torch.tensor(extent, dtype=points.dtype) / 2)
+    grid = normalised.flip(-1).reshape(1, -1, 1, 1, 3)
+    values = F.grid_sample(volume[None], grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return values.reshape(volume.shape[0], *points.shape[:-1])
+
+
+class SmoothField:
+    """Gaussian-like random field of zero mean and unit variance with a chosen correlation length.
+
+    White noise on a lattice of ``spacing`` is refined to half that spacing by smoothing, so that evaluating the field
+    costs one trilinear look-up per point and no full-resolution volume is ever built.
+
+    Args:
+        rng: source of the noise.
+        channels: number of independent fields C.
+        spacing: correlation length in mm.
+    """
+
+    def __init__(self, rng: np.random.Generator, channels: int, spacing: float) -> None:
+        coarse = [max(4, round(size / spacing)) for size in FIELD_OF_VIEW_MM]
+        noise = torch.from_numpy(rng.standard_normal((1, channels, *coarse), dtype=np.float32))
+        fine = [2 * n for n in coarse]
+        smooth = F.interpolate(noise, size=fine, mode="trilinear", align_corners=False)
+        smooth = F.avg_pool3d(F.pad(smooth, [1] * 6, mode="replicate"), 3, stride=1)
+        smooth = smooth - smooth.mean((2, 3, 4), keepdim=True)
+        self.values = (smooth / smooth.std((2, 3, 4), keepdim=True))[0]
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """Field values (C, ...) at ``points`` (..., 3) in mm."""
+        return sample_trilinear(self.values, points)

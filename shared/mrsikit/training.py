@@ -1,0 +1,168 @@
+"""Training that keeps its best weights, stops early and survives being killed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from torch import nn
+
+from mrsikit.data import SeededDataset
+
+logger = logging.getLogger(__name__)
+
+
+def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write a torch file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(dict(state), beside)
+    os.replace(beside, path)
+
+
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Flat state dict on the CPU, without the prefix that distributed training adds."""
+    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+
+
+class ResumableTraining:
+    """Handler of a MONAI trainer: best weights, early stop, and a checkpoint after every epoch from which it resumes.
+
+    The checkpoint holds everything that decides what comes next: weights, optimiser, schedule, epoch, best score and
+    early-stop count. Random draws are a function of seed and epoch (:class:`mrsikit.data.SeededDataset`), so a resumed
+    training ends with the weights of an undisturbed one.
+
+    MONAI's CheckpointSaver, CheckpointLoader and EarlyStopHandler do not do it: the first forgets the best score and
+    the last its count on a restart.
+
+    Must stand after the ValidationHandler in the trainer's handlers.
+
+    Args:
+        path: checkpoint file; read at the start when it exists.
+        network: the network in training (may be wrapped for distributed training).
+        stateful: name to optimiser, schedule: anything with state_dict and load_state_dict.
+        dataset: told the epoch before each one.
+        validator: evaluator whose ``metric`` decides; lower is better.
+        metric: name of the metric.
+        patience: validations without improvement before stopping.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        network: nn.Module,
+        stateful: dict[str, Any],
+        dataset: SeededDataset,
+        validator: Engine,
+        metric: str,
+        patience: int,
+    ) -> None:
+        self.path = Path(path)
+        self.network = network
+        self.stateful = stateful
+        self.dataset = dataset
+        self.validator = validator
+        self.metric = metric
+        self.patience = patience
+        self.best_weights = weights_of(network)
+        self.best_score = float("inf")
+        self.last_judged = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        self.early_stop = EarlyStopping(self.patience, self._score, engine)
+        engine.add_event_handler(Events.STARTED, self._resume)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda e: self.dataset.set_epoch(e.state.epoch))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+        engine.add_event_handler(Events.COMPLETED, self._restore_best)
+
+    def _score(self, engine: Engine) -> float:
+        score = torch.tensor(float(self.validator.state.metrics[self.metric]))
+        if dist.is_available() and dist.is_initialized():
+            dist.broadcast(score, 0)
+        return -float(score)
+
+    def _judge(self, engine: Engine) -> None:
+        validated = self.validator.state.epoch and self.metric in self.validator.state.metrics
+        if validated and self._is_new_result(engine):
+            score = -self._score(engine)
+            if score < self.best_score:
+                self.best_score = score
+                self.best_weights = weights_of(self.network)
+            self.early_stop(self.validator)
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            save_atomically(
+                {
+                    "epoch": engine.state.epoch,
+                    "iteration": engine.state.iteration,
+                    "network": weights_of(self.network),
+                    "best_weights": self.best_weights,
+                    "best_score": self.best_score,
+                    "early_stop": dict(self.early_stop.state_dict()),
+                    "stopped": engine.should_terminate,
+                    **{name: thing.state_dict() for name, thing in self.stateful.items()},
+                },
+                self.path,
+            )
+
+    def _is_new_result(self, engine: Engine) -> bool:
+        # MONAI's ValidationHandler gives the validator the trainer's epoch as the one it ran at.
+        new = self.validator.state.epoch == engine.state.epoch and self.last_judged != engine.state.epoch
+        self.last_judged = engine.state.epoch if new else self.last_judged
+        return new
+
+    def _resume(self, engine: Engine) -> None:
+        if not self.path.exists():
+            return
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+        module.load_state_dict(saved["network"])
+        for name, thing in self.stateful.items():
+            thing.load_state_dict(saved[name])
+        self.best_weights, self.best_score = saved["best_weights"], saved["best_score"]
+        self.early_stop.load_state_dict(saved["early_stop"])
+        engine.state.epoch, engine.state.iteration = saved["epoch"], saved["iteration"]
+        logger.info("resumed %s after epoch %d", self.path, saved["epoch"])
+        if saved["stopped"] or saved["epoch"] >= (engine.state.max_epochs or 0):
+            logger.info("this training is complete: delete %s to train anew", self.path)
+            engine.terminate()
+
+    def _restore_best(self, engine: Engine) -> None:
+        module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+        module.load_state_dict(self.best_weights)
+        logger.info("best %s %.5f", self.metric, self.best_score)
+
+
+class SaveWeights:
+    """Handler: write the network's weights, in half precision, when the training ends.
+
+    Must stand after ResumableTraining, which restores the best weights first.
+
+    Args:
+        path: file to write.
+        network: network to save.
+    """
+
+    def __init__(self, *, path: str, network: nn.Module) -> None:
+        self.path = path
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save."""
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            state = weights_of(self.network)
+            save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)

@@ -1,0 +1,1 @@
+"""MONAI dictionary transforms over the physics and the virtual patients."""

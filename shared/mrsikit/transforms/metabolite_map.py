@@ -1,0 +1,169 @@
+"""Metabolite maps of random contrast, resolution and noise from a virtual patient's tissues."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import RandomizableTransform
+from scipy import ndimage
+
+from mrsikit.baselines.zero_rule import brain_outline
+from mrsikit.synthesis.metabolites import SMALLEST_TISSUE
+from mrsikit.synthesis.subject import Tissues
+
+
+class RandMetaboliteMapd(RandomizableTransform):
+    """Draw a metabolite, an acquisition and a noise level, and make the clean and the measured map.
+
+    Physics: each tissue has one concentration with slow regional variation; the voxel averages it; the acquisition's
+    point-spread function blurs it; some report it per tissue instead of per voxel; voxels of little tissue (5 %) or
+    outside the brain have no fit and are zero; the fit's noise is Gaussian and either keeps its sign, is cut at zero
+    (non-negative fits) or is rectified. Now and then the map is a smooth field in an ellipse, so that other organs,
+    whose maps look so at low resolution, are not foreign.
+
+    Drawn: grey to white ratio U(.55, 1.3); tumour to white, 30 % U(.1, 1), else log-uniform 1.2-7; voxel size 1, 2 or 4
+    times the tissues'; blur in half of the maps, SD U(.3, .9) voxel; noise in 55 %, SD U(.01, .3) of white matter.
+
+    Args:
+        tissues: key of the (S, 8, ...) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
+            without it hold a measured map, (M, X, Y[, Z]), under "map" instead: one metabolite, and in 2D one slice, is
+            drawn and taken for the truth as it is.
+        canvas: voxels a side of the result; smaller maps are embedded in it, larger ones cropped.
+        factors: block sizes in voxels by which the tissues are averaged, one drawn.
+        spatial_dims: of the result; only own maps need it.
+
+    Output:
+        "clean" and "measured" (X, Y[, Z]) float32 arrays, white matter about 1; "signal", "brain" and "inside" (bool:
+        map is not zero by nature; inside the skull; inside the map's matrix); "noise", the SD.
+    """
+
+    def __init__(
+        self, tissues: str, *, canvas: int, factors: tuple[int, ...] = (1, 2, 2, 2, 4), spatial_dims: int = 2
+    ) -> None:
+        super().__init__(1.0)
+        self.spatial_dims = spatial_dims
+        self.tissues = tissues
+        self.canvas = canvas
+        self.factors = factors
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add the maps; the tissues are dropped."""
+        out = dict(data)
+        rng = np.random.default_rng(self.R.randint(2**31))
+        if self.tissues not in out:
+            return self._embedded(out, *self._own_map(out.pop("map"), rng), noise=0.0, rng=rng)
+        stack = out.pop(self.tissues)
+        fractions = torch.as_tensor(stack[rng.integers(len(stack))]).float() / 255
+        factor = int(rng.choice(self.factors))
+        if factor > 1:
+            pool = F.avg_pool2d if fractions.ndim == 3 else F.avg_pool3d
+            fractions = pool(fractions[None], factor)[0]
+        fractions = self._oriented(self._cropped(fractions, rng), rng)
+        tissues = Tissues(*fractions)
+        if rng.random() < 0.06:
+            clean, brain = _organ(tuple(fractions.shape[1:]), rng)
+        else:
+            clean, brain = self._brain_map(tissues, rng)
+        noise = 0.0 if rng.random() < 0.45 else float(rng.uniform(0.01, 0.3))
+        signal = clean > 0
+        noisy = signal | (brain if rng.random() < 0.5 else signal)
+        measured = clean + noise * rng.standard_normal(clean.shape).astype(np.float32) * noisy
+        rectify = rng.choice(["cut", "absolute", "signed"], p=[0.55, 0.15, 0.3])
+        measured = {"cut": np.maximum(measured, 0), "absolute": np.abs(measured), "signed": measured}[str(rectify)]
+        return self._embedded(out, clean, measured, noisy if noise else signal, brain, noise=noise, rng=rng)
+
+    def _embedded(
+        self,
+        out: dict[Hashable, Any],
+        clean: np.ndarray,
+        measured: np.ndarray,
+        signal: np.ndarray,
+        brain: np.ndarray,
+        *,
+        noise: float,
+        rng: np.random.Generator,
+    ) -> dict[Hashable, Any]:
+        place = [self._place(n, rng) for n in clean.shape]
+        inside = np.ones(clean.shape, bool)
+        arrays = {"clean": clean, "measured": measured, "signal": signal, "brain": brain, "inside": inside}
+        return {**out, **{key: np.pad(array, place) for key, array in arrays.items()}, "noise": noise}
+
+    def _own_map(self, maps: torch.Tensor, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """Draw one of the user's maps, its median 1, with where it has signal and its outline."""
+        values = torch.as_tensor(maps).as_subclass(torch.Tensor)[rng.integers(len(maps))].nan_to_num(0, 0, 0)
+        if values.ndim == 3 and self.spatial_dims == 2:
+            filled = torch.nonzero((values != 0).flatten(0, 1).float().mean(0) > 0.05).flatten()
+            values = values[..., int(filled[rng.integers(len(filled))]) if len(filled) else values.shape[-1] // 2]
+        values = self._oriented(self._cropped(values[None], rng), rng)[0]
+        positive = values[values > 0]
+        clean = (values / positive.median() if len(positive) else values).numpy()
+        return clean, clean.copy(), clean != 0, brain_outline(np.abs(clean))
+
+    def _cropped(self, fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        """Cut to the canvas around the brain; one in eight to a small window, as small coils see it."""
+        window = min(fractions.shape[1], self.canvas)
+        if rng.random() < 0.12:
+            window = int(rng.integers(min(12, window), window + 1))
+        for axis in range(1, fractions.ndim):
+            size = fractions.shape[axis]
+            side = min(size, window)
+            low = int(rng.integers(0, size - side + 1))
+            fractions = fractions.narrow(axis, low, side)
+        return fractions
+
+    @staticmethod
+    def _oriented(fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        flips = [axis for axis in range(1, fractions.ndim) if rng.random() < 0.5]
+        if rng.random() < 0.5:
+            fractions = fractions.transpose(1, 2)
+        return torch.flip(fractions, flips)
+
+    def _place(self, size: int, rng: np.random.Generator) -> tuple[int, int]:
+        low = int(rng.integers(0, self.canvas - size + 1))
+        return low, self.canvas - size - low
+
+    @staticmethod
+    def _brain_map(tissues: Tissues, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        tumour = rng.uniform(0.1, 1.0) if rng.random() < 0.3 else np.exp(rng.uniform(np.log(1.2), np.log(7)))
+        csf = 0.0 if rng.random() < 0.85 else rng.uniform(0.02, 0.15)
+        white = 1 + (rng.uniform(0.7, 1.3) - 1) * tissues.oedema
+        values = rng.uniform(0.55, 1.3) * tissues.gm + white * tissues.wm + csf * tissues.csf
+        values = values + tumour * (tissues.viable + rng.uniform(0, 0.3) * tissues.necrosis)
+        clean = values.numpy()
+        brain = tissues.brain.numpy() > 0.5
+        if rng.random() < 0.5:
+            clean = clean * np.exp(rng.uniform(0.03, 0.15) * _waves(clean.shape, rng))
+        tissue = (tissues.gm + tissues.wm + tissues.tumour).numpy()
+        if rng.random() < 0.3:
+            # Many report concentrations per tissue, not per voxel: edges then stay steep down to the last voxel
+            clean = clean / np.maximum(tissue, SMALLEST_TISSUE) ** rng.uniform(0.3, 1.0)
+        present = tissue >= (SMALLEST_TISSUE if rng.random() < 0.6 else rng.uniform(0.01, 0.3))
+        if csf > 0:
+            present = present | brain
+        if rng.random() < 0.5:
+            clean = ndimage.gaussian_filter(clean, rng.uniform(0.3, 0.9), mode="constant")
+            # Blur fills ventricles and reaches beyond the brain; most pipelines cut it at a brain or at a tissue mask.
+            present = present if rng.random() < 0.3 else brain & (clean > 0.02 if rng.random() < 0.5 else brain)
+        return (clean * present).astype(np.float32), brain
+
+
+def _organ(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Smooth field in an ellipse, or all over the matrix."""
+    axes = np.array([n * rng.uniform(0.2, 0.8) for n in shape]).reshape(-1, *[1] * len(shape))
+    centre = np.array([n * rng.uniform(0.35, 0.65) for n in shape]).reshape(-1, *[1] * len(shape))
+    inside = (((np.indices(shape) - centre) / axes) ** 2).sum(0) < 1 + 0.2 * _waves(shape, rng)
+    sharpness = [max(0.6, n * rng.uniform(0.03, 0.2)) for n in shape]
+    field = ndimage.gaussian_filter(rng.standard_normal(shape), sharpness)
+    field = np.exp(rng.uniform(0.2, 0.9) * field / max(field.std(), 1e-6))
+    return (field * inside).astype(np.float32), inside
+
+
+def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Smooth unit-variance noise, correlated over about an eighth of the matrix."""
+    coarse = rng.standard_normal([max(3, n // 8) for n in shape])
+    waves = ndimage.zoom(coarse, [n / c for n, c in zip(shape, coarse.shape, strict=True)], order=2)
+    return (waves / max(waves.std(), 1e-6)).astype(np.float32)

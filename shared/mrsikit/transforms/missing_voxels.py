@@ -1,0 +1,109 @@
+"""Spoil a metabolite map as practice does: lost voxels, and voxels that are wrong but not zero."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.transforms import RandomizableTransform
+from scipy import ndimage
+
+from mrsikit.synthesis.missing import PATTERNS, clusters, mixed, singles
+
+
+class RandMissingVoxelsd(RandomizableTransform):
+    """Remove voxels in mixed patterns and make a few wrong, and say what a user could know of it.
+
+    Physics: fits fail singly and in clusters; lipids spoil the rim next to the skull; the excitation slab and
+    saturation bands cut an edge; the frontal sinus spoils the field in a blob; an artefact leaves a value that is
+    wrong, not zero. A user may give the mask of failed fits, or part of it (NaN), or none, and a brain mask that is
+    right to about a voxel, or none.
+
+    Drawn: lost share U of ``fraction``; one to four patterns; in a third of the maps .3-4 % of the voxels wrong by a
+    factor (0-.4 or 1.6-6) or an offset (1-6 of white matter); the mask is given in 45 %, partly in 10 %; the brain in
+    half.
+
+    Args:
+        fraction: (lowest, highest) share of voxels lost.
+
+    Input:
+        the entries of :class:`RandMetaboliteMapd`.
+
+    Output:
+        "image" (3, X, Y[, Z]): measured map with the holes at zero; evidence (1 missing, 0 observed, -1 unknown); brain
+        evidence (1, 0, -1). "label" (4, ...): clean map; holes (1, else 0); weight of the voxel in the judgement of
+        what is missing (0 where it is known or cannot be told); one over the map's maximum.
+    """
+
+    def __init__(self, *, fraction: tuple[float, float] = (0.03, 0.35)) -> None:
+        super().__init__(1.0)
+        self.fraction = fraction
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Spoil one map."""
+        rng = np.random.default_rng(self.R.randint(2**31))
+        clean, measured, signal = data["clean"], data["measured"], data["signal"]
+        brain, inside, noise = data["brain"], data["inside"], data["noise"]
+        if signal.sum() < 12:
+            signal = inside
+        names = tuple(rng.permutation(list(PATTERNS))[: int(rng.integers(1, 5))])
+        lost = mixed(signal, float(rng.uniform(*self.fraction)), rng, patterns=names)
+        target = lost.astype(np.float32)
+        spoilt = measured.copy()
+        if rng.random() < 0.33:
+            wrong, spoilt = self._wrong(spoilt, signal & ~lost, rng)
+            error = np.abs(spoilt - clean)
+            target[wrong & (error < max(0.35, 4 * noise))] = -1
+            target[wrong & (error >= max(0.35, 4 * noise))] = 1
+        spoilt[lost] = 0
+        evidence = np.full(clean.shape, -1, np.float32)
+        given = rng.random()
+        if given < 0.45:
+            evidence = (target == 1).astype(np.float32)
+        elif given < 0.55:
+            evidence[(target == 1) & (_blob(clean.shape, rng) > 0)] = 1
+        evidence[~inside] = 0
+        known_brain = np.full(clean.shape, -1, np.float32)
+        if rng.random() < 0.5:
+            known_brain = self._brain(brain | (target == 1), inside, rng).astype(np.float32)
+        known_brain[~inside] = 0
+        # Zeros outside a known brain are not missing; what a map holds there was measured.
+        evidence[(known_brain == 0) & (evidence < 0)] = 0
+        # Zeros are what must be told apart; values that are wrong are rare and must not cost too many right ones.
+        judge = np.where((spoilt == 0) | (target == 1), 1.0, 0.3) * (evidence < 0) * (target >= 0)
+        peak = max(float(np.percentile(clean, 99.8)), 0.5)
+        image = np.stack([np.where(evidence == 1, 0, spoilt), evidence, known_brain])
+        label = np.stack([clean, target == 1, judge, np.full(clean.shape, 1 / peak)])
+        return {
+            "image": torch.from_numpy(image.astype(np.float32)),
+            "label": torch.from_numpy(label.astype(np.float32)),
+        }
+
+    @staticmethod
+    def _wrong(values: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        draw = clusters if rng.random() < 0.5 else singles
+        wrong = draw(where, float(rng.uniform(0.003, 0.04)), rng) if where.any() else where
+        kind = rng.random()
+        if kind < 0.4:
+            values = np.where(wrong, values * rng.uniform(1.6, 6, values.shape), values)
+        elif kind < 0.6:
+            values = np.where(wrong, values * rng.uniform(0.0, 0.4, values.shape), values)
+        else:
+            values = np.where(wrong, values + rng.uniform(1, 6, values.shape), values)
+        return wrong, values.astype(np.float32)
+
+    @staticmethod
+    def _brain(brain: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        brain = ndimage.binary_fill_holes(brain)
+        kind = rng.random()
+        if kind < 0.2:
+            brain = ndimage.binary_dilation(brain)
+        elif kind < 0.3:
+            brain = ndimage.binary_erosion(brain)
+        return brain & inside
+
+
+def _blob(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    return ndimage.gaussian_filter(rng.standard_normal(shape), 3)

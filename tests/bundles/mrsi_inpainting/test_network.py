@@ -1,0 +1,158 @@
+import pytest
+import torch
+from torch import Tensor
+
+from mrsi_inpainting.network import Inpainter, PaperUNet, pyramid_fill, smooth_fill
+
+from .conftest import decided_network
+
+
+@pytest.fixture(scope="module")
+def network() -> Inpainter:
+    return decided_network()
+
+
+def example(*size: int, seed: int = 0, maps: int = 1, evidence: float | None = None, brain: float = -1.0) -> Tensor:
+    """(1, 3 maps, *size): positive maps with some zeros, voxels of unknown state or of ``evidence``."""
+    generator = torch.Generator().manual_seed(seed)
+    channels = []
+    for _ in range(maps):
+        values = 5 + torch.rand(size, generator=generator)
+        hole = torch.rand(size, generator=generator) < 0.15
+        values[hole] = 0
+        state = torch.full(size, -1.0) if evidence is None else torch.full(size, evidence)
+        channels += [values, state, torch.full(size, brain)]
+    return torch.stack(channels)[None]
+
+
+@torch.no_grad()
+def run(network: torch.nn.Module, x: Tensor) -> Tensor:
+    return network(x)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 13), (64, 64), (65, 80), (33, 127), (8, 9, 10), (49, 20, 11)], ids=str)
+def test_output_has_the_inputs_shape_whatever_the_matrix(network: Inpainter, size: tuple[int, ...]) -> None:
+    out = run(network, example(*size, maps=2 if len(size) == 2 else 1))
+    assert out.shape[2:] == size
+    assert torch.isfinite(out).all()
+    assert (out[:, 1::3] > 0).all()
+    assert ((out[:, 2::3] >= 0) & (out[:, 2::3] <= 1)).all()
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+@pytest.mark.parametrize("size", [(24, 30), (12, 14, 10)], ids=str)
+def test_result_follows_the_unit(network: Inpainter, factor: float, size: tuple[int, ...]) -> None:
+    x = example(*size)
+    scaled = x.clone()
+    scaled[:, 0] *= factor
+    out, out_scaled = run(network, x), run(network, scaled)
+    torch.testing.assert_close(out_scaled[:, :2] / factor, out[:, :2], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(out_scaled[:, 2], out[:, 2], rtol=1e-3, atol=1e-3)
+
+
+def test_every_map_is_filled_on_its_own(network: Inpainter) -> None:
+    x = example(20, 24, maps=3)
+    alone = torch.cat([run(network, x[:, 3 * k : 3 * k + 3]) for k in range(3)], 1)
+    torch.testing.assert_close(run(network, x), alone, rtol=1e-4, atol=1e-4)
+    # more maps than are computed at a time
+    many = example(8, 8, maps=18)
+    torch.testing.assert_close(run(network, many)[:, 51:], run(network, many[:, 51:]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_small_map_is_the_map_in_a_canvas_of_known_outside(network: Inpainter) -> None:
+    x = example(40, 48)
+    canvas = torch.zeros(1, 3, 64, 64)
+    canvas[:, :, 12:52, 8:56] = x
+    torch.testing.assert_close(run(network, canvas)[:, :, 12:52, 8:56], run(network, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("axes", [[2], [3], [2, 3]])
+def test_planar_result_mirrors_with_the_map(network: Inpainter, axes: list[int]) -> None:
+    x = example(64, 64)
+    torch.testing.assert_close(run(network, x.flip(axes)), run(network, x).flip(axes), rtol=1e-3, atol=1e-3)
+
+
+def test_detector_decides_only_where_the_state_is_unknown(network: Inpainter) -> None:
+    x = example(32, 32)
+    probability = run(network, x)[:, 2]
+    assert (probability > 0.5).any()
+    assert (probability < 0.5).any()
+    # With every state known, a detector that says the opposite changes nothing in fill and uncertainty.
+    known = x.clone()
+    known[:, 1] = (x[:, 0] == 0).float()
+    filled = run(network, known)[:, :2]
+    other = decided_network()
+    other.planar.detector.final_conv.weight.data.mul_(-3)
+    torch.testing.assert_close(run(other, known)[:, :2], filled)
+    assert not torch.allclose(run(other, x)[:, :2], run(network, x)[:, :2])
+
+
+def test_what_a_map_holds_where_it_is_known_missing_does_not_matter(network: Inpainter) -> None:
+    x = example(32, 32, evidence=0.0)
+    x[:, 1, 10:14, 10:14] = 1
+    other = x.clone()
+    other[:, 0, 10:14, 10:14] = 1e4
+    torch.testing.assert_close(run(network, other), run(network, x))
+
+
+def test_threshold_changes_what_is_filled() -> None:
+    x = example(32, 32)
+    eager, shy = decided_network(threshold=1e-6), decided_network(threshold=1.0)
+    shy_fill = run(shy, x)[:, 0]
+    observed = x.clone()
+    observed[:, 1] = 0
+    torch.testing.assert_close(shy_fill.isfinite().all(), torch.tensor(True))
+    assert not torch.allclose(run(eager, x)[:, 0], shy_fill)
+
+
+@pytest.mark.parametrize("size", [(30, 26), (12, 10, 9)], ids=str)
+def test_torchscript_equals_eager(network: Inpainter, size: tuple[int, ...]) -> None:
+    scripted = torch.jit.script(network)
+    x = example(*size)
+    torch.testing.assert_close(run(scripted, x), run(network, x), rtol=1e-4, atol=1e-4)
+
+
+def test_an_empty_map_gives_finite_numbers(network: Inpainter) -> None:
+    x = torch.zeros(1, 3, 16, 16)
+    x[:, 1:] = -1
+    assert torch.isfinite(run(network, x)).all()
+
+
+def test_pyramid_fill_of_a_constant_is_the_constant_and_reaches_everywhere() -> None:
+    weights = torch.zeros(1, 1, 64, 64)
+    weights[..., 20:40, 20:40] = 1
+    torch.testing.assert_close(
+        pyramid_fill(7 * weights, weights), torch.full((1, 1, 64, 64), 7.0), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_pyramid_fill_ignores_what_is_not_trusted() -> None:
+    values = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    weights = torch.ones_like(values)
+    weights[..., 8:12, 8:12] = 0
+    spoilt = torch.where(weights > 0, values, 1e5)
+    torch.testing.assert_close(pyramid_fill(spoilt, weights), pyramid_fill(values * weights, weights))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 16, 16)], ids=str)
+def test_smooth_fill_of_a_smooth_map_is_close_and_ignores_what_is_not_trusted(size: tuple[int, ...]) -> None:
+    axes = torch.meshgrid(*(torch.arange(n) / n for n in size), indexing="ij")
+    values = sum(torch.cos(torch.pi * axis) for axis in axes)[None, None]
+    weights = torch.ones_like(values)
+    weights[..., 6:9, 6:9] = 0
+    start = pyramid_fill(values, weights)
+    filled = smooth_fill(values * weights, weights, start)
+    torch.testing.assert_close(smooth_fill(torch.where(weights > 0, values, 1e3), weights, start), filled)
+    hole = weights == 0
+    assert (filled - values)[hole].abs().max() < 0.05
+    assert (filled - values)[hole].abs().max() < (start - values)[hole].abs().max()
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_paper_unet_has_the_papers_size_and_range(dims: int) -> None:
+    network = PaperUNet(spatial_dims=dims).eval()
+    parameters = sum(p.numel() for p in network.parameters()) / 1e6
+    assert parameters == pytest.approx({2: 7.8, 3: 22.6}[dims], rel=0.05)
+    out = run(network, torch.rand(1, 1, *(16,) * dims))
+    assert out.shape == (1, 1, *(16,) * dims)
+    assert ((out > 0) & (out < 1)).all()

@@ -1,0 +1,199 @@
+import csv
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from toy_bundle import write_toy_bundle
+
+from mrsikit.io import read_map
+from mrsikit.pipeline import BundlePipeline
+
+from .conftest import BAD, BUNDLE, decided_network, disc, save_map
+
+Command = Callable[..., subprocess.CompletedProcess]
+OUTPUTS = ("inpainted", "holes", "uncertainty")
+
+
+def state(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        p.name: (p.stat().st_mtime_ns, p.stat().st_size) for p in folder.iterdir() if p.suffix not in (".html", ".csv")
+    }
+
+
+def summary(folder: Path) -> dict[str, dict[str, str]]:
+    with open(folder / "summary.csv", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def test_nothing_runs_while_one_input_is_bad(folder: Path, command: Command, tmp_path: Path) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path / "out")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    for stem in BAD:
+        lines = [line for line in done.stdout.splitlines() if f"{stem}" in line and "ERROR" in line]
+        assert len(lines) == 1, done.stdout
+    assert "3 of 20" in done.stdout
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_bad_inputs_are_skipped_and_listed(folder: Path, finished: Path) -> None:
+    rows = summary(finished)
+    assert len(rows) == 20
+    skipped = {name for name, row in rows.items() if row["status"] == "skipped"}
+    assert skipped == {f"{stem}.nii.gz" for stem in BAD}
+    assert all(rows[name]["reason"] for name in skipped)
+    assert {row["status"] for name, row in rows.items() if name not in skipped} == {"done"}
+    stems = {p.name.split(".")[0] for p in folder.iterdir()} - {*BAD, "bad_companion_missing"}
+    stems -= {"known_missing", "stack_crlb", "stack_brain"}
+    expected = {f"{stem}_{what}.nii.gz" for stem in stems for what in OUTPUTS} | {f"{stem}.json" for stem in stems}
+    assert {p.name for p in finished.iterdir()} == expected | {"report.html", "summary.csv"}
+
+
+@pytest.mark.parametrize("stem", ["plane", "known", "stack", "volume"])
+def test_outputs_lie_on_the_maps_grid_and_keep_what_was_measured(folder: Path, finished: Path, stem: str) -> None:
+    given = nib.load(folder / f"{stem}.nii.gz")
+    images = {what: nib.load(finished / f"{stem}_{what}.nii.gz") for what in OUTPUTS}
+    for image in images.values():
+        assert image.shape == given.shape
+        np.testing.assert_array_equal(image.affine, given.affine)
+    assert [images[what].get_data_dtype() for what in OUTPUTS] == [np.float32, np.uint8, np.float32]
+    holes = np.asarray(images["holes"].dataobj) > 0
+    before, after = (np.asarray(image.dataobj, np.float32) for image in (given, images["inpainted"]))
+    np.testing.assert_array_equal(after[~holes].view(np.uint32), before[~holes].view(np.uint32))
+    assert holes.any()
+    assert np.isfinite(after[holes]).all()
+
+
+def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path) -> None:
+    record = json.loads((finished / "stack.json").read_text())
+    assert record["bundle"]["name"] == "mrsi_inpainting"
+    assert record["weights"] == {"model.pt": hashlib.sha256(weights.read_bytes()).hexdigest()}
+    assert {name: entry["file"] for name, entry in record["inputs"].items()} == {
+        "image": "stack.nii.gz",
+        "crlb": "stack_crlb.nii.gz",
+        "brain": "stack_brain.nii.gz",
+    }
+    assert record["parameters"] == {"max_crlb": 20, "threshold": 0.5, "wrong_threshold": 0.9, "volumetric": False}
+    assert summary(finished)["volume.nii.gz"]["network"] == "2D"
+    assert summary(finished)["stack.nii.gz"]["network"] == "2D"
+    assert "no brain mask" in summary(finished)["plane.nii.gz"]["flags"]
+    assert summary(finished)["known.nii.gz"]["of these judged missing"] == "0"
+
+
+def test_report_is_one_file_with_a_figure_a_map(finished: Path) -> None:
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 17
+    assert "http" not in page.split("<body>")[1].replace("http://www.w3.org", "")
+    assert "For research use only" in page
+    assert "plane.nii.gz" in page
+
+
+def test_second_run_computes_only_what_is_missing(folder: Path, finished: Path, command: Command) -> None:
+    before = state(finished)
+    gone = finished / "known_holes.nii.gz"
+    gone.unlink()
+    done = command(dataset_dir=folder, output_dir=finished, skip_invalid="true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 of 20 inputs to compute, 16 done before, 3 skipped" in done.stdout
+    after = state(finished)
+    assert after.keys() == before.keys()
+    changed = {name for name in after if after[name][0] != before[name][0]}
+    assert changed == {f"known_{what}.nii.gz" for what in OUTPUTS} | {"known.json"}
+    done = command(dataset_dir=folder, output_dir=finished, skip_invalid="true", overwrite="false")
+    assert state(finished) == after
+    assert "nothing to do" in done.stdout
+
+
+def test_overwrite_and_options_reach_the_result(command: Command, tmp_path: Path) -> None:
+    maps, out = tmp_path / "maps", tmp_path / "out"
+    maps.mkdir()
+    save_map(maps / "v.nii.gz", disc(16, depth=8))
+    bounds = np.full((16, 16, 8), 5, np.float32)
+    bounds[8, 8, 4] = 15
+    save_map(maps / "v_crlb.nii.gz", bounds)
+    options = {"dataset_dir": maps, "output_dir": out, "volumetric": "true", "threshold": 0.999}
+    assert command(**options).returncode == 0
+    first = read_map(out / "v_holes.nii.gz")[0]
+    assert first[8, 8, 4] == 0
+    assert summary(out)["v.nii.gz"]["network"] == "3D"
+    written = state(out)
+    done = command(**options, overwrite="true", max_crlb=10)
+    assert done.returncode == 0
+    assert all(written[name][0] != moment for name, (moment, _) in state(out).items())
+    assert read_map(out / "v_holes.nii.gz")[0][8, 8, 4] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"overwite": "true"}, ["overwite", "overwrite"]),
+        ({"volumetric": "maybe", "threshold": 0, "overwrite": "perhaps"}, ["volumetric", "threshold", "overwrite"]),
+    ],
+    ids=["unknown", "bad values"],
+)
+def test_bad_options_are_named_before_anything_is_computed(
+    folder: Path, command: Command, tmp_path: Path, options: dict[str, object], words: list[str]
+) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path, skip_invalid="true", **options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    problems = [line for line in done.stdout.splitlines() if "ERROR" in line]
+    for word in words:
+        assert any(f"--{word}" in line for line in problems), done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def loaded(folder: Path, stem: str) -> dict[str, MetaTensor]:
+    """A map and its companions as the reader and ``ensure_channel_first`` give them."""
+    data = {}
+    for key in ("image", "missing", "crlb", "brain"):
+        path = folder / (f"{stem}.nii.gz" if key == "image" else f"{stem}_{key}.nii.gz")
+        if path.exists():
+            values, affine = read_map(path)
+            tensor = torch.from_numpy(values)
+            tensor = tensor.movedim(-1, 0) if values.ndim == 4 else tensor[None]
+            data[key] = MetaTensor(tensor, affine=torch.from_numpy(affine))
+    return data
+
+
+@pytest.mark.parametrize("stem", ["plane", "known", "stack", "volume"])
+def test_exported_network_by_the_rules_of_deploy_gives_the_commands_result(
+    folder: Path, finished: Path, stem: str
+) -> None:
+    exported = torch.jit.script(decided_network())
+    out = BundlePipeline(BUNDLE, network=exported, device=torch.device("cpu"))(loaded(folder, stem))
+    for what in OUTPUTS:
+        expected = read_map(finished / f"{stem}_{what}.nii.gz")[0]
+        result = out[what].as_tensor().float().numpy()
+        result = np.moveaxis(result, 0, -1) if expected.ndim == 4 else result[0]
+        np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-4, err_msg=what)
+
+
+def test_two_bundles_run_in_one_process(weights: Path, tmp_path: Path) -> None:
+    toy = write_toy_bundle(tmp_path)
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    save_map(maps / "naa.nii.gz", disc(16))
+    script = f"""
+import sys
+from monai.bundle import run
+for bundle, options in (({str(toy)!r}, {{}}), ({str(BUNDLE)!r}, {{"weights": {str(weights)!r}}}), ({str(toy)!r}, {{}})):
+    sys.path.insert(0, bundle)
+    run(config_file=bundle + "/configs/inference.json", bundle_root=bundle, dataset_dir={str(maps)!r},
+        output_dir={str(tmp_path / "out")!r}, **options)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    np.testing.assert_array_equal(read_map(tmp_path / "out" / "naa_gained.nii.gz")[0].squeeze(), 2 * disc(16))
+    assert (tmp_path / "out" / "naa_inpainted.nii.gz").exists()

@@ -1,0 +1,198 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from .conftest import BUNDLE, disc, save_map
+
+# Small enough for seconds, whole enough for every handler: the networks are the shipped ones.
+TINY = {"subjects": 2, "validation_subjects": 2, "batch_size": 2, "num_workers": 0, "iterations_per_epoch": 2}
+SIZES = {
+    2: {"matrix": 64, "canvas": 32, "block_sizes": "$(1, 2)"},
+    3: {"matrix": 24, "canvas": 24, "block_sizes": "$(1,)", "batch_size": 1, "validation_subjects": 1},
+}
+
+
+ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache of the virtual patients, one for all trainings here."""
+    return tmp_path_factory.mktemp("subjects")
+
+
+def line(*configs: str | Path, processes: int = 1, **options: object) -> list[str]:
+    start = [sys.executable, "-m"]
+    if processes > 1:
+        start += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
+    files = [f"configs/{c}.json" if isinstance(c, str) else str(c) for c in configs]
+    start += ["monai.bundle", "run", "--config_file", str(files) if len(files) > 1 else files[0]]
+    for name, value in options.items():
+        start += [f"--{name}", str(value)]
+    return start
+
+
+def tiny(folder: Path, subjects: Path, dims: int, options: dict[str, object]) -> dict[str, object]:
+    """Options of a tiny training that writes to ``folder`` alone."""
+    sizes = {**TINY, **SIZES[dims], "spatial_dims": dims, "epochs": 2, "val_interval": 1, **options}
+    # the cache knows a patient by the seed alone, so every size has its own
+    places = {"weights": folder / "model.pt", "training_dir": folder, "subjects_dir": subjects / str(sizes["matrix"])}
+    return {**places, **sizes}
+
+
+def train(
+    *configs: str | Path, folder: Path, subjects: Path, dims: int = 2, processes: int = 1, **options: object
+) -> str:
+    """Run a tiny training from the bundle's root and return what it said."""
+    done = subprocess.run(
+        line(*configs, processes=processes, **tiny(folder, subjects, dims, options)),
+        cwd=BUNDLE,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def assert_equal_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+def load(path: Path) -> dict:
+    return torch.load(path, weights_only=True)
+
+
+def is_trained(weights: dict[str, torch.Tensor], part: str) -> bool:
+    # the last layers start at zero
+    return bool(weights[f"{part}.filler.final_conv.weight"].abs().sum() > 0)
+
+
+def test_training_without_data_gives_weights_that_run(tmp_path: Path, subjects: Path) -> None:
+    said = train("train", folder=tmp_path, subjects=subjects)
+    weights = load(tmp_path / "model.pt")
+    assert is_trained(weights, "planar")
+    assert not is_trained(weights, "volumetric")
+    assert list((tmp_path / "tensorboard").iterdir())
+    assert "training the planar network" in said
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    save_map(maps / "a.nii.gz", disc(16))
+    out = tmp_path / "out"
+    done = subprocess.run(
+        line("inference", dataset_dir=maps, output_dir=out, weights=tmp_path / "model.pt"),
+        cwd=BUNDLE,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (out / "a_inpainted.nii.gz").exists()
+    evaluated = tmp_path / "evaluated"
+    train("train", "evaluate", folder=tmp_path, subjects=subjects, output_dir=evaluated)
+    report = (evaluated / "metrics.csv").read_text()
+    assert "validation_loss" in report
+
+
+def test_volumes_are_trained_into_the_same_file(tmp_path: Path, subjects: Path) -> None:
+    train("train", folder=tmp_path, subjects=subjects, epochs=1, iterations_per_epoch=1)
+    before = load(tmp_path / "model.pt")
+    volumes = tmp_path / "volumes"
+    train("train", folder=volumes, subjects=subjects, dims=3, epochs=1, weights=tmp_path / "model.pt")
+    after = load(tmp_path / "model.pt")
+    assert is_trained(after, "volumetric")
+    assert_equal_weights(
+        {name: value for name, value in before.items() if name.startswith("planar")},
+        {name: value for name, value in after.items() if name.startswith("planar")},
+    )
+
+
+def kill_after_first_epoch(folder: Path, subjects: Path, epochs: int) -> None:
+    """Start the training, and kill it without warning in its second epoch."""
+    process = subprocess.Popen(
+        line("train", **tiny(folder, subjects, 2, {"epochs": epochs})),
+        cwd=BUNDLE,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while process.poll() is None and not (folder / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    assert process.poll() is None, "the training ended before it could be killed"
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert load(folder / "checkpoint.pt")["epoch"] < epochs
+    assert not (folder / "model.pt").exists()
+
+
+def test_killed_training_resumes_to_the_same_weights(tmp_path: Path, subjects: Path) -> None:
+    options = {"subjects": subjects, "epochs": 4}
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    train("train", folder=undisturbed, **options)
+    killed.mkdir()
+    kill_after_first_epoch(killed, subjects, epochs=4)
+    said = train("train", folder=killed, **options)
+    assert "resumed" in said
+    assert_equal_weights(load(undisturbed / "model.pt"), load(killed / "model.pt"))
+    for name in ("epoch", "best_score", "early_stop"):
+        assert load(undisturbed / "checkpoint.pt")[name] == load(killed / "checkpoint.pt")[name]
+    # a finished training is not trained on
+    assert "complete" in train("train", folder=killed, **options)
+    assert_equal_weights(load(undisturbed / "model.pt"), load(killed / "model.pt"))
+
+
+def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) -> None:
+    # every rank writes what it holds after the training
+    extra = tmp_path / "extra.json"
+    extra.write_text(
+        '{"run": ["$@train#trainer.run()", '
+        "\"$torch.save(dict(@network.state_dict()), @training_dir + '/rank' + str(dist.get_rank()) + '.pt')\"]}"
+    )
+    train("train", "multi_gpu_train", extra, folder=tmp_path, subjects=subjects, processes=2)
+    first, second = load(tmp_path / "rank0.pt"), load(tmp_path / "rank1.pt")
+    first.pop("planar.log_sd_shift")  # calibrated where the file is written
+    second.pop("planar.log_sd_shift")
+    assert_equal_weights(first, second)
+    assert is_trained(first, "planar")
+    assert (tmp_path / "model.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("dims", "progressive"), [(2, "true"), (2, "false"), pytest.param(3, "true", marks=pytest.mark.slow)]
+)
+def test_published_recipe_runs(tmp_path: Path, subjects: Path, dims: int, progressive: str) -> None:
+    train(
+        "train",
+        "train_paper",
+        folder=tmp_path,
+        subjects=subjects,
+        dims=dims,
+        progressive=progressive,
+        epochs=1,
+        iterations_per_epoch=1,
+        canvas=32,  # 16 would leave one voxel at the bottom, too few for batch norm
+        matrix=32 if dims == 3 else 64,
+    )
+    weights = load(tmp_path / "model.pt")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_own_maps_are_trained_on(tmp_path: Path, subjects: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for k in range(5):
+        values = disc(32, seed=k)
+        save_map(maps / f"map_{k}.nii.gz", np.where(values == 0, 9 * (disc(32, seed=k + 50) > 0), values))
+    train("train", folder=tmp_path / "run", subjects=tmp_path / "cache", dataset_dir=maps, epochs=1)
+    assert is_trained(load(tmp_path / "run" / "model.pt"), "planar")

@@ -1,0 +1,216 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from mrsi_inpainting.network import Inpainter
+from mrsi_inpainting.transforms import FillHolesd, PrepareMapd
+from mrsikit.io import InputError
+
+from .conftest import decided_network, disc
+
+MISSING, OBSERVED, UNKNOWN = 1, 0, -1
+CENTRE, OUTSIDE = (0, 16, 16), (0, 1, 1)
+
+
+def tensor(array: np.ndarray, spacing: tuple[float, ...] = (4.0, 4.0, 4.0)) -> MetaTensor:
+    """Channel first, as the reader gives it."""
+    return MetaTensor(torch.from_numpy(array.astype(np.float32)), affine=torch.diag(torch.tensor([*spacing, 1.0])))
+
+
+def slice_map() -> np.ndarray:
+    """(1, 32, 32), a whole disc."""
+    values = disc(32)[None]
+    return np.where(values == 0, 9 * (disc(32, seed=1)[None] > 0), values)
+
+
+def prepared(values: np.ndarray, **options: object) -> tuple[Tensor, Tensor, Tensor]:
+    """Map, evidence and brain channel of a one-slice map."""
+    companions = {k: tensor(v) for k, v in options.items() if isinstance(v, np.ndarray)}
+    rest = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
+    out = PrepareMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
+    assert out.shape == (3, *values.shape[1:])
+    return out[0:1], out[1:2], out[2:3]
+
+
+def test_without_companions_all_is_unknown() -> None:
+    values, evidence, brain = prepared(slice_map())
+    assert (evidence == UNKNOWN).all()
+    assert (brain == UNKNOWN).all()
+    np.testing.assert_array_equal(values, slice_map())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_not_a_number_is_missing_in_the_head_and_background_outside(bad: float) -> None:
+    spoilt = slice_map()
+    spoilt[CENTRE] = spoilt[OUTSIDE] = bad
+    values, evidence, _ = prepared(spoilt)
+    assert evidence[CENTRE] == MISSING
+    assert evidence[OUTSIDE] == UNKNOWN
+    assert values[CENTRE] == values[OUTSIDE] == 0
+
+
+def test_with_a_brain_mask_not_a_number_is_missing_wherever_there_is_brain() -> None:
+    spoilt = slice_map()
+    spoilt[OUTSIDE] = spoilt[0, 2, 1] = np.nan
+    brain = (spoilt > 0).astype(float)
+    brain[OUTSIDE] = 1
+    _, evidence, known = prepared(spoilt, brain=brain)
+    assert evidence[OUTSIDE] == MISSING
+    assert evidence[0, 2, 1] == OBSERVED
+    assert evidence[CENTRE] == UNKNOWN
+    np.testing.assert_array_equal(known, brain)
+
+
+def test_mask_makes_all_other_voxels_observed() -> None:
+    mask = np.zeros((1, 32, 32))
+    mask[CENTRE] = 1
+    values, evidence, _ = prepared(slice_map(), missing=mask)
+    np.testing.assert_array_equal(evidence, mask)
+    assert values[CENTRE] == 0
+    spoilt = slice_map()
+    spoilt[0, 10, 16] = np.nan
+    assert prepared(spoilt, missing=mask)[1][0, 10, 16] == MISSING
+
+
+def test_poor_fits_are_missing_above_the_bound_given() -> None:
+    bounds = np.full((1, 32, 32), 5.0)
+    bounds[0, 16, 16:19] = 15, 20, 25
+    bounds[0, 17, 16] = np.nan
+    _, evidence, _ = prepared(slice_map(), crlb=bounds)
+    assert evidence[0, 16, 16:19].tolist() == [UNKNOWN, UNKNOWN, MISSING]
+    assert evidence[0, 17, 16] == MISSING
+    _, evidence, _ = prepared(slice_map(), crlb=bounds, max_crlb=10)
+    assert evidence[0, 16, 16:19].tolist() == [MISSING] * 3
+
+
+def test_poor_fits_of_the_background_are_not_filled() -> None:
+    bounds = np.where(slice_map() > 0, 5.0, 999.0)
+    _, evidence, _ = prepared(slice_map(), crlb=bounds)
+    assert evidence[OUTSIDE] == UNKNOWN
+
+
+def test_companion_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match="missing.*32.*31"):
+        prepared(slice_map(), missing=np.zeros((1, 32, 31)))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "depth", "volumetric", "expected"),
+    [
+        ((4, 4, 4), 10, None, True),
+        ((4, 4, 10), 10, None, False),
+        ((4, 4, 4), 7, None, False),
+        ((4, 4, 10), 4, True, True),
+        ((4, 4, 4), 10, "false", False),
+        ((4, 4, 10), 4, "true", True),
+    ],
+)
+def test_network_is_chosen_by_the_voxels_or_the_user(
+    spacing: tuple[float, ...], depth: int, volumetric: bool | str | None, expected: bool
+) -> None:
+    volume = np.stack([disc(16, depth=depth)] * 2)
+    image = PrepareMapd(volumetric=volumetric)({"image": tensor(volume, spacing)})["image"]
+    assert image.shape == ((6, 16, 16, depth) if expected else (6 * depth, 16, 16))
+
+
+def test_volumetric_must_be_yes_or_no() -> None:
+    with pytest.raises(InputError, match="volumetric"):
+        PrepareMapd(volumetric="maybe")
+
+
+@pytest.fixture(scope="module")
+def network() -> Inpainter:
+    return decided_network()
+
+
+@torch.no_grad()
+def filled(network: Inpainter, values: MetaTensor, threshold: float = 0.5, **companions: MetaTensor) -> dict:
+    item = PrepareMapd()({"image": values, **companions})
+    item["pred"] = network(item["image"][None])[0]
+    return FillHolesd(threshold=threshold)(item)
+
+
+@pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (4.0, 4.0, 12.0)], ids=["3D", "slice-wise"])
+def test_outside_the_holes_every_bit_stays(network: Inpainter, spacing: tuple[float, ...]) -> None:
+    volume = np.stack([disc(20, seed=3, depth=9), disc(20, seed=4, depth=9)])
+    volume[0, 10, 10, 4], volume[1, 0, 0, 0] = np.nan, np.nan
+    out = filled(network, tensor(volume, spacing))
+    holes = out["holes"].numpy() > 0
+    assert holes.any()
+    assert not holes.all()
+    inpainted = out["inpainted"].numpy()
+    np.testing.assert_array_equal(inpainted[~holes].view(np.uint32), volume[~holes].view(np.uint32))
+    assert holes[0, 10, 10, 4]
+    assert not np.isnan(inpainted[holes]).any()
+    assert (out["uncertainty"].numpy()[holes] > 0).all()
+    assert (out["uncertainty"].numpy()[~holes] == 0).all()
+    assert out["summary"]["network"] == ("3D" if spacing[2] == 4 else "2D")
+
+
+def test_slices_of_a_stack_are_filled_as_each_alone(network: Inpainter) -> None:
+    volume = np.stack([disc(20, seed=3, depth=5), disc(20, seed=4, depth=5)])
+    mask = (volume == 0) & (np.arange(5) % 2 == 0)
+    stack = filled(network, tensor(volume, (4, 4, 12)), missing=tensor(mask))
+    assert stack["inpainted"].shape == volume.shape
+    for metabolite in range(2):
+        for z in range(5):
+            part = (slice(metabolite, metabolite + 1), slice(None), slice(None), z)
+            alone = filled(network, tensor(volume[part]), missing=tensor(mask[part]))
+            for name in ("inpainted", "holes", "uncertainty"):
+                torch.testing.assert_close(
+                    stack[name].as_tensor()[part], alone[name].as_tensor(), rtol=1e-4, atol=1e-4, msg=f"{name} {z}"
+                )
+
+
+def test_one_mask_serves_all_metabolites(network: Inpainter) -> None:
+    values = np.stack([disc(24, seed=1), disc(24, seed=2), disc(24, seed=3)])
+    mask = np.zeros((1, 24, 24))
+    mask[0, 10:13, 10:13] = 1
+    out = filled(network, tensor(values), missing=tensor(mask))
+    np.testing.assert_array_equal(out["holes"].numpy(), np.repeat(mask, 3, 0))
+    assert out["summary"]["voxels filled"] == 27
+    assert out["summary"]["of these judged missing"] == 0
+
+
+def test_known_holes_are_filled_and_observed_voxels_never(network: Inpainter) -> None:
+    mask = np.zeros((1, 32, 32))
+    mask[CENTRE] = 1
+    # a threshold that would call everything missing
+    out = filled(network, tensor(slice_map()), threshold=-1.0, missing=tensor(mask))
+    np.testing.assert_array_equal(out["holes"].numpy(), mask)
+
+
+def fill_from(pred: float, values: np.ndarray) -> float:
+    """What becomes of the voxel (0, 0), known missing, when the network says ``pred``."""
+    item = PrepareMapd()({"image": tensor(values), "missing": tensor(np.eye(1, values.size).reshape(values.shape))})
+    item["pred"] = torch.full((3, *values.shape[1:]), pred)
+    return float(FillHolesd()(item)["inpainted"][0, 0, 0])
+
+
+def test_fill_is_negative_only_where_the_map_is() -> None:
+    values = slice_map()
+    assert fill_from(-2.0, values) == 0
+    values[0, 10, 10] = -1
+    assert fill_from(-2.0, values) == -2
+
+
+def flags_of(values: np.ndarray, **companions: np.ndarray) -> str:
+    item = PrepareMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
+    item["pred"] = torch.zeros_like(item["image"].as_tensor())
+    return "; ".join(FillHolesd()(item)["flags"])
+
+
+def test_flags_say_what_the_user_must_know() -> None:
+    values = slice_map()
+    none, most = np.zeros(values.shape), (values > 0) & (np.arange(32) % 3 > 0)
+    none[CENTRE] = 1
+    assert flags_of(values, missing=none) == ""
+    assert "no brain mask" in flags_of(values)
+    assert "no brain mask" not in flags_of(values, brain=(values > 0).astype(float))
+    assert "trained up to 40%" in flags_of(values, missing=most)
+    assert "(10, 10)" in flags_of(disc(10)[None], missing=np.eye(10)[None])
+    spoilt = values.copy()
+    spoilt[OUTSIDE] = np.nan
+    assert "NaN" in flags_of(spoilt)

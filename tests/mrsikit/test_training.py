@@ -1,0 +1,188 @@
+"""A training that is killed and resumed ends as an undisturbed one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.handlers import IgniteMetricHandler, LrScheduleHandler, ValidationHandler, from_engine
+from monai.transforms import RandomizableTransform
+from torch import nn
+
+from mrsikit.data import SeededDataset
+from mrsikit.training import ResumableTraining, SaveWeights, save_atomically, weights_of
+
+ITERATIONS = 4
+
+
+class RandPaird(RandomizableTransform):
+    """A random input and twice its value."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def __call__(self, data):
+        image = torch.from_numpy(self.R.randn(3)).float()
+        return {"image": image, "label": 2 * image[:1], "epoch": data["epoch"]}
+
+
+class Training:
+    """A tiny regression with everything the bundles' trainings have."""
+
+    def __init__(
+        self, folder: Path, *, epochs: int = 6, scores: list[float] | None = None, patience: int = 50, workers: int = 0
+    ):
+        torch.manual_seed(0)
+        self.network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.02)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, 0.02, total_steps=epochs * ITERATIONS)
+        self.dataset = SeededDataset([{}], [RandPaird()], seed=1, length=ITERATIONS * 8)
+        validation = DataLoader(SeededDataset([{}], [RandPaird()], seed=2, length=16), batch_size=8)
+        loss = nn.MSELoss()
+        self.history: dict[int, dict[str, torch.Tensor]] = {}
+        self.validated: dict[int, float] = {}
+        self.validator = SupervisedEvaluator(
+            device=torch.device("cpu"),
+            val_data_loader=validation,
+            network=self.network,
+            key_val_metric={"loss": IgniteMetricHandler(loss_fn=loss, output_transform=from_engine(["pred", "label"]))},
+            metric_cmp_fn=lambda new, best: new < best,
+        )
+        if scores is not None:
+            self.validator.add_event_handler(
+                Events.COMPLETED, lambda e: e.state.metrics.update(loss=scores[min(e.state.epoch, len(scores)) - 1])
+            )
+        self.resumable = ResumableTraining(
+            path=str(folder / "checkpoint.pt"),
+            network=self.network,
+            stateful={"optimizer": self.optimizer, "lr_scheduler": self.schedule},
+            dataset=self.dataset,
+            validator=self.validator,
+            metric="loss",
+            patience=patience,
+        )
+        self.trainer = SupervisedTrainer(
+            device=torch.device("cpu"),
+            max_epochs=epochs,
+            train_data_loader=DataLoader(self.dataset, batch_size=8, num_workers=workers),
+            network=self.network,
+            optimizer=self.optimizer,
+            loss_function=loss,
+            train_handlers=[
+                LrScheduleHandler(self.schedule, print_lr=False, epoch_level=False),
+                ValidationHandler(1, self.validator),
+                self.resumable,
+                SaveWeights(path=str(folder / "model.pt"), network=self.network),
+            ],
+        )
+        self.trainer.add_event_handler(Events.EPOCH_COMPLETED, self._remember)
+        self.drawn: list[tuple[int, int]] = []
+        self.trainer.add_event_handler(
+            Events.ITERATION_COMPLETED,
+            lambda e: self.drawn.extend((e.state.epoch, item["epoch"]) for item in e.state.batch),
+        )
+
+    def _remember(self, engine) -> None:
+        self.history[engine.state.epoch] = weights_of(self.network)
+        self.validated[engine.state.epoch] = float(self.validator.state.metrics["loss"])
+
+    def run(self) -> "Training":
+        self.trainer.run()
+        return self
+
+    def run_and_die(self, iteration: int) -> None:
+        def die(engine) -> None:
+            raise KeyboardInterrupt
+
+        self.trainer.add_event_handler(Events.ITERATION_COMPLETED(once=iteration), die)
+        with pytest.raises(KeyboardInterrupt):
+            self.trainer.run()
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_killed_training_resumes_to_the_weights_of_an_undisturbed_one(tmp_path, workers):
+    undisturbed = Training(tmp_path / "one", workers=workers).run()
+    assert len(undisturbed.history) == 6
+    Training(tmp_path / "two", workers=workers).run_and_die(2 * ITERATIONS + 2)  # in the middle of epoch 3
+    assert torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)["epoch"] == 2
+    resumed = Training(tmp_path / "two", workers=workers).run()
+    assert list(resumed.history) == [3, 4, 5, 6]
+    for epoch in resumed.history:
+        assert equal(resumed.history[epoch], undisturbed.history[epoch]), epoch
+    assert equal(weights_of(resumed.network), weights_of(undisturbed.network))
+    assert resumed.schedule.last_epoch == undisturbed.schedule.last_epoch
+    assert not equal(undisturbed.history[5], undisturbed.history[6]), "it learns"
+    files = [torch.load(tmp_path / run / "model.pt", weights_only=True) for run in ("one", "two")]
+    assert equal(*files)
+    for run in (undisturbed, resumed):
+        assert all(epoch == drawn for epoch, drawn in run.drawn), "every epoch draws its own samples"
+
+
+def test_killed_in_every_epoch_it_still_ends_the_same(tmp_path):
+    undisturbed = Training(tmp_path / "one").run()
+    for epoch in range(6):
+        Training(tmp_path / "two").run_and_die(epoch * ITERATIONS + 1)
+    assert equal(weights_of(Training(tmp_path / "two").run().network), weights_of(undisturbed.network))
+
+
+def test_the_best_weights_are_restored_and_saved(tmp_path):
+    training = Training(tmp_path, scores=[5.0, 3.0, 4.0, 3.5, 3.2, 9.0]).run()
+    assert training.resumable.best_score == 3.0
+    assert equal(weights_of(training.network), training.history[2])
+    saved = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(v.dtype == torch.float16 for v in saved.values() if v.is_floating_point())
+    assert equal(saved, {k: v.half() if v.is_floating_point() else v for k, v in training.history[2].items()})
+
+
+def test_the_best_weights_survive_a_restart(tmp_path):
+    scores = [5.0, 3.0, 4.0, 3.5, 3.2, 9.0]
+    undisturbed = Training(tmp_path / "one", scores=scores).run()
+    Training(tmp_path / "two", scores=scores).run_and_die(3 * ITERATIONS + 1)
+    resumed = Training(tmp_path / "two", scores=scores).run()
+    assert resumed.resumable.best_score == 3.0
+    assert equal(weights_of(resumed.network), undisturbed.history[2])
+
+
+def test_training_stops_early_after_the_patience(tmp_path):
+    scores = [5.0, 3.0, 4.0, 3.5, 3.2, 9.0, 9.0, 9.0]
+    training = Training(tmp_path, epochs=8, scores=scores, patience=3).run()
+    assert max(training.history) == 5
+    assert equal(weights_of(training.network), training.history[2])
+
+
+def test_the_early_stop_counts_across_a_restart(tmp_path):
+    scores = [5.0, 3.0, 4.0, 3.5, 3.2, 9.0, 9.0, 9.0]
+    Training(tmp_path, epochs=8, scores=scores, patience=3).run_and_die(4 * ITERATIONS + 1)
+    resumed = Training(tmp_path, epochs=8, scores=scores, patience=3).run()
+    assert list(resumed.history) == [5]
+
+
+@pytest.mark.parametrize("scores", [None, [5.0, 3.0, 4.0, 3.5, 3.2, 9.0]], ids=["run to the end", "stopped early"])
+def test_a_complete_training_is_not_trained_on(tmp_path, scores):
+    first = Training(tmp_path, scores=scores, patience=3).run()
+    again = Training(tmp_path, scores=scores, patience=3).run()
+    assert not again.history
+    assert equal(weights_of(again.network), weights_of(first.network))
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "file.pt"
+    save_atomically({"a": torch.ones(2)}, path)
+    with pytest.raises(Exception, match="pickle|local"):
+        save_atomically({"a": lambda: None}, path)
+    assert torch.equal(torch.load(path, weights_only=True)["a"], torch.ones(2))
+
+
+def test_weights_are_a_copy_on_the_cpu():
+    network = nn.Linear(2, 2)
+    weights = weights_of(network)
+    with torch.no_grad():
+        network.weight.zero_()
+    assert weights["weight"].any()
+    assert set(weights) == {"weight", "bias"}

@@ -1,0 +1,58 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import demo
+import numpy as np
+import pytest
+import torch
+
+from mrsi_inpainting.network import Inpainter
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "model.pt"
+    torch.save(Inpainter().state_dict(), path)
+    return path
+
+
+def test_quick_demo_shows_table_figure_and_report(
+    tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "docs" / "picture.png"
+    demo.main(["--quick", "--output", str(tmp_path), "--weights", str(weights), "--picture", str(picture)])
+    out = capfd.readouterr().out
+    folder = tmp_path / "mrsi_inpainting"
+    errors = json.loads((folder / "table.json").read_text())["tCho_high_grade"]
+    assert {"ours, mask-free", "ours, mask given", "biharmonic, true mask", "biharmonic, zero rule"} < errors.keys()
+    for method, error in errors.items():
+        row = next(line for line in out.splitlines() if line.startswith(method + " "))
+        assert float(row.split()[-1]) == pytest.approx(1000 * error, abs=5e-4)
+    assert errors["ours, mask given"] < 0.02
+    for path in (folder / "comparison.png", picture, folder / "results" / "report.html"):
+        assert path.stat().st_size > 5000
+        assert str(path) in out
+
+
+def test_without_weights_the_demo_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no weights"):
+        demo.main(["--quick", "--output", str(tmp_path), "--weights", str(tmp_path / "none.pt")])
+
+
+@pytest.mark.parametrize("patient", demo.PATIENTS, ids=lambda patient: patient.name)
+def test_patients_are_spoilt_as_stated_and_the_same_every_time(patient: demo.Patient) -> None:
+    case, again = demo.make_case(patient), demo.make_case(patient)
+    np.testing.assert_array_equal(case.spoilt, again.spoilt)
+    assert case.truth.shape == patient.matrix
+    signal = case.truth > 0
+    assert (case.spoilt[case.holes] == 0).all()
+    assert not case.holes[~signal].any()
+    assert case.holes.sum() / signal.sum() == pytest.approx(patient.lost, abs=0.02)
+    # never the patients of a training
+    assert not any(first <= patient.seed < first + 100_000 for first in (20251121, 21251121))
+
+
+def test_every_bundle_takes_part() -> None:
+    demos: dict[str, Callable[..., None]] = demo.DEMOS
+    assert demos.keys() == {path.name for path in (demo.REPOSITORY / "bundles").iterdir() if path.is_dir()}

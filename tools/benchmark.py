@@ -1,0 +1,249 @@
+"""Measure a bundle's shipped weights against every baseline on the same cases, and write what came out.
+
+Usage::
+
+    python tools/benchmark.py mrsi_inpainting                  # everything; writes docs/results.json, figures, tables
+    python tools/benchmark.py mrsi_inpainting --quick          # two minutes, few cases, written to a temporary folder
+    python tools/benchmark.py mrsi_inpainting --render         # tables of the model card from docs/results.json again
+
+Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, ``TABLES``, ``ACCEPTANCE`` and
+``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95`` resamples the cases of the set.
+"""
+
+import argparse
+import importlib
+import json
+import logging
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
+
+logger = logging.getLogger("benchmark")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+@dataclass
+class Context:
+    """What a bundle's benchmark needs and what it finds.
+
+    Attributes:
+        data: folder of the real data sets.
+        quick: few cases.
+        seed: of every draw.
+        figures: folder for figures.
+        rows: results so far.
+    """
+
+    data: Path
+    quick: bool
+    seed: int
+    figures: Path
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, set_: str, condition: str, method: str, metric: str, values: Sequence[float]) -> None:
+        """Add one row from a value a case; cases without a value (NaN) do not count."""
+        known = np.asarray(values, float)
+        known = known[np.isfinite(known)]
+        if len(known) == 0:
+            return
+        interval = bootstrap_interval(known, generator=np.random.default_rng(self.seed))
+        self._append(set_, condition, method, metric, interval, len(known))
+
+    def add_ratio(
+        self, set_: str, condition: str, method: str, metric: str, a: Sequence[float], b: Sequence[float]
+    ) -> None:
+        """Add the ratio of the means of paired values."""
+        pairs = np.array([(x, y) for x, y in zip(a, b, strict=True) if np.isfinite(x) and np.isfinite(y)])
+        if len(pairs):
+            interval = ratio_of_means_interval(pairs[:, 0], pairs[:, 1], generator=np.random.default_rng(self.seed))
+            self._append(set_, condition, method, metric, interval, len(pairs))
+
+    def _append(self, set_: str, condition: str, method: str, metric: str, interval: Any, n: int) -> None:
+        mean, low, high = (float(f"{v:.4g}") if np.isfinite(v) else None for v in interval)
+        self.rows.append(
+            {"set": set_, "condition": condition, "method": method, "metric": metric, "mean": mean,
+             "ci95": [low, high], "n": n}
+        )  # fmt: skip
+
+    def value(self, set_: str, condition: str, method: str, metric: str) -> float:
+        """Mean of the row asked for; NaN where there is none."""
+        return find(self.rows, set_, condition, method, metric)
+
+
+def find(rows: Sequence[dict[str, Any]], set_: str, condition: str, method: str, metric: str) -> float:
+    """Mean of the row asked for; NaN where there is none."""
+    wanted = (set_, condition, method, metric)
+    for row in rows:
+        if (row["set"], row["condition"], row["method"], row["metric"]) == wanted:
+            return float("nan") if row["mean"] is None else row["mean"]
+    return float("nan")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the model card: a line a method, a column a set and metric.
+
+    Attributes:
+        title: heading.
+        condition: of the rows.
+        metrics: columns, name of the metric to format (printf style).
+        note: text below.
+    """
+
+    title: str
+    condition: str
+    metrics: dict[str, str]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """One line of the acceptance table: a figure for each set, and the bound it must keep.
+
+    Attributes:
+        text: what is measured.
+        bound: number.
+        at_most: True when smaller is better.
+        figure: (rows, set) to number.
+        unit: printf format of the figure.
+        high: upper bound where the figure must lie between ``bound`` and this.
+    """
+
+    text: str
+    bound: float
+    at_most: bool
+    figure: Callable[[Sequence[dict[str, Any]], str], float]
+    unit: str = "%.2f"
+    high: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Whether a figure keeps the bound."""
+        if self.high is not None:
+            return self.bound <= value <= self.high
+        return value <= self.bound if self.at_most else value >= self.bound
+
+
+def render(rows: Sequence[dict[str, Any]], module: Any) -> str:
+    """Markdown of all tables."""
+    return "\n\n".join([_acceptance(rows, module)] + [_table(rows, table, module.SETS) for table in module.TABLES])
+
+
+def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
+    lines = ["### Against what was demanded", "", "| figure | demanded | " + " | ".join(module.SETS) + " |"]
+    lines.append("|---|---|" + "---|" * len(module.SETS))
+    for demand in module.ACCEPTANCE:
+        cells = []
+        for set_ in module.SETS:
+            value = demand.figure(rows, set_)
+            met = "" if not np.isfinite(value) else (" ✓" if demand.holds(value) else " **missed**")
+            cells.append((demand.unit % value if np.isfinite(value) else "–") + met)
+        sign = "at most" if demand.at_most else "at least"
+        asked = f"{sign} {demand.unit % demand.bound}"
+        if demand.high is not None:
+            asked = f"{demand.unit % demand.bound} to {demand.unit % demand.high}"
+        lines.append(f"| {demand.text} | {asked} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[dict[str, Any]], table: Table, sets: Sequence[str]) -> str:
+    chosen = [r for r in rows if r["condition"] == table.condition and r["metric"] in table.metrics]
+    present = [s for s in dict.fromkeys(r["set"] for r in chosen)]
+    present = [s for s in sets if s in present] + [s for s in present if s not in sets]
+    columns = [
+        (s, m) for s in present for m in table.metrics if any(r["set"] == s and r["metric"] == m for r in chosen)
+    ]
+    lines = [f"### {table.title}", ""]
+    lines.append("| method | " + " | ".join(f"{s}: {m}" for s, m in columns) + " |")
+    lines.append("|---|" + "---|" * len(columns))
+    for method in dict.fromkeys(r["method"] for r in chosen):
+        cells = []
+        for set_, metric in columns:
+            row = next((r for r in chosen if (r["set"], r["method"], r["metric"]) == (set_, method, metric)), None)
+            cells.append("–" if row is None or row["mean"] is None else _cell(row, table.metrics[metric]))
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    if table.note:
+        lines += ["", table.note]
+    return "\n".join(lines)
+
+
+def _cell(row: dict[str, Any], unit: str) -> str:
+    low, high = row["ci95"]
+    interval = "" if low is None else f" ({unit % low}–{unit % high})"
+    return unit % row["mean"] + interval
+
+
+def write_card(card: Path, markdown: str) -> None:
+    """Put the tables between the card's markers.
+
+    Raises:
+        ValueError: the card has no markers.
+    """
+    text = card.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{card}: has no {BEGIN} ... {END}")
+    before, rest = text.split(BEGIN, 1)
+    card.write_text(f"{before}{BEGIN}\n\n{markdown}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the tool."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument(
+        "--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help="folder of the real data"
+    )
+    parser.add_argument("--quick", action="store_true", help="few cases, results in a temporary folder")
+    parser.add_argument("--render", action="store_true", help="only write the tables again")
+    parser.add_argument("--output", type=Path, help="folder for results.json and figures (default: the bundle's docs)")
+    parser.add_argument("--seed", type=int, default=2026)
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    sys.path.insert(0, str(REPOSITORY / "tools"))
+    module = importlib.import_module(f"benchmarks.{options.bundle}")
+    docs = REPOSITORY / "bundles" / options.bundle / "docs"
+    output = options.output or (Path(tempfile.mkdtemp()) if options.quick else docs)
+    results = output / "results.json"
+    if not options.render:
+        if not options.data.is_dir():
+            parser.error(f"{options.data}: the real data are not there; give their folder with --data")
+        output.mkdir(parents=True, exist_ok=True)
+        context = Context(options.data, options.quick, options.seed, output)
+        module.measure(context)
+        record = {"bundle": options.bundle, "quick": options.quick, **_origin(options.seed), "rows": context.rows}
+        results.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
+    module.figures(rows, output)
+    markdown = render(rows, module)
+    if output == docs:
+        write_card(docs / "README.md", markdown)
+    else:
+        (output / "tables.md").write_text(markdown + "\n", encoding="utf-8")
+    logger.info("%s, figures and tables are in %s", results.name, output)
+    return 0
+
+
+def _origin(seed: int) -> dict[str, Any]:
+    run = subprocess.run(["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    return {
+        "commit": run.stdout.strip(),
+        "seed": seed,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

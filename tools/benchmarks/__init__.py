@@ -1,0 +1,1 @@
+"""What each bundle is measured on."""

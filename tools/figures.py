@@ -1,0 +1,118 @@
+"""Draw the pictures of the documentation.
+
+Usage::
+
+    python tools/figures.py patients patients.png    # 16 virtual patients: T1, FLAIR and NAA
+
+Every picture is drawn from a seed: the same command gives the same picture.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
+from mrsikit.synthesis.mri import Scanner, mri
+from mrsikit.synthesis.subject import Grid, VirtualSubject
+
+DPI = 100
+ROWS = ("T1", "FLAIR", "NAA")
+COLUMNS = 8
+CELL = (200, 240)
+"""Pixels of one image, left to right and back to front."""
+PIXEL_MM = 0.92
+VOXEL_PIXELS = 4
+"""Side of an MRSI voxel in pixels of the MR images."""
+HEALTHY_HEIGHTS = (-32.0, -8.0, 16.0, 46.0)
+"""mm above the brain's centre, of the patients without tumour."""
+
+
+def patient(seed: int, grade: str | None, height: float | None) -> tuple[list[np.ndarray], str]:
+    """Images of one virtual patient: T1, FLAIR (fractions of the brightest) and NAA (mM), each (X, Y), and a caption.
+
+    Args:
+        seed: of the patient and of the examination.
+        grade: of the tumour, "low" or "high"; None: no tumour.
+        height: mm of the slice; None: through the tumour.
+    """
+    rng = np.random.default_rng([seed, 2])
+    subject = VirtualSubject(seed, tumours=0 if grade is None else 1, grade=grade)
+    if height is None:
+        tumour = subject.tumours.tumours[0]
+        height = float(tumour.centre[2] + 0.25 * tumour.radius)
+    fine = Grid(CELL, (PIXEL_MM, PIXEL_MM), (0.0, 0.0, height), thickness=3.0, subsamples=(1, 1, 3))
+    coarse = Grid(
+        (CELL[0] // VOXEL_PIXELS, CELL[1] // VOXEL_PIXELS),
+        (PIXEL_MM * VOXEL_PIXELS,) * 2,
+        fine.centre,
+        thickness=8.0,
+        subsamples=(2, 2, 4),
+    )
+    tissues = subject.tissues(fine)
+    images = [mri(tissues, fine, contrast, rng, Scanner.draw(rng)) for contrast in ("t1", "flair")]
+    naa = concentration_map(subject.tissues(coarse), draw_concentrations(rng, grade or "low")["NAA"])
+    caption = "no tumour" if grade is None else f"{grade} grade, {2 * subject.tumours.tumours[0].radius:.0f} mm"
+    return [*(image.numpy() for image in images), naa.numpy()], f"{caption}\n{height:+.0f} mm"
+
+
+def draw_patients(path: Path, *, seed: int, number: int) -> None:
+    """Draw ``number`` patients, every fourth without a tumour, the others of alternating grade, to a PNG.
+
+    Slices are shown in radiological orientation: the patient's right on the left, the front at the top.
+    """
+    bands = -(-number // COLUMNS)
+    band, label, margin = 3 * CELL[1] + 42, 40, 42
+    width, height = COLUMNS * CELL[0] + margin, bands * band
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="black")
+    for k in tqdm(range(number), desc="patients", unit="patient"):
+        healthy = k % 4 == 3
+        grade = None if healthy else ("high", "low")[(k - k // 4) % 2]
+        level = HEALTHY_HEIGHTS[k // 4 % len(HEALTHY_HEIGHTS)] if healthy else None
+        images, caption = patient(seed + k, grade, level)
+        left, top = margin + k % COLUMNS * CELL[0], k // COLUMNS * band
+        for row, (name, image) in enumerate(zip(ROWS, images, strict=True)):
+            lower = height - top - label - (row + 1) * CELL[1]
+            axes = figure.add_axes((left / width, lower / height, CELL[0] / width, CELL[1] / height))
+            axes.set_axis_off()
+            limit = 12.5 if name == "NAA" else float(np.percentile(image[image > 0], 99.7))
+            axes.imshow(
+                image.T[::-1, ::-1],
+                cmap="inferno" if name == "NAA" else "gray",
+                vmin=0,
+                vmax=limit,
+                interpolation="nearest",
+            )
+            if k % COLUMNS == 0:
+                middle = (lower + CELL[1] / 2) / height
+                figure.text(margin / 2 / width, middle, name, color="white", rotation=90, ha="center", va="center")
+        centre = (left + CELL[0] / 2) / width
+        figure.text(
+            centre, 1 - (top + label / 2) / height, caption, color="white", fontsize=9, ha="center", va="center"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Draw what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    patients = commands.add_parser("patients", help="virtual patients of both tumour grades: T1, FLAIR, NAA")
+    patients.add_argument("output", type=Path, help="PNG to write")
+    patients.add_argument("--seed", type=int, default=100, help="of the first patient; the others follow it")
+    patients.add_argument("--number", type=int, default=16, help="patients")
+    given = parser.parse_args(arguments)
+    torch.set_grad_enabled(False)
+    draw_patients(given.output, seed=given.seed, number=given.number)
+
+
+if __name__ == "__main__":
+    main()
