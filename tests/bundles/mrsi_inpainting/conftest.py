@@ -81,7 +81,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bounds = 5 + 30 * np.random.default_rng(0).random(stack.shape[:3], dtype=np.float32)
     save_map(folder / "stack_crlb.nii.gz", bounds, (4.0, 4.0, 12.0))
     save_map(folder / "stack_brain.nii.gz", (disc(20, depth=5) > -1).astype(np.uint8), (4.0, 4.0, 12.0))
-    save_map(folder / "volume.nii.gz", disc(16, seed=5, depth=9))
+    volume = disc(16, seed=5, depth=9)
+    volume[8, 8, 4] = np.nan
+    save_map(folder / "volume.nii.gz", volume)
     for k in range(13):
         save_map(folder / f"more_{k:02}.nii", disc(16, seed=10 + k))
     save_map(folder / "bad_empty.nii.gz", np.zeros((16, 16), np.float32))
