@@ -302,7 +302,7 @@ def _wrong(context: Context, set_: str, planar: Sequence[Case], rng: np.random.G
     for factor in (0.25, 0.5, 1.5, 2.0, 3.0, 5.0):
         cases = spoil(noisy(planar, 20, rng), clusters, 0.02, rng)
         spoilt = [np.where(c.missing, c.measured * factor, c.measured).astype(np.float32) for c in cases]
-        out = predict(np.stack(spoilt, -1)[:, :, None])
+        out = predict(np.stack(spoilt, -1)[:, :, None], wrong_threshold=0.9)
         found = [hole_detection(out.holes[:, :, 0, k] & (spoilt[k] != 0), c.missing) for k, c in enumerate(cases)]
         condition = f"2 % of voxels times {factor:g}, SNR 20"
         context.add(set_, condition, FREE, "recall", [float(r) for r, _ in found])
@@ -402,7 +402,7 @@ def _real(context: Context) -> None:
             shown = {"removed": case.spoilt, "truth": case.clean}.get(column)
             shown = results[column][0].values if shown is None else shown
             _show(axis, shown, case.clean.max())
-            axis.set_title(column if line is axes[0] else "", fontsize=9)
+            axis.set_title(column if name == rows[0][0] else "", fontsize=9)
         line[0].set_ylabel(name, fontsize=8)
     _save(figure, context.figures / "real_maps.png")
 
@@ -428,7 +428,7 @@ def _examples(pictures: dict[str, Any], folder: Path) -> None:
             else:
                 shown = {"as measured": case.spoilt, "truth": case.clean}.get(column)
                 _show(axis, answers[column].values if shown is None else shown, top)
-            axis.set_title(column.replace(", ", ",\n") if line is axes[0] else "", fontsize=8)
+            axis.set_title(column.replace(", ", ",\n") if label == rows[0][0] else "", fontsize=8)
         line[0].set_ylabel(label, fontsize=8)
     _save(figure, folder / "examples.png")
 
@@ -457,7 +457,7 @@ def figures(rows: Sequence[dict[str, Any]], folder: Path) -> None:
             ]
             axis.semilogy(etas, line, style, label=method, marker="o", markersize=3)
         axis.set(title=name, xlabel="voxels lost, %", ylabel="MSE in the holes")
-    last = list(axes)[-1] if False else figure.axes[5]
+    last = figure.axes[5]
     for method, style in (("biharmonic", ":"), (FREE_BRAIN, "-"), (GIVEN, "-.")):
         sizes = (16, 32, 64, 128)
         line = [
@@ -481,6 +481,7 @@ def figures(rows: Sequence[dict[str, Any]], folder: Path) -> None:
         xlabel="wrong value / right value", ylabel="share", ylim=(0, 1.02), title="voxels that are wrong, not zero"
     )
     axis.set_xticks(factors, [f"{f:g}" for f in factors])
+    axis.minorticks_off()
     axis.legend()
     _save(figure, folder / "wrong_voxels.png")
 

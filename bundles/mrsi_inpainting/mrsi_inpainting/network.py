@@ -237,9 +237,11 @@ class MapInpainter(nn.Module):
         x = F.pad(x, pads)
 
         mirrors: list[list[int]] = [[2], [3], [2, 3]] if x.dim() == 4 else [[2]]
-        filled, log_sd, logit = self.forward_once(x).split(1, 1)
-        probability = torch.sigmoid(logit)
-        if not self.training:
+        if self.training:
+            filled, log_sd, logit = self.forward_once(x).split(1, 1)
+            probability = torch.sigmoid(logit)
+        else:
+            probability = torch.sigmoid(self.detect(x[:, 0:1], x[:, 1:2], x[:, 2:3]))
             # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
             for axes in mirrors:
                 flipped = torch.flip(x, axes)

@@ -82,7 +82,7 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
         "crlb": "stack_crlb.nii.gz",
         "brain": "stack_brain.nii.gz",
     }
-    assert record["parameters"] == {"max_crlb": 20, "threshold": 0.5, "wrong_threshold": 0.9, "volumetric": False}
+    assert record["parameters"] == {"max_crlb": 20, "threshold": 0.5, "wrong_threshold": 1.0, "volumetric": False}
     assert summary(finished)["volume.nii.gz"]["network"] == "2D"
     assert summary(finished)["stack.nii.gz"]["network"] == "2D"
     assert "no brain mask" in summary(finished)["plane.nii.gz"]["flags"]
