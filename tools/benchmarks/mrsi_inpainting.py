@@ -414,13 +414,12 @@ def _examples(pictures: dict[str, Any], folder: Path) -> None:
         if set_ == DEVELOPMENT:
             continue
         order = np.argsort(hole_errors(cases, results[FREE_BRAIN]))
-        rows += [(f"{set_}, median case", order[len(order) // 2]), (f"{set_}, worst case", order[-1])]
-        for label, k in rows[-2:]:
-            rows[rows.index((label, k))] = (label, k, cases[k], {m: f[k] for m, f in results.items()})  # type: ignore[assignment]
+        for label, k in ((f"{set_}, median case", order[len(order) // 2]), (f"{set_}, worst case", order[-1])):
+            rows.append((label, cases[k], {method: filled[k] for method, filled in results.items()}))
     figure = Figure(figsize=(15, 2.3 * len(rows)))
     columns = ("as measured", "biharmonic, zero rule", "biharmonic", FREE, FREE_BRAIN, GIVEN, "truth", "SD")
     axes = figure.subplots(len(rows), len(columns), squeeze=False)
-    for line, (label, _, case, answers) in zip(axes, rows, strict=True):  # type: ignore[misc]
+    for line, (label, case, answers) in zip(axes, rows, strict=True):
         top = float(np.percentile(case.clean, 99.5))
         for axis, column in zip(line, columns, strict=True):
             if column == "SD":

@@ -202,15 +202,6 @@ class MapInpainter(nn.Module):
         blend = torch.sigmoid(out[:, 2:3] - 1.0)
         return smooth + blend * (mean - smooth) + out[:, 0:1], out[:, 1:2].clamp(-7.0, 2.0)
 
-    def forward_once(self, x: Tensor) -> Tensor:
-        """One pass over (B, 3, ...) at the canvas' size; returns fill, log SD and missing logit, (B, 3, ...)."""
-        values, evidence, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
-        logit = self.detect(values, evidence, brain)
-        judged = judged_missing(values, torch.sigmoid(logit), self.threshold, self.wrong_threshold).to(values.dtype)
-        missing = torch.where(evidence < -0.5, judged, (evidence > 0.5).to(values.dtype))
-        filled, log_sd = self.fill(values, missing, brain)
-        return torch.cat([filled, log_sd, logit], 1)
-
     def forward(self, x: Tensor) -> Tensor:
         """Find and fill.
 
@@ -236,28 +227,23 @@ class MapInpainter(nn.Module):
             pads += [low, wanted - size[axis] - low]
         x = F.pad(x, pads)
 
-        mirrors: list[list[int]] = [[2], [3], [2, 3]] if x.dim() == 4 else [[2]]
-        if self.training:
-            filled, log_sd, logit = self.forward_once(x).split(1, 1)
-            probability = torch.sigmoid(logit)
-        else:
-            probability = torch.sigmoid(self.detect(x[:, 0:1], x[:, 1:2], x[:, 2:3]))
-            # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
-            for axes in mirrors:
-                flipped = torch.flip(x, axes)
-                one = self.detect(flipped[:, 0:1], flipped[:, 1:2], flipped[:, 2:3])
-                probability = probability + torch.sigmoid(torch.flip(one, axes))
-            probability = probability / (len(mirrors) + 1)
-            judged = judged_missing(x[:, 0:1], probability, self.threshold, self.wrong_threshold).to(x.dtype)
-            missing = torch.where(x[:, 1:2] < -0.5, judged, (x[:, 1:2] > 0.5).to(x.dtype))
-            filled, log_sd = self.fill(x[:, 0:1], missing, x[:, 2:3])
-            for axes in mirrors:
-                one_fill, one_sd = self.fill(
-                    torch.flip(x[:, 0:1], axes), torch.flip(missing, axes), torch.flip(x[:, 2:3], axes)
-                )
-                filled = filled + torch.flip(one_fill, axes)
-                log_sd = log_sd + torch.flip(one_sd, axes)
-            filled, log_sd = filled / (len(mirrors) + 1), log_sd / (len(mirrors) + 1)
+        unmirrored: list[int] = []
+        views = [unmirrored]
+        if not self.training:
+            views = [unmirrored, [2], [3], [2, 3]] if x.dim() == 4 else [unmirrored, [2]]
+        values, evidence, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
+        # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
+        probability = torch.zeros_like(values)
+        for axes in views:
+            logit = self.detect(torch.flip(values, axes), torch.flip(evidence, axes), torch.flip(brain, axes))
+            probability = probability + torch.sigmoid(torch.flip(logit, axes)) / len(views)
+        judged = judged_missing(values, probability, self.threshold, self.wrong_threshold).to(x.dtype)
+        missing = torch.where(evidence < -0.5, judged, (evidence > 0.5).to(x.dtype))
+        filled, log_sd = torch.zeros_like(values), torch.zeros_like(values)
+        for axes in views:
+            one_fill, one_sd = self.fill(torch.flip(values, axes), torch.flip(missing, axes), torch.flip(brain, axes))
+            filled = filled + torch.flip(one_fill, axes) / len(views)
+            log_sd = log_sd + torch.flip(one_sd, axes) / len(views)
         out = torch.cat([filled * scale, torch.exp(log_sd + self.log_sd_shift) * scale, probability], 1)
         for axis in range(len(size)):
             out = out.narrow(axis + 2, before[axis], size[axis])

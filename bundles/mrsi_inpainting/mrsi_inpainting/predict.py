@@ -14,7 +14,7 @@ from mrsikit.io import InputError, as_flag
 from mrsikit.pipeline import BundlePipeline
 
 BUNDLE_ROOT = Path(__file__).parents[1]
-OPTIONS = ("max_crlb", "threshold", "volumetric", "device", "weights")
+OPTIONS = ("max_crlb", "threshold", "wrong_threshold", "volumetric", "device", "weights")
 
 
 class Inpainted(NamedTuple):
@@ -52,7 +52,8 @@ def predict(
         brain: mask of everything inside the skull, (X, Y[, Z]).
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
         bundle_root: folder of the bundle.
-        options: parameters of the config: ``max_crlb``, ``threshold``, ``volumetric``, ``device``, ``weights``.
+        options: parameters of the config: ``max_crlb``, ``threshold``, ``wrong_threshold``, ``volumetric``, ``device``,
+            ``weights``.
 
     Raises:
         InputError: for complex values, wrong axes or shapes, a map without signal, an unknown option, or a folder

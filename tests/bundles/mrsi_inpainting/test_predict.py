@@ -113,3 +113,9 @@ def test_shipped_weights_leave_ventricles(spoilt_slices: list) -> None:
     ventricles = np.concatenate([case[3].ravel() for case in spoilt_slices])
     assert ventricles.sum() > 30
     assert filled_fraction(found, ventricles) < 0.1
+
+
+def test_measured_values_are_left_alone_unless_asked(weights: Path) -> None:
+    values = disc(16)
+    assert not predict(values, weights=weights).holes[values != 0].any()
+    assert predict(values, weights=weights, wrong_threshold=1e-6).holes[values != 0].any()
