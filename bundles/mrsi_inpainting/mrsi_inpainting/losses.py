@@ -8,26 +8,47 @@ from monai.losses import SSIMLoss
 from torch import Tensor, nn
 
 
+class DetectionLoss(nn.Module):
+    """Cross-entropy of what is missing, over the voxels of unknown state, by their weights."""
+
+    def forward(self, probability: Tensor, label: Tensor) -> Tensor:
+        """Loss of one batch.
+
+        Args:
+            probability: (B, 1, ...) of being missing.
+            label: (B, 4, ...) of :class:`mrsikit.transforms.missing_voxels.RandMissingVoxelsd`.
+        """
+        hole, judge = label[:, 1:2], label[:, 2:3]
+        entropy = F.binary_cross_entropy(probability, hole, reduction="none")
+        return (judge * entropy).sum() / judge.sum().clamp(min=1)
+
+
 class InpaintingLoss(nn.Module):
     r"""Fill, standard deviation and judgement of the missing voxels.
 
-    .. math:: L = \langle 20\,(e/p)^2 + |e|/p \rangle_H
+    .. math:: L = \langle 10\,(e/p)^2 + \tfrac{1}{2}|e|/p \rangle_H
+              + \lambda_r \langle \log(1 + 10^5\langle (e/p)^2 \rangle_{H_m}) \rangle_m
               + \lambda_\sigma \langle \tfrac{5}{2}\log(1 + e^2/4\sigma^2) + \log\sigma \rangle_H
               + \lambda_d \langle \mathrm{BCE} \rangle_U
 
-    with the error e, the map's maximum p, the holes H (those judged missing too) and the voxels of unknown state U. The
-    middle term is the likelihood of a Student distribution with 4 degrees of freedom, so that a few large errors do
-    not set the standard deviation; its gradient does not reach the fill.
+    with the error e, the map's maximum p, the holes H (those judged missing too), of map m :math:`H_m`, and the voxels
+    of unknown state U. The second term weighs every map alike by its *relative* gain, so that clean maps, which a
+    classical fill restores well, are not sacrificed to noisy ones. The third is the likelihood of a Student
+    distribution with 4 degrees of freedom, so that a few large errors do not set the standard deviation; its gradient
+    does not reach the fill.
 
     Args:
-        uncertainty: weight of the middle term.
-        detection: weight of the last term.
+        relative: weight of the second term.
+        uncertainty: weight of the third.
+        detection: weight of the last.
     """
 
-    def __init__(self, uncertainty: float = 0.05, detection: float = 1.0) -> None:
+    def __init__(self, relative: float = 0.1, uncertainty: float = 0.05, detection: float = 1.0) -> None:
         super().__init__()
+        self.relative = relative
         self.uncertainty = uncertainty
         self.detection = detection
+        self.judgement = DetectionLoss()
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
         """Loss of one batch.
@@ -41,13 +62,14 @@ class InpaintingLoss(nn.Module):
         where = torch.maximum(hole, ((probability > 0.5) & (judge > 0)).to(hole.dtype))
         count = where.sum().clamp(min=1)
         error = filled - clean
-        relative = error * inverse_peak
-        fill = (where * (20 * relative.square() + relative.abs())).sum() / count
+        scaled = error * inverse_peak
+        fill = (where * (10 * scaled.square() + 0.5 * scaled.abs())).sum() / count
+        of_map = (where * scaled.square()).flatten(1).sum(1) / where.flatten(1).sum(1).clamp(min=1)
+        relative = torch.log1p(of_map / 1e-5).mean()
         squared = error.detach().square() / sd.square()
         spread = (where * (2.5 * torch.log1p(squared / 4) + sd.log())).sum() / count
-        entropy = F.binary_cross_entropy(probability, hole, reduction="none")
-        detection = (judge * entropy).sum() / judge.sum().clamp(min=1)
-        return fill + self.uncertainty * spread + self.detection * detection
+        detection = self.judgement(probability, label)
+        return fill + self.relative * relative + self.uncertainty * spread + self.detection * detection
 
 
 class PaperLoss(nn.Module):

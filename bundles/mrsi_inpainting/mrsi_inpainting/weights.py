@@ -60,10 +60,10 @@ class SaveCalibratedWeights:
         path: the bundle's model.pt.
         network: the whole network.
         part: name of the trained part, "planar" or "volumetric".
-        batches: validation loader.
+        batches: validation loader; None: keep the calibration.
     """
 
-    def __init__(self, *, path: str, network: torch.nn.Module, part: str, batches: Iterable) -> None:
+    def __init__(self, *, path: str, network: torch.nn.Module, part: str, batches: Iterable | None) -> None:
         self.path = Path(path)
         self.network = network
         self.part = part
@@ -77,8 +77,9 @@ class SaveCalibratedWeights:
         """Calibrate and save."""
         if dist.is_initialized() and dist.get_rank() != 0:
             return
-        factor = calibrate(self.network.get_submodule(self.part), self.batches)  # type: ignore[arg-type]
-        logger.info("standard deviation of the %s part scaled by %.3f", self.part, factor)
+        if self.batches is not None:
+            factor = calibrate(self.network.get_submodule(self.part), self.batches)  # type: ignore[arg-type]
+            logger.info("standard deviation of the %s part scaled by %.3f", self.part, factor)
         state = weights_of(self.network)
         if self.path.exists():
             stored = torch.load(self.path, map_location="cpu", weights_only=True)

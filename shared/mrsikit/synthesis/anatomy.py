@@ -27,8 +27,8 @@ class Anatomy:
     """Tissue fractions of one head, ready to be looked up at any point.
 
     Attributes:
-        maps: (5, X, Y, Z) float32: fractions of GM, WM and CSF (0-1), depth below the brain surface (mm, negative
-            outside), and a soft mask of the ventricles (0-1).
+        maps: (6, X, Y, Z) float32: fractions of GM, WM and CSF (0-1), depth below the brain surface (mm, negative
+            outside), a soft mask of the ventricles (0-1), and the distance to them (mm, negative inside).
         world_to_voxel: (3, 4) affine from mm relative to the brain's centre to voxel indices.
         averaged: True for a population average, whose cortex is blurred and must be sharpened to look like one
             subject's.
@@ -41,7 +41,7 @@ class Anatomy:
     tumour: Tensor | None = None
 
     def look_up(self, points: Tensor) -> Tensor:
-        """Maps (5 or, with a tumour, 6 channels, ...) at ``points`` (..., 3) in mm; the border's value outside."""
+        """Maps (6 or, with a tumour, 7 channels, ...) at ``points`` (..., 3) in mm; the border's value outside."""
         maps = self.maps if self.tumour is None else torch.cat([self.maps, self.tumour[None]])
         voxels = points @ self.world_to_voxel[:, :3].T + self.world_to_voxel[:, 3]
         size = torch.tensor(maps.shape[1:], dtype=points.dtype)
@@ -96,17 +96,28 @@ def from_tissue_maps(
     inside = ndimage.distance_transform_edt(brain, sampling=spacing)
     outside = ndimage.distance_transform_edt(~brain, sampling=spacing)
     depth = np.clip(inside - outside, -12, 80)
-    ventricles = ndimage.gaussian_filter(((csf > 0.5) & (depth > 22)).astype(np.float32), 1.0 / spacing)
+    fluid = (csf > 0.5) & (depth > 22)
+    ventricles = ndimage.gaussian_filter(fluid.astype(np.float32), 1.0 / spacing)
+    to_ventricle = _signed_distance(fluid, spacing)
     centre = np.asarray(affine) @ [*np.mean(np.nonzero(brain), axis=1), 1.0]
     to_world = np.array(affine, dtype=np.float64)
     to_world[:3, 3] -= centre[:3]
-    maps = np.stack([gm, wm, csf, depth, ventricles]).astype(np.float32)
+    maps = np.stack([gm, wm, csf, depth, ventricles, to_ventricle]).astype(np.float32)
     return Anatomy(
         maps=torch.from_numpy(maps),
         world_to_voxel=torch.from_numpy(np.linalg.inv(to_world)[:3].astype(np.float32)),
         averaged=averaged,
         tumour=None if tumour is None else torch.from_numpy(np.asarray(tumour, dtype=np.float32)),
     )
+
+
+def _signed_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Distance (mm) to the mask's surface, negative inside, cut at 15; the whole map 15 where the mask is empty."""
+    if not mask.any():
+        return np.full(mask.shape, 15.0)
+    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
+    inside = ndimage.distance_transform_edt(mask, sampling=spacing)
+    return np.clip(outside - inside, -15, 15)
 
 
 def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:

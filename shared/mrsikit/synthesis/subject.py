@@ -13,9 +13,6 @@ from mrsikit.synthesis.anatomy import Anatomy, mni152
 from mrsikit.synthesis.fields import SmoothField
 from mrsikit.synthesis.tumour import Tumour, TumourSet
 
-VENTRICLE_CENTRE_MM = (0.0, -12.0, 12.0)
-VENTRICLE_EXTENT_MM = (18.0, 42.0, 26.0)
-
 
 @dataclass(frozen=True)
 class Grid:
@@ -157,14 +154,15 @@ class VirtualSubject:
             (SmoothField(rng, 3, spacing), float(rng.uniform(low, high)))
             for spacing, low, high in ((48.0, 2.5, 5.5), (20.0, 1.0, 2.2), (9.0, 0.3, 0.9))
         ]
-        self.ventricle_growth = float(rng.uniform(-0.3, 1.6))
+        self.ventricle_growth = float(rng.uniform(-2.5, 5.0))
+        self.ventricle_waves = SmoothField(rng, 1, 16.0)
 
     def _draw_cortex(self, rng: np.random.Generator) -> None:
         self.tissue_noise = SmoothField(rng, 3, 7.0)
         self.sulci = SmoothField(rng, 2, 13.0)
-        self.sulcal_depth = float(rng.uniform(0.8, 2.2))
-        self.sulcal_gap = float(rng.uniform(0.9, 2.0))
-        self.atrophy = float(rng.uniform(-0.4, 2.5))
+        self.sulcal_depth = float(rng.uniform(0.8, 2.4))
+        self.sulcal_gap = float(rng.uniform(0.9, 3.0))
+        self.atrophy = float(rng.uniform(-0.4, 4.0))
 
     def _tumour_site(self, rng: np.random.Generator) -> Tensor:
         """A point at least 9 mm deep in the cerebrum."""
@@ -183,9 +181,7 @@ class VirtualSubject:
         origin = before @ self.matrix.T + self.shift
         for field, amplitude in self.displacements:
             origin = origin + amplitude * field(before).movedim(0, -1)
-        offset = origin - torch.tensor(VENTRICLE_CENTRE_MM)
-        near = torch.exp(-(offset / torch.tensor(VENTRICLE_EXTENT_MM)).pow(2).sum(-1, keepdim=True))
-        return origin - offset * (self.ventricle_growth * 0.28) * near
+        return origin
 
     def tissues(self, grid: Grid) -> Tissues:
         """Tissue fractions on ``grid``, averaged over its sub-samples."""
@@ -199,16 +195,23 @@ class VirtualSubject:
 
     def _at(self, points: Tensor) -> Tensor:
         looked_up = self.anatomy.look_up(self._origin(points))
-        gm, wm, csf, depth, ventricles = looked_up[:5]
+        gm, wm, csf, depth, ventricles, to_ventricle = looked_up[:6]
         brain = torch.sigmoid(depth * 1.5)
         if self.anatomy.averaged:
             gm, wm, csf = self._sharpened(points, gm, wm, csf, depth)
+        if self.deform:
+            # What fluid leaves becomes white matter, what it gains was tissue
+            growth = self.ventricle_growth + self.ventricle_waves(points)[0]
+            ventricles = torch.sigmoid((growth - to_ventricle) / 0.6)
+            left = csf * torch.sigmoid(-to_ventricle / 0.6) * (1 - ventricles)
+            gained = (gm + wm) * ventricles
+            gm, wm, csf = gm * (1 - ventricles), wm * (1 - ventricles) + left, csf - left + gained
         gm, wm, csf = gm * brain, wm * brain, csf * brain
         room = torch.sigmoid((depth - 1) * 1.5) * (1 - 0.9 * ventricles.clamp(0, 1))
         tumour = self.tumours.fractions(points, room, wm)
         viable, necrosis, whole = tumour.viable, tumour.necrosis, tumour.whole
         if self.anatomy.tumour is not None:
-            own = looked_up[5] * (1 - whole)
+            own = looked_up[6] * (1 - whole)
             viable, whole = viable + own, whole + own
             drawn = 1 - tumour.whole
         else:

@@ -25,8 +25,9 @@ class RandMetaboliteMapd(RandomizableTransform):
     (non-negative fits) or is rectified. Now and then the map is a smooth field in an ellipse, so that other organs,
     whose maps look so at low resolution, are not foreign.
 
-    Drawn: grey to white ratio U(.55, 1.3); tumour to white, 30 % U(.1, 1), else log-uniform 1.2-7; voxel size 1, 2 or 4
-    times the tissues'; blur in half of the maps, SD U(.3, .9) voxel; noise in 55 %, SD U(.01, .3) of white matter.
+    Drawn: grey to white ratio U(.55, 1.3); tumour to white, 30 % U(.1, 1), else log-uniform 1.2-8; necrosis to tumour,
+    half 0, else U(0, .3); voxel size 1, 2 or 4 times the tissues'; blur in half of the maps, SD U(.3, .9) voxel; noise
+    in 55 %, SD U(.01, .3) of white matter.
 
     Args:
         tissues: key of the (S, 8, ...) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
@@ -128,16 +129,18 @@ class RandMetaboliteMapd(RandomizableTransform):
 
     @staticmethod
     def _brain_map(tissues: Tissues, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        tumour = rng.uniform(0.1, 1.0) if rng.random() < 0.3 else np.exp(rng.uniform(np.log(1.2), np.log(7)))
+        tumour = rng.uniform(0.1, 1.0) if rng.random() < 0.3 else np.exp(rng.uniform(np.log(1.2), np.log(8)))
         csf = 0.0 if rng.random() < 0.85 else rng.uniform(0.02, 0.15)
         white = 1 + (rng.uniform(0.7, 1.3) - 1) * tissues.oedema
         values = rng.uniform(0.55, 1.3) * tissues.gm + white * tissues.wm + csf * tissues.csf
-        values = values + tumour * (tissues.viable + rng.uniform(0, 0.3) * tissues.necrosis)
+        # Half of the necroses hold nothing: their zeros are not failed fits either
+        necrosis = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.3)
+        values = values + tumour * (tissues.viable + necrosis * tissues.necrosis)
         clean = values.numpy()
         brain = tissues.brain.numpy() > 0.5
         if rng.random() < 0.5:
             clean = clean * np.exp(rng.uniform(0.03, 0.15) * _waves(clean.shape, rng))
-        tissue = (tissues.gm + tissues.wm + tissues.tumour).numpy()
+        tissue = (tissues.gm + tissues.wm + (tissues.tumour if necrosis > 0 else tissues.viable)).numpy()
         if rng.random() < 0.3:
             # Many report concentrations per tissue, not per voxel: edges then stay steep down to the last voxel
             clean = clean / np.maximum(tissue, SMALLEST_TISSUE) ** rng.uniform(0.3, 1.0)

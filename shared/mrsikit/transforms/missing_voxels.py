@@ -22,11 +22,12 @@ class RandMissingVoxelsd(RandomizableTransform):
     right to about a voxel, or none.
 
     Drawn: lost share U of ``fraction``; one to four patterns; in a third of the maps .3-4 % of the voxels wrong by a
-    factor (0-.4 or 1.6-6) or an offset (1-6 of white matter); the mask is given in 45 %, partly in 10 %; the brain in
-    half.
+    factor (0-.4 or 1.6-6) or an offset (1-6 of white matter); the mask is given, whole or in part, as ``given`` says;
+    the brain in half.
 
     Args:
         fraction: (lowest, highest) share of voxels lost.
+        given: shares of the maps that come with the whole mask and with part of it.
 
     Input:
         the entries of :class:`RandMetaboliteMapd`.
@@ -37,9 +38,12 @@ class RandMissingVoxelsd(RandomizableTransform):
         what is missing (0 where it is known or cannot be told); one over the map's maximum.
     """
 
-    def __init__(self, *, fraction: tuple[float, float] = (0.03, 0.35)) -> None:
+    def __init__(
+        self, *, fraction: tuple[float, float] = (0.03, 0.35), given: tuple[float, float] = (0.45, 0.1)
+    ) -> None:
         super().__init__(1.0)
         self.fraction = fraction
+        self.given = given
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Spoil one map."""
@@ -60,9 +64,9 @@ class RandMissingVoxelsd(RandomizableTransform):
         spoilt[lost] = 0
         evidence = np.full(clean.shape, -1, np.float32)
         given = rng.random()
-        if given < 0.45:
+        if given < self.given[0]:
             evidence = (target == 1).astype(np.float32)
-        elif given < 0.55:
+        elif given < sum(self.given):
             evidence[(target == 1) & (_blob(clean.shape, rng) > 0)] = 1
         evidence[~inside] = 0
         known_brain = np.full(clean.shape, -1, np.float32)
@@ -71,8 +75,13 @@ class RandMissingVoxelsd(RandomizableTransform):
         known_brain[~inside] = 0
         # Zeros outside a known brain are not missing; what a map holds there was measured.
         evidence[(known_brain == 0) & (evidence < 0)] = 0
-        # Zeros are what must be told apart; values that are wrong are rare and must not cost too many right ones.
-        judge = np.where((spoilt == 0) | (target == 1), 1.0, 0.3) * (evidence < 0) * (target >= 0)
+        # A filled ventricle is invented tissue, a filled notch of the outline is not; far outside nothing is learnt.
+        # Values that are wrong are rare and must not cost too many right ones.
+        judge = np.where(ndimage.binary_dilation(brain, iterations=3), 0.5, 0.1)
+        judge[ndimage.binary_erosion(brain, iterations=2)] = 8.0
+        judge[(spoilt != 0) & (target != 1)] = 0.3
+        judge[target == 1] = 1.0
+        judge = judge * (evidence < 0) * (target >= 0)
         peak = max(float(np.percentile(clean, 99.8)), 0.5)
         image = np.stack([np.where(evidence == 1, 0, spoilt), evidence, known_brain])
         label = np.stack([clean, target == 1, judge, np.full(clean.shape, 1 / peak)])

@@ -24,9 +24,19 @@ def prediction(label: Tensor, *, fill: float = 1.0, sd: float = 0.1, missing: fl
 
 
 def test_a_better_fill_costs_less(label: Tensor) -> None:
-    loss = InpaintingLoss(uncertainty=0, detection=0)
+    loss = InpaintingLoss(relative=0, uncertainty=0, detection=0)
     assert loss(prediction(label, fill=1.0), label) == 0
-    assert loss(prediction(label, fill=1.2), label) == pytest.approx(20 * 0.04 + 0.2, rel=1e-4)
+    assert loss(prediction(label, fill=1.2), label) == pytest.approx(10 * 0.04 + 0.1, rel=1e-4)
+
+
+def test_halving_the_error_of_a_clean_map_gains_as_much_as_that_of_a_noisy_one(label: Tensor) -> None:
+    loss = InpaintingLoss(relative=1, uncertainty=0, detection=0)
+    pooled = InpaintingLoss(relative=0, uncertainty=0, detection=0)
+    costs = {
+        e: float(loss(p, label) - pooled(p, label)) for e in (0.1, 0.2, 0.4) for p in [prediction(label, fill=1 + e)]
+    }
+    assert costs[0.2] - costs[0.1] == pytest.approx(costs[0.4] - costs[0.2], rel=0.01)
+    assert loss(prediction(label), label) == 0
 
 
 def test_errors_outside_the_holes_cost_nothing_unless_judged_missing(label: Tensor) -> None:

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mrsi_inpainting.network import Inpainter, PaperUNet, pyramid_fill, smooth_fill
+from mrsi_inpainting.network import Finder, Inpainter, PaperUNet, least_curvature, pyramid_fill, smooth_fill
+from mrsikit.baselines import biharmonic
 
 from .conftest import decided_network
 
@@ -87,6 +88,15 @@ def test_detector_decides_only_where_the_state_is_unknown(network: Inpainter) ->
     assert not torch.allclose(run(other, x)[:, :2], run(network, x)[:, :2])
 
 
+@pytest.mark.parametrize("size", [(64, 64), (48, 48, 48)], ids=str)
+def test_the_finder_is_the_inpainters_detector(size: tuple[int, ...]) -> None:
+    network = decided_network()
+    part = (network.planar if len(size) == 2 else network.volumetric).train()
+    x = example(*size)
+    torch.testing.assert_close(run(Finder(part), x), run(part, x)[:, 2:3])
+    assert not any(p.requires_grad for p in part.filler.parameters())
+
+
 def test_what_a_map_holds_where_it_is_known_missing_does_not_matter(network: Inpainter) -> None:
     x = example(32, 32, evidence=0.0)
     x[:, 1, 10:14, 10:14] = 1
@@ -146,6 +156,22 @@ def test_smooth_fill_of_a_smooth_map_is_close_and_ignores_what_is_not_trusted(si
     hole = weights == 0
     assert (filled - values)[hole].abs().max() < 0.05
     assert (filled - values)[hole].abs().max() < (start - values)[hole].abs().max()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (16, 16, 16)], ids=str)
+def test_least_curvature_is_the_biharmonic_fill(size: tuple[int, ...]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.meshgrid(*(torch.arange(n) / n for n in size), indexing="ij")
+    values = sum(torch.cos(3 * torch.pi * axis) for axis in axes)[None, None]
+    weights = (torch.rand(values.shape, generator=generator) > 0.2).float()
+    weights[..., 6:9, 6:9] = 0
+    start = smooth_fill(values * weights, weights, pyramid_fill(values * weights, weights))
+    filled = least_curvature(weights * values + (1 - weights) * start, weights)
+    assert torch.equal(filled[weights > 0], values[weights > 0])
+    reference = torch.from_numpy(biharmonic((values * weights)[0, 0].numpy(), (weights == 0)[0, 0].numpy()))
+    difference = (filled[0, 0] - reference)[(weights == 0)[0, 0]]
+    assert difference.abs().mean() < 0.02 * values.std()
+    assert difference.abs().mean() < 0.5 * (start[0, 0] - reference)[(weights == 0)[0, 0]].abs().mean()
 
 
 @pytest.mark.parametrize("dims", [2, 3])

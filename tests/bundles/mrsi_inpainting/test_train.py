@@ -117,6 +117,17 @@ def test_volumes_are_trained_into_the_same_file(tmp_path: Path, subjects: Path) 
     )
 
 
+def test_the_detector_can_be_trained_alone(tmp_path: Path, subjects: Path) -> None:
+    train("train", folder=tmp_path, subjects=subjects, epochs=1)
+    before = load(tmp_path / "model.pt")
+    train(
+        "train", "train_detector", folder=tmp_path / "alone", subjects=subjects, epochs=1, weights=tmp_path / "model.pt"
+    )
+    after = load(tmp_path / "model.pt")
+    changed = {name.split(".")[1] for name in after if not torch.equal(before[name], after[name])}
+    assert changed == {"detector"}
+
+
 def kill_after_first_epoch(folder: Path, subjects: Path, epochs: int) -> None:
     """Start the training, and kill it without warning in its second epoch."""
     process = subprocess.Popen(

@@ -43,13 +43,15 @@ def write(folder, maps: dict[str, np.ndarray], **others: np.ndarray) -> dict:
 
 def test_maps_are_looked_up_in_millimetres_from_the_brain_centre(phantom, maps):
     where = torch.tensor([[40.0, 0, 0], [-40, 10, 0], [0, 0, 2], [0, 0, 100]])
-    gm, wm, csf, depth, ventricles = phantom.look_up(where)
+    gm, wm, csf, depth, ventricles, to_ventricle = phantom.look_up(where)
     assert gm.tolist() == pytest.approx([1, 0, 0, 0], abs=0.02)
     assert wm.tolist() == pytest.approx([0, 1, 0, 0], abs=0.02)
     assert csf.tolist() == pytest.approx([0, 0, 1, 0], abs=0.02)
     assert depth.tolist() == pytest.approx([40, 39, 78, -12], abs=4)
     assert ventricles[2] > 0.9
     assert ventricles[[0, 1, 3]].max() < 0.05
+    assert to_ventricle[2] < -1
+    assert to_ventricle[[0, 1, 3]].min() > 10
     moved = maps["affine"].copy()
     moved[:3, 3] += [100, -50, 20]
     shifted = from_tissue_maps(**{**maps, "affine": moved})

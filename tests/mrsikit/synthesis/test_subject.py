@@ -106,19 +106,19 @@ def test_sulci_hold_csf_and_depth_is_sharp(template):
 def test_ventricles_grow_with_their_growth(template):
     grid = Grid((40, 48, 30), (3.0, 3.0, 3.0), (0.0, -12.0, 12.0))
     volumes = []
-    for growth in (-0.3, 0.6, 1.6):
+    for growth in (-2.0, 1.0, 4.0):
         subject = VirtualSubject(5, anatomy=template, tumours=0)
         subject.ventricle_growth = growth
         volumes.append(float(subject.tissues(grid).ventricles.sum()))
     assert volumes[0] < volumes[1] < volumes[2]
-    assert volumes[2] > 1.15 * volumes[0]
+    assert volumes[2] > 3 * volumes[0]
 
 
 def test_the_number_grade_and_size_of_the_tumours_can_be_chosen(template):
     for number, grade in ((0, None), (1, "low"), (2, "high")):
         drawn = VirtualSubject(9, anatomy=template, tumours=number, grade=grade, tumour_radius=12.0).tumours.tumours
         assert [(t.grade, t.radius) for t in drawn] == [(grade, 12.0)] * number
-    by_chance = {len(VirtualSubject(seed, anatomy=template).tumours.tumours) for seed in range(9)}
+    by_chance = {len(VirtualSubject(seed, anatomy=template).tumours.tumours) for seed in range(24)}
     assert by_chance == {0, 1, 2}
 
 

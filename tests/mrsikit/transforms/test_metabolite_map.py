@@ -103,3 +103,21 @@ def test_an_empty_own_map_stays_empty():
     out = draw(0, {"map": torch.zeros(1, 16, 16)}, canvas=16)
     assert not out["clean"].any()
     assert not out["signal"].any()
+
+
+def test_some_necroses_hold_nothing_and_some_a_little():
+    tissues = torch.zeros(1, 8, 32, 32, dtype=torch.uint8)
+    tissues[0, 6] = 255
+    tissues[0, 1, :, :] = 255
+    tissues[0, 1, 8:24, 8:24] = 0
+    tissues[0, 3, 8:24, 8:24] = 255
+    tissues[0, 3, 13:19, 13:19] = 0
+    tissues[0, 4, 13:19, 13:19] = 255
+    empty = []
+    for seed in range(40):
+        out = draw(seed, {"tissues": tissues}, canvas=32, factors=(1,))
+        if out["clean"].all():
+            empty.append(False)
+        elif (out["clean"] == 0)[out["inside"]].sum() == 36:
+            empty.append(True)
+    assert 5 < sum(empty) < len(empty) - 5

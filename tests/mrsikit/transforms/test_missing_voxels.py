@@ -83,6 +83,20 @@ def test_some_voxels_are_wrong_but_not_zero(planes):
     assert 3 < np.count_nonzero(wrong) < 25
 
 
+def test_natural_zeros_deep_in_the_brain_weigh_most_and_the_far_outside_least(planes):
+    seen = set()
+    for seed in range(30):
+        before, out = spoil(seed, planes)
+        image, hole, judge = out["image"][0].numpy(), out["label"][1].numpy(), out["label"][2].numpy()
+        heavy, light = judge == 8, judge == np.float32(0.1)
+        assert not (hole.astype(bool) & (heavy | light)).any()
+        assert not image[heavy].any()
+        assert before["brain"][heavy].all()
+        assert not before["brain"][light].any()
+        seen |= {name for name, where in (("heavy", heavy), ("light", light)) if where.any()}
+    assert seen == {"heavy", "light"}
+
+
 def test_a_draw_depends_on_the_random_state_alone(planes):
     one, again, other = (spoil(seed, planes)[1] for seed in (6, 6, 7))
     assert torch.equal(one["image"], again["image"])
