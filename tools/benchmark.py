@@ -223,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context = Context(options.data, options.quick, options.seed, output)
         module.measure(context)
         record = {"bundle": options.bundle, "quick": options.quick, **_origin(options.seed), "rows": context.rows}
-        results.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        results.write_text(_one_row_a_line(record), encoding="utf-8")
     rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
     module.figures(rows, output)
     markdown = render(rows, module)
@@ -233,6 +233,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (output / "tables.md").write_text(markdown + "\n", encoding="utf-8")
     logger.info("%s, figures and tables are in %s", results.name, output)
     return 0
+
+
+def _one_row_a_line(record: dict[str, Any]) -> str:
+    """JSON with each result on its own line, so that two runs can be compared."""
+    rows = ",\n".join(json.dumps(row) for row in record["rows"])
+    head = json.dumps({**record, "rows": []}, indent=1)
+    return head.replace('"rows": []', f'"rows": [\n{rows}\n ]') + "\n"
 
 
 def _origin(seed: int) -> dict[str, Any]:

@@ -183,7 +183,7 @@ def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) ->
     ("dims", "progressive"), [(2, "true"), (2, "false"), pytest.param(3, "true", marks=pytest.mark.slow)]
 )
 def test_published_recipe_runs(tmp_path: Path, subjects: Path, dims: int, progressive: str) -> None:
-    train(
+    said = train(
         "train",
         "train_paper",
         folder=tmp_path,
@@ -195,6 +195,7 @@ def test_published_recipe_runs(tmp_path: Path, subjects: Path, dims: int, progre
         canvas=32,  # 16 would leave one voxel at the bottom, too few for batch norm
         matrix=32 if dims == 3 else 64,
     )
+    assert f"training the paper_{'progressive' if progressive == 'true' else 'direct'}" in said
     weights = load(tmp_path / "model.pt")
     assert all(torch.isfinite(value).all() for value in weights.values())
 
