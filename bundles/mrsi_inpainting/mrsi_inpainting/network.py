@@ -17,12 +17,18 @@ STRIDE = 16
 """Matrix sizes must be a multiple of this for the four poolings of the U-Net."""
 
 
+def _neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Value before and after each voxel along an axis, mirrored at the border."""
+    size = x.shape[axis]
+    before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
+    after = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
+    return before, after
+
+
 def _blurred(x: Tensor) -> Tensor:
     """Binomial blur (1 2 1)/4 along every axis of (B, C, X, Y[, Z])."""
     for axis in range(2, x.dim()):
-        size = x.shape[axis]
-        before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
-        after = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
+        before, after = _neighbours(x, axis)
         x = 0.5 * x + 0.25 * (before + after)
     return x
 
@@ -119,9 +125,7 @@ def _laplacian(x: Tensor) -> Tensor:
     """Sum of second differences along every axis of (B, C, X, Y[, Z]), mirrored at the border."""
     total = torch.zeros_like(x)
     for axis in range(2, x.dim()):
-        size = x.shape[axis]
-        before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
-        after = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
+        before, after = _neighbours(x, axis)
         total = total + before + after - 2.0 * x
     return total
 
