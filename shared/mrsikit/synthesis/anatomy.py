@@ -93,12 +93,10 @@ def from_tissue_maps(
     brain = np.asarray(brain) > 0
     if csf is None:
         csf = np.clip(brain - gm - wm - (0 if tumour is None else tumour), 0, 1) * brain
-    inside = ndimage.distance_transform_edt(brain, sampling=spacing)
-    outside = ndimage.distance_transform_edt(~brain, sampling=spacing)
-    depth = np.clip(inside - outside, -12, 80)
+    depth = _depth(brain, spacing, outside=12, inside=80)
     fluid = (csf > 0.5) & (depth > 22)
     ventricles = ndimage.gaussian_filter(fluid.astype(np.float32), 1.0 / spacing)
-    to_ventricle = _signed_distance(fluid, spacing)
+    to_ventricle = -_depth(fluid, spacing, outside=15, inside=15)
     centre = np.asarray(affine) @ [*np.mean(np.nonzero(brain), axis=1), 1.0]
     to_world = np.array(affine, dtype=np.float64)
     to_world[:3, 3] -= centre[:3]
@@ -111,13 +109,19 @@ def from_tissue_maps(
     )
 
 
-def _signed_distance(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Distance (mm) to the mask's surface, negative inside, cut at 15; the whole map 15 where the mask is empty."""
-    if not mask.any():
-        return np.full(mask.shape, 15.0)
-    outside = ndimage.distance_transform_edt(~mask, sampling=spacing)
-    inside = ndimage.distance_transform_edt(mask, sampling=spacing)
-    return np.clip(outside - inside, -15, 15)
+def _depth(mask: np.ndarray, spacing: np.ndarray, *, outside: float, inside: float) -> np.ndarray:
+    """Distance (mm) from the mask's surface, positive inside, cut at ``inside`` and -``outside``."""
+    depth = np.full(mask.shape, -outside, np.float32)
+    if mask.any():
+        reach = np.ceil(outside / spacing).astype(int) + 1
+        box = tuple(
+            slice(max(0, b.start - n), b.stop + n)
+            for b, n in zip(ndimage.find_objects(mask.astype(np.uint8))[0], reach, strict=True)
+        )
+        near = mask[box]
+        within = ndimage.distance_transform_edt(near, sampling=spacing)
+        depth[box] = np.clip(within - ndimage.distance_transform_edt(~near, sampling=spacing), -outside, inside)
+    return depth
 
 
 def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:

@@ -163,6 +163,9 @@ class VirtualSubject:
         self.sulcal_depth = float(rng.uniform(0.8, 2.4))
         self.sulcal_gap = float(rng.uniform(0.9, 3.0))
         self.atrophy = float(rng.uniform(-0.4, 4.0))
+        # Tissue maps made by a classifier of T1 images are nearly binary, and each classifier has its leaning
+        self.crispness = 1.0 if rng.random() < 0.5 else float(rng.uniform(1.0, 4.0))
+        self.leaning = torch.from_numpy(rng.normal(0, (0.4, 0.4, 0.5)).astype(np.float32))
 
     def _tumour_site(self, rng: np.random.Generator) -> Tensor:
         """A point at least 9 mm deep in the cerebrum."""
@@ -232,5 +235,5 @@ class VirtualSubject:
             - 1.2
             + self.atrophy * torch.exp(-((depth - 1) ** 2) / 8)
         )
-        gm, wm, csf = torch.softmax(logits, 0)
+        gm, wm, csf = torch.softmax(self.crispness * (logits + self.leaning.view(-1, *[1] * depth.ndim)), 0)
         return gm, wm, csf

@@ -60,12 +60,15 @@ class Tumour:
     ) -> Tumour:
         """Draw a tumour at ``centre``; high grade has necrosis and more oedema, low grade is more diffuse."""
         high = rng.random() < 0.5 if grade is None else grade == "high"
+        margin = float(rng.uniform(0.6, 2.0) if high else rng.uniform(1.0, 3.5))
+        if rng.random() < 0.25:
+            margin = 0.3  # as a segmentation cuts it
         return cls(
             centre=centre,
             radius=float(rng.uniform(5, 26)) if radius is None else radius,
             axes=torch.from_numpy(rng.uniform(0.75, 1.3, 3).astype(np.float32)),
             irregularity=float(rng.uniform(0.12, 0.35)),
-            margin=float(rng.uniform(0.6, 2.0) if high else rng.uniform(1.0, 3.5)),
+            margin=margin,
             core=float(rng.uniform(0.3, 0.65)) if high and rng.random() < 0.7 else 0.0,
             oedema=float(rng.uniform(3, 14) if high else rng.uniform(0, 5)),
             mass_effect=float(rng.uniform(0.1, 0.4) if high else rng.uniform(0, 0.2)),

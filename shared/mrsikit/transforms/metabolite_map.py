@@ -22,8 +22,9 @@ class RandMetaboliteMapd(RandomizableTransform):
     Physics: each tissue has one concentration with slow regional variation; the voxel averages it; the acquisition's
     point-spread function blurs it; some report it per tissue instead of per voxel; voxels of little tissue (5 %) or
     outside the brain have no fit and are zero; the fit's noise is Gaussian and either keeps its sign, is cut at zero
-    (non-negative fits) or is rectified. Now and then the map is a smooth field in an ellipse, so that other organs,
-    whose maps look so at low resolution, are not foreign.
+    (non-negative fits) or is rectified. One map in eight is a smooth field in an ellipse, so that other organs, whose
+    maps look so at low resolution, are not foreign; one in ten was interpolated to a finer matrix after the fit, which
+    blurs its noise too: its truth is what was measured.
 
     Drawn: grey to white ratio U(.55, 1.3); tumour to white, 30 % U(.1, 1), else log-uniform 1.2-8; necrosis to tumour,
     half 0, else U(0, .3); voxel size 1, 2 or 4 times the tissues'; blur in half of the maps, SD U(.3, .9) voxel; noise
@@ -38,8 +39,9 @@ class RandMetaboliteMapd(RandomizableTransform):
         spatial_dims: of the result; only own maps need it.
 
     Output:
-        "clean" and "measured" (X, Y[, Z]) float32 arrays, white matter about 1; "signal", "brain" and "inside" (bool:
-        map is not zero by nature; inside the skull; inside the map's matrix); "noise", the SD.
+        "clean" and "measured" (X, Y[, Z]) float32 arrays, white matter about 1; "signal", "brain", "tumour" and
+        "inside" (bool: map is not zero by nature; inside the skull; mostly tumour; inside the map's matrix); "noise",
+        the SD.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class RandMetaboliteMapd(RandomizableTransform):
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
         if self.tissues not in out:
-            return self._embedded(out, *self._own_map(out.pop("map"), rng), noise=0.0, rng=rng)
+            clean, brain = self._own_map(out.pop("map"), rng)
+            return self._embedded(out, clean, clean.copy(), clean != 0, brain, np.zeros_like(brain), noise=0.0, rng=rng)
         stack = out.pop(self.tissues)
         fractions = torch.as_tensor(stack[rng.integers(len(stack))]).float() / 255
         factor = int(rng.choice(self.factors))
@@ -65,8 +68,10 @@ class RandMetaboliteMapd(RandomizableTransform):
             fractions = pool(fractions[None], factor)[0]
         fractions = self._oriented(self._cropped(fractions, rng), rng)
         tissues = Tissues(*fractions)
-        if rng.random() < 0.06:
+        tumour = tissues.tumour.numpy() > 0.5
+        if rng.random() < 0.12:
             clean, brain = _organ(tuple(fractions.shape[1:]), rng)
+            tumour = np.zeros_like(brain)
         else:
             clean, brain = self._brain_map(tissues, rng)
         noise = 0.0 if rng.random() < 0.45 else float(rng.uniform(0.01, 0.3))
@@ -75,7 +80,11 @@ class RandMetaboliteMapd(RandomizableTransform):
         measured = clean + noise * rng.standard_normal(clean.shape).astype(np.float32) * noisy
         rectify = rng.choice(["cut", "absolute", "signed"], p=[0.55, 0.15, 0.3])
         measured = {"cut": np.maximum(measured, 0), "absolute": np.abs(measured), "signed": measured}[str(rectify)]
-        return self._embedded(out, clean, measured, noisy if noise else signal, brain, noise=noise, rng=rng)
+        where = noisy if noise else signal
+        if rng.random() < 0.1:
+            measured = ndimage.gaussian_filter(measured, rng.uniform(0.6, 1.4)) * where
+            clean, noise = measured.copy(), 0.0
+        return self._embedded(out, clean, measured, where, brain, tumour, noise=noise, rng=rng)
 
     def _embedded(
         self,
@@ -84,17 +93,19 @@ class RandMetaboliteMapd(RandomizableTransform):
         measured: np.ndarray,
         signal: np.ndarray,
         brain: np.ndarray,
+        tumour: np.ndarray,
         *,
         noise: float,
         rng: np.random.Generator,
     ) -> dict[Hashable, Any]:
         place = [self._place(n, rng) for n in clean.shape]
         inside = np.ones(clean.shape, bool)
-        arrays = {"clean": clean, "measured": measured, "signal": signal, "brain": brain, "inside": inside}
+        arrays = {"clean": clean, "measured": measured, "signal": signal, "brain": brain, "tumour": tumour}
+        arrays["inside"] = inside
         return {**out, **{key: np.pad(array, place) for key, array in arrays.items()}, "noise": noise}
 
-    def _own_map(self, maps: torch.Tensor, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Draw one of the user's maps, its median 1, with where it has signal and its outline."""
+    def _own_map(self, maps: torch.Tensor, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw one of the user's maps, its median 1, and its outline."""
         values = torch.as_tensor(maps).as_subclass(torch.Tensor)[rng.integers(len(maps))].nan_to_num(0, 0, 0)
         if values.ndim == 3 and self.spatial_dims == 2:
             filled = torch.nonzero((values != 0).flatten(0, 1).float().mean(0) > 0.05).flatten()
@@ -102,7 +113,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         values = self._oriented(self._cropped(values[None], rng), rng)[0]
         positive = values[values > 0]
         clean = (values / positive.median() if len(positive) else values).numpy()
-        return clean, clean.copy(), clean != 0, brain_outline(np.abs(clean))
+        return clean, brain_outline(np.abs(clean))
 
     def _cropped(self, fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Cut to the canvas around the brain; one in eight to a small window, as small coils see it."""
@@ -159,7 +170,7 @@ def _organ(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray
     axes = np.array([n * rng.uniform(0.2, 0.8) for n in shape]).reshape(-1, *[1] * len(shape))
     centre = np.array([n * rng.uniform(0.35, 0.65) for n in shape]).reshape(-1, *[1] * len(shape))
     inside = (((np.indices(shape) - centre) / axes) ** 2).sum(0) < 1 + 0.2 * _waves(shape, rng)
-    sharpness = [max(0.6, n * rng.uniform(0.03, 0.2)) for n in shape]
+    sharpness = [max(0.8, n * rng.uniform(0.03, 0.2)) for n in shape]
     field = ndimage.gaussian_filter(rng.standard_normal(shape), sharpness)
     field = np.exp(rng.uniform(0.2, 0.9) * field / max(field.std(), 1e-6))
     return (field * inside).astype(np.float32), inside

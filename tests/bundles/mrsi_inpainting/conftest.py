@@ -21,7 +21,7 @@ def decided_network(**options: float) -> Inpainter:
         network = Inpainter(**options)
         for part in (network.planar, network.volumetric):
             for unet, size in ((part.detector, 2.0), (part.filler, 0.05)):
-                torch.nn.init.normal_(unet.final_conv.weight, 0, size)
+                torch.nn.init.normal_(unet.unet.final_conv.weight, 0, size)
     return network.eval()
 
 

@@ -67,6 +67,37 @@ def test_a_small_map_is_the_map_in_a_canvas_of_known_outside(network: Inpainter)
     torch.testing.assert_close(run(network, canvas)[:, :, 12:52, 8:56], run(network, x), rtol=1e-4, atol=1e-4)
 
 
+def test_the_empty_surroundings_of_a_volume_do_not_matter(network: Inpainter) -> None:
+    x = example(20, 24, 12)
+    canvas = torch.zeros(1, 3, 70, 60, 80)
+    canvas[:, 1:] = -1
+    canvas[:, :, 12:32, 8:32, 50:62] = x
+    alone = torch.zeros(1, 3, 28, 32, 20)
+    alone[:, 1:] = -1
+    alone[:, :, 4:24, 4:28, 4:16] = x
+    out = run(network, canvas)
+    torch.testing.assert_close(out[:, :, 12:32, 8:32, 50:62], run(network, alone)[:, :, 4:24, 4:28, 4:16])
+    assert out[..., :40].abs().sum() == 0
+
+
+def test_a_volumes_network_begins_as_the_slices(network: Inpainter) -> None:
+    other = decided_network()
+    x = torch.rand(2, 5, 32, 48, 3, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(run(other.volumetric.detector, x), run(other.planar.detector, x[..., 1])[..., None])
+    other.volumetric.adopt(other.planar)
+    for k in range(3):
+        expected = run(other.planar.detector, x[..., k])
+        torch.testing.assert_close(run(other.volumetric.detector, x)[..., k], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_volumes_slice_is_read_with_its_neighbours_alone(network: Inpainter) -> None:
+    x = torch.rand(1, 5, 32, 32, 6, generator=torch.Generator().manual_seed(0))
+    other = x.clone()
+    other[..., 2] += 1
+    changed = (run(network.volumetric.detector, x) != run(network.volumetric.detector, other)).any(dim=(0, 1, 2, 3))
+    assert changed.tolist() == [False, True, True, True, False, False]
+
+
 @pytest.mark.parametrize("axes", [[2], [3], [2, 3]])
 def test_planar_result_mirrors_with_the_map(network: Inpainter, axes: list[int]) -> None:
     x = example(64, 64)
@@ -83,7 +114,7 @@ def test_detector_decides_only_where_the_state_is_unknown(network: Inpainter) ->
     known[:, 1] = (x[:, 0] == 0).float()
     filled = run(network, known)[:, :2]
     other = decided_network()
-    other.planar.detector.final_conv.weight.data.mul_(-3)
+    other.planar.detector.unet.final_conv.weight.data.mul_(-3)
     torch.testing.assert_close(run(other, known)[:, :2], filled)
     assert not torch.allclose(run(other, x)[:, :2], run(network, x)[:, :2])
 

@@ -75,7 +75,7 @@ def load(path: Path) -> dict:
 
 def is_trained(weights: dict[str, torch.Tensor], part: str) -> bool:
     # the last layers start at zero
-    return bool(weights[f"{part}.filler.final_conv.weight"].abs().sum() > 0)
+    return bool(weights[f"{part}.filler.unet.final_conv.weight"].abs().sum() > 0)
 
 
 def test_training_without_data_gives_weights_that_run(tmp_path: Path, subjects: Path) -> None:

@@ -181,3 +181,17 @@ def test_stacked_tissues_keep_their_order():
     tissues = Tissues(*values)
     assert torch.equal(tissues.stacked(), values)
     assert tissues.tumour == tissues.viable + tissues.necrosis
+
+
+def test_some_patients_tissues_are_as_crisp_as_a_classifiers(template):
+    patient = VirtualSubject(3, anatomy=template, tumours=0)
+    shares = []
+    for patient.crispness in (1.0, 4.0):
+        tissues = patient.tissues(Grid((80, 95), (2.0, 2.0), (0.0, 0.0, 40.0)))
+        inside = tissues.brain > 0.99
+        purest = torch.stack([tissues.gm, tissues.wm, tissues.csf]).amax(0)[inside]
+        shares.append(float((purest > 0.95).float().mean()))
+    assert shares[1] > shares[0] + 0.2
+    drawn = [VirtualSubject(seed, anatomy=template, tumours=0).crispness for seed in range(20)]
+    assert 3 < sum(c == 1 for c in drawn) < 17
+    assert max(drawn) > 2

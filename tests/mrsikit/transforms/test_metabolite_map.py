@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from mrsikit.transforms.metabolite_map import RandMetaboliteMapd
 
-ARRAYS = ("clean", "measured", "signal", "brain", "inside")
+ARRAYS = ("clean", "measured", "signal", "brain", "tumour", "inside")
 
 
 def draw(seed: int, item: dict, **options) -> dict:
@@ -121,3 +122,23 @@ def test_some_necroses_hold_nothing_and_some_a_little():
         elif (out["clean"] == 0)[out["inside"]].sum() == 36:
             empty.append(True)
     assert 5 < sum(empty) < len(empty) - 5
+
+
+def test_some_maps_were_interpolated_after_the_fit(planes):
+    """Their truth is what was measured, and their noise is smooth: only they are noisy and have no stated noise."""
+    rough = []
+    for seed in range(80):
+        out = draw(seed, {"tissues": planes}, factors=(1,))
+        if np.array_equal(out["clean"], out["measured"]):
+            inner = ndimage.binary_erosion(out["signal"], iterations=2)
+            rough.append(np.median(np.abs(ndimage.laplace(out["clean"]))[inner]) if inner.sum() > 50 else 0)
+            assert out["noise"] == 0
+    assert 20 < len(rough) < 60
+    assert max(rough) < 0.5
+
+
+def test_the_tumour_is_where_the_tissues_say(volume):
+    for seed in range(10):
+        out = draw(seed, {"tissues": volume}, canvas=volume.shape[-1], factors=(1,))
+        assert not (out["tumour"] & ~out["brain"]).any()
+        assert out["tumour"].sum() <= (volume[0, 3].float() + volume[0, 4].float() > 127).sum()
