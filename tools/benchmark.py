@@ -108,6 +108,57 @@ class Table:
     metrics: dict[str, str]
     note: str = ""
 
+    def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+        """Markdown."""
+        chosen = [r for r in rows if r["condition"] == self.condition and r["metric"] in self.metrics]
+        present = [s for s in dict.fromkeys(r["set"] for r in chosen)]
+        present = [s for s in sets if s in present] + [s for s in present if s not in sets]
+        columns = [
+            (s, m) for s in present for m in self.metrics if any(r["set"] == s and r["metric"] == m for r in chosen)
+        ]
+        lines = [f"### {self.title}", ""]
+        lines.append("| method | " + " | ".join(f"{s}: {m}" for s, m in columns) + " |")
+        lines.append("|---|" + "---|" * len(columns))
+        for method in dict.fromkeys(r["method"] for r in chosen):
+            cells = []
+            for set_, metric in columns:
+                row = next((r for r in chosen if (r["set"], r["method"], r["metric"]) == (set_, method, metric)), None)
+                cells.append("–" if row is None or row["mean"] is None else _cell(row, self.metrics[metric]))
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        if self.note:
+            lines += ["", self.note]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A table of the model card with a line a condition and a column a set and method.
+
+    Attributes:
+        title: heading.
+        conditions: condition of the rows to what the line is called.
+        methods: method to what the column is called.
+        metric: shown.
+        unit: printf format.
+    """
+
+    title: str
+    conditions: dict[str, str]
+    methods: dict[str, str]
+    metric: str
+    unit: str = "%.2f"
+
+    def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
+        """Markdown."""
+        columns = [(set_, method) for set_ in sets for method in self.methods]
+        lines = [f"### {self.title}", ""]
+        lines.append("| | " + " | ".join(f"{s}: {self.methods[m]}" for s, m in columns) + " |")
+        lines.append("|---|" + "---|" * len(columns))
+        for condition, name in self.conditions.items():
+            values = [find(rows, s, condition, m, self.metric) for s, m in columns]
+            lines.append(f"| {name} | " + " | ".join(self.unit % v if np.isfinite(v) else "–" for v in values) + " |")
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -138,7 +189,7 @@ class Demand:
 
 def render(rows: Sequence[dict[str, Any]], module: Any) -> str:
     """Markdown of all tables."""
-    return "\n\n".join([_acceptance(rows, module)] + [_table(rows, table, module.SETS) for table in module.TABLES])
+    return "\n\n".join([_acceptance(rows, module), *(table.render(rows, module.SETS) for table in module.TABLES)])
 
 
 def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
@@ -155,27 +206,6 @@ def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
         if demand.high is not None:
             asked = f"{demand.unit % demand.bound} to {demand.unit % demand.high}"
         lines.append(f"| {demand.text} | {asked} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _table(rows: Sequence[dict[str, Any]], table: Table, sets: Sequence[str]) -> str:
-    chosen = [r for r in rows if r["condition"] == table.condition and r["metric"] in table.metrics]
-    present = [s for s in dict.fromkeys(r["set"] for r in chosen)]
-    present = [s for s in sets if s in present] + [s for s in present if s not in sets]
-    columns = [
-        (s, m) for s in present for m in table.metrics if any(r["set"] == s and r["metric"] == m for r in chosen)
-    ]
-    lines = [f"### {table.title}", ""]
-    lines.append("| method | " + " | ".join(f"{s}: {m}" for s, m in columns) + " |")
-    lines.append("|---|" + "---|" * len(columns))
-    for method in dict.fromkeys(r["method"] for r in chosen):
-        cells = []
-        for set_, metric in columns:
-            row = next((r for r in chosen if (r["set"], r["method"], r["metric"]) == (set_, method, metric)), None)
-            cells.append("–" if row is None or row["mean"] is None else _cell(row, table.metrics[metric]))
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    if table.note:
-        lines += ["", table.note]
     return "\n".join(lines)
 
 

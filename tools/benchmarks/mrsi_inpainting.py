@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import scipy.io
 import torch
-from benchmark import REPOSITORY, Context, Demand, Table, find
+from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find
 from matplotlib.figure import Figure
 from scipy import ndimage
 from tqdm import tqdm
@@ -637,6 +637,12 @@ TABLES = [
           {"hole MSE / variance": "%.2f"}),
     Table("What was found on really measured maps", "really measured, 15 % removed",
           {"recall": "%.2f", "precision": "%.2f"}),
+    Sweep("Hole MSE over biharmonic's, by the share lost and its pattern",
+          {f"2D 64x64, {e} %, {p}": f"{p}, {e} %" for p in PATTERNS for e in (5, 10, 20, 30, 40)},
+          {FREE_BRAIN: "mask-free, brain mask", GIVEN: "mask given"}, "hole MSE / biharmonic"),
+    Sweep("Hole MSE over biharmonic's, by the matrix, 20 % lost, mixed patterns",
+          {f"2D {m}x{m}, 20 %, any pattern": f"{m} x {m}" for m in (16, 32, 64, 128)},
+          {FREE_BRAIN: "mask-free, brain mask", GIVEN: "mask given"}, "hole MSE / biharmonic"),
     *(Table(f"Voxels that are wrong, not zero: times {f:g}", f"2 % of voxels times {f:g}, SNR 20",
             {"recall": "%.2f", "precision": "%.2f"}) for f in (0.5, 2.0, 5.0)),
     Table("Cost of a 64^3 volume", "cost of a 64^3 volume",
