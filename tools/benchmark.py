@@ -71,6 +71,17 @@ class Context:
             interval = ratio_of_means_interval(pairs[:, 0], pairs[:, 1], generator=np.random.default_rng(self.seed))
             self._append(set_, condition, method, metric, interval, len(pairs))
 
+    def add_typical_ratio(
+        self, set_: str, condition: str, method: str, metric: str, a: Sequence[float], b: Sequence[float]
+    ) -> None:
+        """Add the geometric mean of the ratios of paired values: every case counts alike, whatever its scale."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(np.asarray(a, float) / np.asarray(b, float))
+        logs = logs[np.isfinite(logs)]
+        if len(logs):
+            interval = bootstrap_interval(logs, generator=np.random.default_rng(self.seed))
+            self._append(set_, condition, method, metric, np.exp(np.array(interval)), len(logs))
+
     def _append(self, set_: str, condition: str, method: str, metric: str, interval: Any, n: int) -> None:
         mean, low, high = (float(f"{v:.4g}") if np.isfinite(v) else None for v in interval)
         self.rows.append(

@@ -325,14 +325,22 @@ def check_references(workflow: ConfigWorkflow) -> list[str]:
     return problems
 
 
+def workflows(bundle: Path) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Every workflow of a bundle: those all have, and each configs/train_*.json over train.json."""
+    own = {
+        path.stem: (("train.json", path.name), "train") for path in sorted((bundle / "configs").glob("train_*.json"))
+    }
+    return {**WORKFLOWS, **own}
+
+
 def check_workflow(bundle: Path, name: str) -> list[str]:
     """Resolve every id of a workflow's configs and check MONAI's properties for it.
 
     Args:
         bundle: folder of the bundle, a copy: some handlers make folders below it.
-        name: one of ``WORKFLOWS``.
+        name: one of :func:`workflows`.
     """
-    files, workflow_type = WORKFLOWS[name]
+    files, workflow_type = workflows(bundle)[name]
     paths = [bundle / "configs" / file for file in files]
     if not all(path.is_file() for path in paths):
         return []  # check_files says which must be there; only the image bundles train on several devices
@@ -482,7 +490,7 @@ def check_bundle(bundle: Path, schema: Path | None = None) -> list[str]:
         copy = Path(folder) / bundle.name
         shutil.copytree(bundle, copy, ignore=shutil.ignore_patterns("training", "__pycache__", "eval", "runs"))
         with contextlib.chdir(copy), quiet():
-            for name in WORKFLOWS:
+            for name in workflows(copy):
                 with one_process_world() if name == "multi_gpu_train" else contextlib.nullcontext():
                     problems += check_workflow(copy, name)
             if all((copy / name).is_file() for name in ("models/model.pt", "configs/inference.json")):

@@ -17,7 +17,12 @@ HELD_OUT = 5
 
 
 def training_items(
-    dataset_dir: str | Path | None, *, seed: int, number: int, validation: bool = False
+    dataset_dir: str | Path | None,
+    *,
+    seed: int,
+    number: int,
+    validation: bool = False,
+    suffixes: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """List what to train on: virtual patients, or the user's own maps.
 
@@ -26,6 +31,7 @@ def training_items(
         seed: of the first virtual patient; the others follow it.
         number: of virtual patients.
         validation: the own maps that are held out (every fifth, sorted by name) instead of the others.
+        suffixes: files of a folder named ``<stem>_<suffix>`` are companions or results, not maps.
 
     Returns:
         ``{"tissues": seed}`` a virtual patient, or ``{"map": path}`` a map.
@@ -35,7 +41,7 @@ def training_items(
     """
     if dataset_dir is None:
         return [{"tissues": seed + k} for k in range(number)]
-    files = InputFolder(dataset_dir=dataset_dir, output_dir=None).files
+    files = InputFolder(dataset_dir=dataset_dir, output_dir=None, outputs=suffixes).files
     if len(files) < HELD_OUT:
         raise InputError(
             f"{dataset_dir}: holds {len(files)} maps; give at least {HELD_OUT}, of which every fifth is held out"

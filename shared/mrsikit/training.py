@@ -15,6 +15,7 @@ from ignite.handlers import EarlyStopping
 from torch import nn
 
 from mrsikit.data import SeededDataset
+from mrsikit.io import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,12 @@ class ResumableTraining:
         validator: evaluator whose ``metric`` decides; lower is better.
         metric: name of the metric.
         patience: validations without improvement before stopping.
+        settings: what this training is of (data, seed, schedule), kept in the checkpoint.
+        weights: file the finished training is written to. One newer than the checkpoint of a finished training is left
+            as it is, for a later training may have written to it.
+
+    Raises:
+        InputError: at the start, when the checkpoint is of a training of other settings.
     """
 
     def __init__(
@@ -66,7 +73,11 @@ class ResumableTraining:
         validator: Engine,
         metric: str,
         patience: int,
+        settings: Mapping[str, Any],
+        weights: str | Path,
     ) -> None:
+        self.settings = {name: str(value) for name, value in settings.items()}
+        self.weights = Path(weights)
         self.path = Path(path)
         self.network = network
         self.stateful = stateful
@@ -103,6 +114,7 @@ class ResumableTraining:
         if not dist.is_initialized() or dist.get_rank() == 0:
             save_atomically(
                 {
+                    "settings": self.settings,
                     "epoch": engine.state.epoch,
                     "iteration": engine.state.iteration,
                     "network": weights_of(self.network),
@@ -125,6 +137,12 @@ class ResumableTraining:
         if not self.path.exists():
             return
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        before = saved.get("settings", {})
+        other = sorted(name for name in {**before, **self.settings} if before.get(name) != self.settings.get(name))
+        if other:
+            raise InputError(
+                f"{self.path} is of a training with another {', '.join(other)}; give another training_dir, or delete it"
+            )
         module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
         module.load_state_dict(saved["network"])
         for name, thing in self.stateful.items():
@@ -135,7 +153,10 @@ class ResumableTraining:
         logger.info("resumed %s after epoch %d", self.path, saved["epoch"])
         if saved["stopped"] or saved["epoch"] >= (engine.state.max_epochs or 0):
             logger.info("this training is complete: delete %s to train anew", self.path)
-            engine.terminate()
+            saved_since = self.weights.exists() and self.weights.stat().st_mtime > self.path.stat().st_mtime
+            if saved_since:
+                self._restore_best(engine)
+            engine.terminate(skip_completed=saved_since)
 
     def _restore_best(self, engine: Engine) -> None:
         module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network

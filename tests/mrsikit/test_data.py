@@ -106,6 +106,9 @@ def test_of_a_folder_every_fifth_map_is_held_out(tmp_path):
         for held_out in (False, True)
     }
     assert names[True] == ["m04", "m09"]
+    nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.float32), np.eye(4)), tmp_path / "m00_brain.nii.gz")
+    items = training_items(tmp_path, seed=0, number=9, suffixes=["brain"])
+    assert not any("brain" in item["map"].rsplit("/")[-1] for item in items)
     assert sorted(names[False] + names[True]) == [f"m{k:02d}" for k in range(12)]
 
 

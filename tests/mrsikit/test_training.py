@@ -1,5 +1,6 @@
 """A training that is killed and resumed ends as an undisturbed one."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from monai.transforms import RandomizableTransform
 from torch import nn
 
 from mrsikit.data import SeededDataset
+from mrsikit.io import InputError
 from mrsikit.training import ResumableTraining, SaveWeights, save_atomically, weights_of
 
 ITERATIONS = 4
@@ -32,7 +34,14 @@ class Training:
     """A tiny regression with everything the bundles' trainings have."""
 
     def __init__(
-        self, folder: Path, *, epochs: int = 6, scores: list[float] | None = None, patience: int = 50, workers: int = 0
+        self,
+        folder: Path,
+        *,
+        epochs: int = 6,
+        scores: list[float] | None = None,
+        patience: int = 50,
+        workers: int = 0,
+        seed: int = 1,
     ):
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
@@ -62,6 +71,8 @@ class Training:
             validator=self.validator,
             metric="loss",
             patience=patience,
+            settings={"epochs": epochs, "seed": seed},
+            weights=folder / "model.pt",
         )
         self.trainer = SupervisedTrainer(
             device=torch.device("cpu"),
@@ -169,6 +180,27 @@ def test_a_complete_training_is_not_trained_on(tmp_path, scores):
     again = Training(tmp_path, scores=scores, patience=3).run()
     assert not again.history
     assert equal(weights_of(again.network), weights_of(first.network))
+
+
+def test_repeating_a_complete_training_leaves_what_was_trained_since(tmp_path):
+    Training(tmp_path).run()
+    weights = tmp_path / "model.pt"
+    later = weights.stat().st_mtime + 10
+    weights.write_bytes(b"a later training's")
+    os.utime(weights, (later, later))
+    Training(tmp_path).run()
+    assert weights.read_bytes() == b"a later training's"
+    # killed between the last epoch and the saving, it saves
+    checkpoint = tmp_path / "checkpoint.pt"
+    os.utime(checkpoint, (later + 10, later + 10))
+    Training(tmp_path).run()
+    assert torch.load(weights, weights_only=True)
+
+
+def test_the_checkpoint_of_another_training_is_refused(tmp_path):
+    Training(tmp_path).run_and_die(2 * ITERATIONS + 2)
+    with pytest.raises(InputError, match=r"another seed; give another training_dir"):
+        Training(tmp_path, seed=2).run()
 
 
 def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path):

@@ -356,9 +356,8 @@ class MapInpainter(nn.Module):
             full = x.shape[axis]
             first, size = 0, full
             if x.dim() == 5 and not self.training:
-                first, size = _occupied(x[:, 0:1].abs() + known, axis)
+                first, size = _occupied(x[:, 0:1].abs() + (x[:, 1:2] > 0.5) + (x[:, 2:3] > 0.5), axis)
                 x = x.narrow(axis, first, size)
-                known = known.narrow(axis, first, size)
             wanted = max(self.canvas, (size + self.stride - 1) // self.stride * self.stride)
             low = (wanted - size) // 2
             starts.insert(0, low)
@@ -372,24 +371,32 @@ class MapInpainter(nn.Module):
         if not self.training:
             views = [unmirrored, [2], [3], [2, 3]] if x.dim() == 4 else [unmirrored]
         values, evidence, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
-        probability = torch.zeros_like(values)
+        # Only fills and means need the padding along the last axis; the U-Nets read one slice of it on each side.
+        depth = x.shape[-1]
+        top = max(0, starts[-1] - 1) if x.dim() == 5 else 0
+        slices = min(depth, starts[-1] + sizes[-1] + 1) - top if x.dim() == 5 else depth
+        probability = torch.zeros_like(values.narrow(-1, top, slices))
         # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
-        clues = self.clues(values, evidence, brain)
+        clues = self.clues(values, evidence, brain).narrow(-1, top, slices)
         for axes in views:
             logit = torch.flip(self.detector(torch.flip(clues, axes)), axes)
             probability = probability + torch.sigmoid(logit) / len(views)
+        probability = F.pad(probability, [top, depth - top - slices])
         judged = judged_missing(values, probability, self.threshold, self.wrong_threshold).to(x.dtype)
         missing = torch.where(evidence < -0.5, judged, (evidence > 0.5).to(x.dtype))
         with torch.no_grad():
             guides, level, contrast = self.guides(values, missing, evidence, brain)
+        guides = guides.narrow(-1, top, slices)
+        level, contrast = level.narrow(-1, top, slices), contrast.narrow(-1, top, slices)
         fills = guides[:, 1:5]
-        filled, log_sd = torch.zeros_like(values), torch.zeros_like(values)
+        filled, log_sd = torch.zeros_like(level), torch.zeros_like(level)
         for axes in views:
             out = torch.flip(self.filler(torch.flip(guides, axes)), axes)
             blend = (torch.softmax(out[:, 2:6], 1) * fills).sum(1, keepdim=True)
             filled = filled + (level + contrast * (blend + out[:, 0:1])) / len(views)
             log_sd = log_sd + (contrast.log() + out[:, 1:2]).clamp(-7.0, 2.0) / len(views)
-        out = torch.cat([filled * scale, torch.exp(log_sd + self.log_sd_shift) * scale, probability], 1)
+        out = torch.cat([filled * scale, torch.exp(log_sd + self.log_sd_shift) * scale], 1)
+        out = torch.cat([F.pad(out, [top, depth - top - slices]), probability], 1)
         for axis in range(len(sizes)):
             out = out.narrow(axis + 2, starts[axis], sizes[axis])
         return F.pad(out, whole)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -18,7 +17,9 @@ from mrsikit.baselines.zero_rule import brain_outline
 from mrsikit.io import InputError, as_flag
 
 MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
-TRAINED_MATRIX = (12, 128)
+MATRIX = {2: (12, 128), 3: (12, 64)}
+"""Smallest and largest matrix a network was trained or measured on, by its dimensions."""
+
 TRAINED_LOSS = 0.4
 FEWEST_SLICES = 8
 
@@ -26,10 +27,10 @@ FEWEST_SLICES = 8
 class PrepareMapd(MapTransform):
     """Gather the evidence on each voxel and lay maps out for the network.
 
-    Missing for sure: NaN and infinity inside the head; what the user's mask marks; fits with a Cramér-Rao bound above
-    ``max_crlb``. Outside the head NaN and bad fits are the background that many pipelines write, so they count as
-    missing only where the brain mask says there is brain. A mask given makes all other voxels observed; without one
-    they are unknown, and the network judges them.
+    Missing for sure: what the user's mask marks; NaN, infinity and fits with a Cramér-Rao bound above ``max_crlb``
+    inside the head. The head is the brain mask, or else the outline of the good fits: outside it NaN and bad fits are
+    the background that many pipelines write, and the network sees them as that. A mask given makes all other voxels
+    observed; without one they are unknown, and the network judges them.
 
     Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, others slice by slice to the 2D one.
 
@@ -109,18 +110,19 @@ class PrepareMapd(MapTransform):
         clean = torch.where(finite, values, 0.0)
         evidence = torch.full_like(values, UNKNOWN)
         brain = torch.full_like(values, UNKNOWN)
-        if self.brain in companions:
-            brain = (companions[self.brain] > 0).float()
-            head = brain > 0
-        else:
-            # The outline of what was measured, a lost slice edge included
-            head = torch.stack([torch.from_numpy(brain_outline(np.abs(v.numpy()))) for v in clean])
         lost = ~finite
         if self.crlb in companions:
             bound = companions[self.crlb]
             lost = lost | ~torch.isfinite(bound) | (bound > self.max_crlb)
-            head = head | ((clean != 0) & lost)
+        if self.brain in companions:
+            brain = (companions[self.brain] > 0).float()
+            head = brain > 0
+        else:
+            good = torch.where(lost, 0.0, clean).abs()
+            head = torch.stack([torch.from_numpy(brain_outline(v.numpy())) for v in good])
         evidence[lost & head] = MISSING
+        evidence[lost & ~head & (clean != 0)] = OBSERVED
+        clean = torch.where(lost & ~head, 0.0, clean)
         if self.missing in companions:
             evidence[evidence == UNKNOWN] = OBSERVED
             evidence[companions[self.missing] > 0] = MISSING
@@ -166,8 +168,8 @@ class FillHolesd(Transform):
         holes = (evidence > 0.5) | judged
         # A fit that cannot be negative must not become so in a hole
         finite = plain[torch.isfinite(plain)]
-        if not (finite < 0).any():
-            fill = fill.clamp(min=0)
+        negative = (torch.isfinite(plain) & ~holes & (plain < 0)).flatten(1).any(1)
+        fill = torch.where(negative.reshape(-1, *[1] * (plain.ndim - 1)), fill, fill.clamp(min=0))
         out["inpainted"] = self._like(torch.where(holes, fill, plain), values)
         out["holes"] = self._like(holes.to(torch.uint8), values)
         out["uncertainty"] = self._like(torch.where(holes, sd, 0.0), values)
@@ -183,7 +185,15 @@ class FillHolesd(Transform):
             "share of map filled": round(lost, 4),
             "median uncertainty of filled / median of map": self._ratio(sd[holes], finite[finite > 0]),
         }
-        out["flags"] = self._flags(plain, holes, lost, bool((brain > -0.5).any()), bool((evidence < -0.5).any()))
+        out["flags"] = self._flags(
+            plain,
+            holes,
+            lost,
+            MATRIX[out[self.image].ndim - 1],
+            bool((brain > -0.5).any()),
+            bool((evidence < -0.5).any()),
+        )
+        out["flags"] += self._hidden(plain, seen, holes)
         return out
 
     @staticmethod
@@ -204,11 +214,13 @@ class FillHolesd(Transform):
         return round(float(uncertainty.median() / values.median()), 4) if len(uncertainty) and len(values) else 0.0
 
     @staticmethod
-    def _flags(values: Tensor, holes: Tensor, lost: float, brain_known: bool, mask_free: bool) -> list[str]:
+    def _flags(
+        values: Tensor, holes: Tensor, lost: float, matrix: tuple[int, int], brain_known: bool, mask_free: bool
+    ) -> list[str]:
         flags = []
-        low, high = TRAINED_MATRIX
+        low, high = matrix
         if min(values.shape[1:3]) < low or max(values.shape[1:]) > high:
-            flags.append(f"matrix {tuple(values.shape[1:])} outside the trained range of {low} to {high} a side")
+            flags.append(f"matrix {tuple(values.shape[1:])} outside the {low} to {high} a side that were tried")
         if lost > TRAINED_LOSS:
             flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
         if mask_free and not brain_known:
@@ -216,3 +228,9 @@ class FillHolesd(Transform):
         if (~torch.isfinite(values) & ~holes).any():
             flags.append("NaN or infinity outside the head was left as it is")
         return flags
+
+    @staticmethod
+    def _hidden(values: Tensor, seen: Tensor, holes: Tensor) -> list[str]:
+        if ((values != 0) & torch.isfinite(values) & (seen == 0) & ~holes).any():
+            return ["poor fits outside the head (without a brain mask: outside the good fits) were left as they are"]
+        return []

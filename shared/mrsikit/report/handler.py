@@ -13,8 +13,8 @@ from monai.engines import Evaluator
 from monai.utils import ImageMetaKey
 from tqdm import tqdm
 
-from mrsikit.io.inputs import InputFolder
-from mrsikit.io.provenance import jsonable, provenance
+from mrsikit.io.inputs import InputFolder, read_record
+from mrsikit.io.provenance import jsonable, provenance, shipped_weights
 from mrsikit.io.readers import stem_of
 from mrsikit.io.writers import write_text_atomically
 
@@ -35,6 +35,7 @@ class RunReport:
         bundle_version: its version.
         weights_path: file or files of weights in use, None for none.
         parameters: every parameter that changes the result.
+        metadata: content of the bundle's metadata.json, which knows the shipped weights; None: not looked at.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class RunReport:
         bundle_version: str,
         weights_path: str | Path | Sequence[str | Path] | None = None,
         parameters: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         self.inputs = inputs
+        self.metadata = metadata
         self.bundle_name = bundle_name
         self.bundle_version = bundle_version
         self.weights_path = weights_path
@@ -55,10 +58,32 @@ class RunReport:
         self._progress: tqdm | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Register with an ignite engine."""
+        """Register with an ignite engine, and warn of what the user may not expect of this run."""
+        if self.inputs.dataset_dir is not None:
+            self._warn()
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._record)
         engine.add_event_handler(Events.COMPLETED, self._end)
+
+    def _warn(self) -> None:
+        if isinstance(self.weights_path, str | Path) and self.metadata is not None:
+            shipped_weights(self.weights_path, self.metadata)
+        to_do = {item["image"] for item in self.inputs.datalist()}
+        for item in self.inputs.items():
+            if item["image"] in to_do or item["image"] in self.inputs.invalid:
+                continue
+            before = read_record(self.inputs.record_path(stem_of(item["image"])))
+            now = self._provenance((), item)
+            other = [name for name in ("bundle", "weights", "inputs", "parameters") if before.get(name) != now[name]]
+            if other:
+                logger.warning(
+                    "%s: was done before with other %s and is left as it is; --overwrite true computes it again",
+                    item["image"],
+                    " and ".join(other),
+                )
+
+    def _provenance(self, flags: Sequence[str], inputs: Mapping[str, str]) -> dict[str, Any]:
+        return provenance(self.bundle_name, self.bundle_version, self.weights_path, self.parameters, flags, inputs)
 
     def _start(self, engine: Engine) -> None:
         to_do = self.inputs.datalist()
@@ -73,14 +98,7 @@ class RunReport:
         for batch, output in zip(state.batch, state.output, strict=True):
             item = {**batch, **output}
             path = Path(str(item["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]))
-            record = provenance(
-                self.bundle_name,
-                self.bundle_version,
-                self.weights_path,
-                self.parameters,
-                item.get("flags", ()),
-                self._to_do.get(stem_of(path), {"image": str(path)}),
-            )
+            record = self._provenance(item.get("flags", ()), self._to_do.get(stem_of(path), {"image": str(path)}))
             record["summary"] = jsonable(item.get("summary", {}))
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
             write_text_atomically(self.inputs.record_path(stem_of(path)), text + "\n")

@@ -99,7 +99,7 @@ def singles(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.
 def rim(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
     """Tissue next to the skull lost to lipids, deeper on one side than on the other."""
     depth = ndimage.distance_transform_edt(np.pad(_filled(brain), 1))[(slice(1, -1),) * brain.ndim]
-    return _lowest(depth * np.exp(0.8 * _waves(brain.shape, rng)), brain, fraction)
+    return _lowest(depth * np.exp(0.8 * _waves(brain.shape, rng)), brain, int(fraction * brain.sum()))
 
 
 def slab(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
@@ -108,7 +108,7 @@ def slab(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.nda
     if brain.ndim == 3:
         normal *= (0.4, 0.4, 1.0)
     coordinates = np.tensordot(normal / np.linalg.norm(normal), np.indices(brain.shape), 1)
-    return _lowest(coordinates + 0.7 * _waves(brain.shape, rng), brain, fraction)
+    return _lowest(coordinates + 0.7 * _waves(brain.shape, rng), brain, int(fraction * brain.sum()))
 
 
 def sinus(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
@@ -120,12 +120,11 @@ def sinus(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.nd
     axes = rng.uniform(0.7, 1.4, brain.ndim)
     offsets = np.indices(brain.shape) - centre.reshape(-1, *[1] * brain.ndim)
     distance = np.sqrt(np.tensordot(1 / axes**2, offsets**2, 1))
-    return _lowest(distance * np.exp(0.15 * _waves(brain.shape, rng)), brain, fraction)
+    return _lowest(distance * np.exp(0.15 * _waves(brain.shape, rng)), brain, int(fraction * brain.sum()))
 
 
-def _lowest(score: np.ndarray, brain: np.ndarray, fraction: float) -> np.ndarray:
-    """The asked share of brain voxels, those of lowest score."""
-    wanted = int(fraction * brain.sum())
+def _lowest(score: np.ndarray, brain: np.ndarray, wanted: int) -> np.ndarray:
+    """The asked number of brain voxels, those of lowest score."""
     inside = np.flatnonzero(brain)
     missing = np.zeros(brain.shape, bool)
     missing.flat[inside[np.argsort(score.flat[inside], kind="stable")[:wanted]]] = True
@@ -161,7 +160,10 @@ def mixed(
     *,
     patterns: tuple[str, ...] = ("clusters", "rim", "slab", "singles"),
 ) -> np.ndarray:
-    """Several patterns at once, in random proportion; exactly the asked share of the brain."""
+    """Several patterns at once, in random proportion; exactly the asked share of the brain.
+
+    Where patterns overlap, the rest is made up of single voxels, or without a scattered pattern next to what is lost.
+    """
     missing = np.zeros(brain.shape, bool)
     wanted = int(fraction * brain.sum())
     shares = rng.dirichlet(np.ones(len(patterns))) * fraction
@@ -170,6 +172,8 @@ def mixed(
         if left.any():
             missing |= PATTERNS[name](left if name in ("clusters", "singles") else brain, share, rng) & brain
     rest = wanted - int(missing.sum())
-    if rest > 0:
+    if rest > 0 and missing.any() and not {"clusters", "singles"} & set(patterns):
+        missing |= _lowest(ndimage.distance_transform_edt(~missing), brain & ~missing, rest)
+    elif rest > 0:
         missing.flat[rng.permutation(np.flatnonzero(brain & ~missing))[:rest]] = True
     return missing

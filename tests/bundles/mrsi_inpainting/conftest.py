@@ -77,10 +77,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_map(folder / "known.nii.gz", disc(26, seed=1))
     save_map(folder / "known_missing.nii.gz", (disc(26, seed=1) == 0).astype(np.uint8) * (disc(26, seed=2) > 0))
     stack = np.stack([disc(20, seed=3, depth=5), disc(20, seed=4, depth=5)], -1)
+    inside = np.any([disc(20, seed=s, depth=5) > 0 for s in range(8)], 0)
+    stack[~inside] = 0.2  # as fitting programs leave it, with a bound that says so
     save_map(folder / "stack.nii.gz", stack, (4.0, 4.0, 12.0))
     bounds = 5 + 30 * np.random.default_rng(0).random(stack.shape[:3], dtype=np.float32)
+    bounds[~inside] = 999
     save_map(folder / "stack_crlb.nii.gz", bounds, (4.0, 4.0, 12.0))
-    save_map(folder / "stack_brain.nii.gz", (disc(20, depth=5) > -1).astype(np.uint8), (4.0, 4.0, 12.0))
+    save_map(folder / "stack_brain.nii.gz", inside.astype(np.uint8), (4.0, 4.0, 12.0))
     volume = disc(16, seed=5, depth=9)
     volume[8, 8, 4] = np.nan
     save_map(folder / "volume.nii.gz", volume)

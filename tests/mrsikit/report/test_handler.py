@@ -58,3 +58,15 @@ def test_nothing_to_do(make_run, caplog):
         run_evaluator(make_run()[1])
     assert "nothing to do" in caplog.text
     np.testing.assert_equal(make_run()[1].state.epoch_length, 0)
+
+
+def test_a_done_input_that_would_now_come_out_otherwise_is_named(make_run, tmp_path, caplog):
+    run_evaluator(make_run()[1])
+    make_run()
+    assert "done before with other" not in caplog.text
+    path = tmp_path / "maps" / "b.nii.gz"
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(2 * np.asarray(image.dataobj), image.affine), path)
+    make_run()
+    assert "b.nii.gz: was done before with other inputs" in caplog.text
+    assert "a.nii.gz: was done before" not in caplog.text
