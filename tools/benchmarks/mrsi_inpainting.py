@@ -331,7 +331,7 @@ def _volume_methods(cases: Sequence[Case]) -> dict[str, list[Filled]]:
 
 def _thresholds(context: Context, set_: str, cases: Sequence[Case]) -> None:
     """What a stricter or laxer judgement finds, and how many ventricles it fills."""
-    for threshold in (0.1, 0.3, 0.5, 0.7, 0.9):
+    for threshold in (0.2, 0.4, 0.6, 0.8, 0.9):
         filled = ours(cases, given=False, brain=False, threshold=threshold)
         pairs = list(zip(cases, filled, strict=True))
         _record_found(context, set_, THRESHOLDS, f"{FREE}, threshold {threshold:g}", pairs)

@@ -326,7 +326,10 @@ class MapInpainter(nn.Module):
         mean = pyramid_fill(values, within)
         soft = smooth_fill(values, within, mean)
         inner = least_curvature(within * values + (1.0 - within) * soft, within)
-        outer = least_curvature(kept * values + missing * smooth_fill(values, kept, pyramid_fill(values, kept)), kept)
+        start = soft
+        if bool((brain > 0.5).any()):  # else the two differ at the canvas's edge alone
+            start = smooth_fill(values, kept, pyramid_fill(values, kept))
+        outer = least_curvature(kept * values + missing * start, kept)
         fills = ((torch.cat([outer, inner, soft, mean], 1) - level) / contrast).clamp(-8.0, 8.0)
         seen = kept * ((values - level) / contrast).clamp(-8.0, 8.0)
         zero = (-level / contrast).clamp(-16.0, 16.0)

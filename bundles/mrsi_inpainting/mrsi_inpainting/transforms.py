@@ -117,6 +117,8 @@ class PrepareMapd(MapTransform):
         if self.brain in companions:
             brain = (companions[self.brain] > 0).float()
             head = brain > 0
+        elif not lost.any():
+            head = torch.ones_like(lost)
         else:
             good = torch.where(lost, 0.0, clean).abs()
             head = torch.stack([torch.from_numpy(brain_outline(v.numpy())) for v in good])

@@ -24,7 +24,7 @@ def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]],
     Args:
         part: network to calibrate in place, put in evaluation mode.
         batches: validation batches with "image" and "label".
-        coverage: nominal coverage of the interval (0.9 belongs to 1.645).
+        coverage: share the interval is to hold; 0.9 belongs to 1.645, more leaves room for other anatomies.
 
     Returns:
         The factor by which the stated standard deviation changes.
@@ -61,9 +61,13 @@ class SaveCalibratedWeights:
         network: the whole network.
         part: name of the trained part, "planar" or "volumetric".
         batches: validation loader; None: keep the calibration.
+        coverage: share of the validation errors that +-1.645 standard deviations are to hold.
     """
 
-    def __init__(self, *, path: str, network: torch.nn.Module, part: str, batches: Iterable | None) -> None:
+    def __init__(
+        self, *, path: str, network: torch.nn.Module, part: str, batches: Iterable | None, coverage: float = 0.9
+    ) -> None:
+        self.coverage = coverage
         self.path = Path(path)
         self.network = network
         self.part = part
@@ -78,7 +82,7 @@ class SaveCalibratedWeights:
         if dist.is_initialized() and dist.get_rank() != 0:
             return
         if self.batches is not None:
-            factor = calibrate(self.network.get_submodule(self.part), self.batches)  # type: ignore[arg-type]
+            factor = calibrate(self.network.get_submodule(self.part), self.batches, self.coverage)  # type: ignore[arg-type]
             logger.info("standard deviation of the %s part scaled by %.3f", self.part, factor)
         state = weights_of(self.network)
         if self.path.exists():

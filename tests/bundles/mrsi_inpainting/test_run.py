@@ -82,8 +82,8 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
         "crlb": "stack_crlb.nii.gz",
         "brain": "stack_brain.nii.gz",
     }
-    assert record["parameters"] == {"max_crlb": 20, "threshold": 0.5, "wrong_threshold": 1.0, "volumetric": False}
-    assert summary(finished)["volume.nii.gz"]["network"] == "2D"
+    assert record["parameters"] == {"max_crlb": 20, "threshold": 0.4, "wrong_threshold": 1.0, "volumetric": None}
+    assert summary(finished)["volume.nii.gz"]["network"] == "3D"
     assert summary(finished)["stack.nii.gz"]["network"] == "2D"
     assert "no brain mask" in summary(finished)["plane.nii.gz"]["flags"]
     assert summary(finished)["known.nii.gz"]["of these judged missing"] == "0"
@@ -120,11 +120,11 @@ def test_overwrite_and_options_reach_the_result(command: Command, tmp_path: Path
     bounds = np.full((16, 16, 8), 5, np.float32)
     bounds[8, 8, 4] = 15
     save_map(maps / "v_crlb.nii.gz", bounds)
-    options = {"dataset_dir": maps, "output_dir": out, "volumetric": "true", "threshold": 0.999}
+    options = {"dataset_dir": maps, "output_dir": out, "volumetric": "false", "threshold": 0.999}
     assert command(**options).returncode == 0
     first = read_map(out / "v_holes.nii.gz")[0]
     assert first[8, 8, 4] == 0
-    assert summary(out)["v.nii.gz"]["network"] == "3D"
+    assert summary(out)["v.nii.gz"]["network"] == "2D"
     written = state(out)
     done = command(**options, overwrite="true", max_crlb=10)
     assert done.returncode == 0
