@@ -127,7 +127,7 @@ class PrepareMapd(MapTransform):
         clean = torch.where(lost & ~head, 0.0, clean)
         if self.missing in companions:
             evidence[evidence == UNKNOWN] = OBSERVED
-            evidence[companions[self.missing] > 0] = MISSING
+            evidence[(companions[self.missing] > 0) & (brain != 0)] = MISSING
         # Outside a known brain nothing is missing
         evidence[(brain == 0) & (evidence == UNKNOWN)] = OBSERVED
         return [torch.where(evidence == MISSING, 0.0, clean), evidence, brain]
@@ -169,14 +169,13 @@ class FillHolesd(Transform):
         judged = (evidence < -0.5) & judged_missing(seen, probability, self.threshold, self.wrong_threshold)
         holes = (evidence > 0.5) | judged
         # A fit that cannot be negative must not become so in a hole
-        finite = plain[torch.isfinite(plain)]
         negative = (torch.isfinite(plain) & ~holes & (plain < 0)).flatten(1).any(1)
         fill = torch.where(negative.reshape(-1, *[1] * (plain.ndim - 1)), fill, fill.clamp(min=0))
         out["inpainted"] = self._like(torch.where(holes, fill, plain), values)
         out["holes"] = self._like(holes.to(torch.uint8), values)
         out["uncertainty"] = self._like(torch.where(holes, sd, 0.0), values)
-        signal = (torch.isfinite(plain) & (plain != 0)) | holes
-        lost = float(holes.sum() / signal.sum().clamp(min=1))
+        signal = (seen != 0) & (brain != 0)
+        lost = float(holes.sum() / (signal | holes).sum().clamp(min=1))
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "maps": plain.shape[0],
@@ -185,17 +184,12 @@ class FillHolesd(Transform):
             "of these judged missing": int(judged.sum()),
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
             "share of map filled": round(lost, 4),
-            "median uncertainty of filled / median of map": self._ratio(sd[holes], finite[finite > 0]),
+            "median uncertainty of filled / median of map": self._ratio(sd[holes], seen[signal & (seen > 0)]),
         }
-        out["flags"] = self._flags(
-            plain,
-            holes,
-            lost,
-            MATRIX[out[self.image].ndim - 1],
-            bool((brain > -0.5).any()),
-            bool((evidence < -0.5).any()),
-        )
-        out["flags"] += self._hidden(plain, seen, holes)
+        marked = torch.as_tensor(out["missing"]).as_subclass(Tensor).cpu() > 0 if "missing" in out else None
+        out["flags"] = self._flags(plain, seen, holes, evidence, brain, lost, out[self.image].ndim - 1)
+        if marked is not None:
+            out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), seen, brain)
         return out
 
     @staticmethod
@@ -215,24 +209,38 @@ class FillHolesd(Transform):
     def _ratio(uncertainty: Tensor, values: Tensor) -> float:
         return round(float(uncertainty.median() / values.median()), 4) if len(uncertainty) and len(values) else 0.0
 
-    @staticmethod
     def _flags(
-        values: Tensor, holes: Tensor, lost: float, matrix: tuple[int, int], brain_known: bool, mask_free: bool
+        self, values: Tensor, seen: Tensor, holes: Tensor, evidence: Tensor, brain: Tensor, lost: float, dims: int
     ) -> list[str]:
         flags = []
-        low, high = matrix
+        low, high = MATRIX[dims]
         if min(values.shape[1:3]) < low or max(values.shape[1:]) > high:
             flags.append(f"matrix {tuple(values.shape[1:])} outside the {low} to {high} a side that were tried")
         if lost > TRAINED_LOSS:
             flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
-        if mask_free and not brain_known:
+        brain_known = bool((brain > -0.5).any())
+        if bool((evidence < -0.5).any()) and not brain_known:
             flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
+        if not (seen != 0).any():
+            flags.append("no voxel was left to fill the others from: are the Cramér-Rao bounds in percent?")
+        if (seen.abs() * (brain == 0)).sum() > (seen.abs() * (brain != 0)).sum():
+            flags.append("most of the map's signal lies outside the brain mask: is it inverted?")
+        left = torch.isfinite(values) & (values != 0) & (seen == 0) & ~holes
+        if left.any():
+            where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
+            flags.append(f"{int(left.sum())} poor fits were left as they are, for they lie outside {where}")
         if (~torch.isfinite(values) & ~holes).any():
             flags.append("NaN or infinity outside the head was left as it is")
         return flags
 
     @staticmethod
-    def _hidden(values: Tensor, seen: Tensor, holes: Tensor) -> list[str]:
-        if ((values != 0) & torch.isfinite(values) & (seen == 0) & ~holes).any():
-            return ["poor fits outside the head (without a brain mask: outside the good fits) were left as they are"]
-        return []
+    def _mask_flags(marked: Tensor, seen: Tensor, brain: Tensor) -> list[str]:
+        """What is odd about the user's mask of missing voxels."""
+        if (brain > -0.5).any():
+            outside = int((marked & (brain == 0)).sum())
+            return [f"{outside} voxels marked missing lie outside the brain mask and were left"] if outside else []
+        outline = torch.stack([torch.from_numpy(brain_outline(v.abs().numpy())) for v in seen])
+        outside, count = int((marked & ~outline).sum()), int(marked.sum())
+        if outside <= count / 2:
+            return []
+        return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]

@@ -16,7 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 def check_inputs(
-    inputs: InputFolder, *, flags: Mapping[str, object] | None = None, numbers: Mapping[str, object] | None = None
+    inputs: InputFolder,
+    *,
+    flags: Mapping[str, object] | None = None,
+    numbers: Mapping[str, object] | None = None,
+    shares: Mapping[str, object] | None = None,
 ) -> None:
     """Check the options and every input of a run; log one line a problem and end the program if there is one.
 
@@ -27,11 +31,12 @@ def check_inputs(
         inputs: the inputs of the run.
         flags: further yes or no options of the config, by name.
         numbers: options that must be None or a number above zero, by name.
+        shares: options that must be a number above 0 and at most 1, by name.
 
     Raises:
         SystemExit: with code 1, when there is a problem (with ``skip_invalid``: when no input is left).
     """
-    problems = [*_option_problems(inputs, flags or {}, numbers or {})]
+    problems = [*_option_problems(inputs, flags or {}, numbers or {}, shares or {})]
     if not problems:
         problems += _output_problems(inputs)
     if problems:
@@ -63,7 +68,9 @@ def _stop(lines: list[str]) -> None:
     raise SystemExit(1)
 
 
-def _option_problems(inputs: InputFolder, flags: Mapping[str, object], numbers: Mapping[str, object]) -> Iterator[str]:
+def _option_problems(
+    inputs: InputFolder, flags: Mapping[str, object], numbers: Mapping[str, object], shares: Mapping[str, object]
+) -> Iterator[str]:
     yield from unknown_options(sys.argv)
     for name in ("dataset_dir", "output_dir"):
         try:
@@ -80,6 +87,9 @@ def _option_problems(inputs: InputFolder, flags: Mapping[str, object], numbers: 
             check_positive(value, name)
         except InputError as error:
             yield str(error)
+    for name, value in shares.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+            yield f"{name} {value!r} is no share; give a number above 0 and at most 1, for example --{name} 0.9"
 
 
 def _output_problems(inputs: InputFolder) -> list[str]:

@@ -136,7 +136,7 @@ def test_overwrite_and_options_reach_the_result(command: Command, tmp_path: Path
     ("options", "words"),
     [
         ({"overwite": "true"}, ["overwite", "overwrite"]),
-        ({"volumetric": "maybe", "threshold": 0, "overwrite": "perhaps"}, ["volumetric", "threshold", "overwrite"]),
+        ({"volumetric": "maybe", "threshold": 40, "overwrite": "perhaps"}, ["volumetric", "threshold", "overwrite"]),
     ],
     ids=["unknown", "bad values"],
 )

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mrsi_inpainting.network import Inpainter
 from mrsi_inpainting.transforms import FillHolesd, PrepareMapd
+from mrsikit.baselines import brain_outline
 from mrsikit.io import InputError
 
 from .conftest import decided_network, disc
@@ -99,7 +100,7 @@ def test_poor_fits_of_the_background_are_not_filled() -> None:
         assert (evidence == MISSING).sum() <= (1 if companions else 12)  # the outline closes notches of the disc
         assert not values[~inside].any()
         flags = flags_of(noisy, crlb=bounds, **companions)
-        assert "poor fits outside the head" in flags
+        assert "poor fits were left" in flags
     assert "poor fits" not in flags_of(slice_map(), crlb=bounds)
 
 
@@ -233,3 +234,33 @@ def test_flags_say_what_the_user_must_know() -> None:
     spoilt = values.copy()
     spoilt[OUTSIDE] = np.nan
     assert "NaN" in flags_of(spoilt)
+
+
+def test_a_mask_of_all_zeros_marks_nothing_outside_the_brain() -> None:
+    values = slice_map()
+    values[CENTRE] = 0
+    mask = (values == 0).astype(float)
+    brain = brain_outline(values[0])[None].astype(float)
+    _, evidence, _ = prepared(values, missing=mask, brain=brain)
+    assert evidence[CENTRE] == MISSING
+    assert not (evidence[brain == 0] == MISSING).any()
+    assert "voxels marked missing lie outside the brain mask" in flags_of(values, missing=mask, brain=brain)
+    assert "is its background marked?" in flags_of(values, missing=mask)
+    few = np.zeros_like(mask)
+    few[CENTRE] = 1
+    assert "marked" not in flags_of(values, missing=few) + flags_of(values, missing=few, brain=brain)
+
+
+def test_noise_of_the_background_changes_neither_share_nor_flags() -> None:
+    values, lost = slice_map(), (slice_map() > 0) & (np.arange(32) % 3 > 0)
+    brain = brain_outline(values[0])[None].astype(float)
+    noisy = np.where(brain > 0, values, 0.02)
+    assert "trained up to 40%" in flags_of(values, missing=lost, brain=brain)
+    assert flags_of(noisy, missing=lost, brain=brain) == flags_of(values, missing=lost, brain=brain)
+
+
+def test_an_inverted_brain_mask_and_bounds_of_another_unit_are_flagged() -> None:
+    values = slice_map()
+    assert "is it inverted?" in flags_of(values, brain=(values == 0).astype(float))
+    assert "inverted" not in flags_of(values, brain=(values > 0).astype(float))
+    assert "in percent?" in flags_of(values, crlb=np.full(values.shape, 999.0))
