@@ -31,7 +31,6 @@ from mrsikit.synthesis.missing import PATTERNS, algorithm1, clusters, mixed, sin
 from mrsikit.synthesis.subject import Grid, VirtualSubject
 
 SETS = ("BrainWeb 2", "BrainWeb 5", "glioma")
-DEVELOPMENT = "BrainWeb 1"
 MODELS = REPOSITORY / "bundles" / "mrsi_inpainting" / "models"
 CLASSICAL = ("biharmonic", "dct", "gaussian", "mean")
 INTERPOLATION = ("cubic", "linear", "nearest")
@@ -280,7 +279,7 @@ def measure(context: Context) -> None:
     slices, volumes = (6, 1) if context.quick else (36, 4)
     pictures: dict[str, Any] = {}
     sets = SETS[:1] if context.quick else SETS
-    for set_ in tqdm([DEVELOPMENT, *sets] if not context.quick else sets, desc="brains", unit="brain"):
+    for set_ in tqdm(sets, desc="brains", unit="brain"):
         rng = np.random.default_rng([context.seed, len(set_), ord(set_[-1])])
         anatomy = load_anatomy(set_, context.data)
         planar = clean_maps(anatomy, slices, rng)
@@ -465,8 +464,6 @@ def _examples(pictures: dict[str, Any], folder: Path) -> None:
     """The median and the worst case of each set."""
     rows = []
     for set_, (cases, results) in pictures.items():
-        if set_ == DEVELOPMENT:
-            continue
         order = np.argsort(hole_errors(cases, results[FREE_BRAIN]))
         for label, k in ((f"{set_}, median case", order[len(order) // 2]), (f"{set_}, worst case", order[-1])):
             rows.append((label, cases[k], {method: filled[k] for method, filled in results.items()}))

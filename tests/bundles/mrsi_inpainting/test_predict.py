@@ -103,7 +103,7 @@ def test_shipped_weights_find_holes(spoilt_slices: list) -> None:
     holes = np.concatenate([case[1].ravel() for case in spoilt_slices])
     detection = hole_detection(np.concatenate([f.ravel() for f in found]), holes)
     assert detection.recall > 0.9
-    assert detection.precision > 0.9
+    assert detection.precision > 0.85
 
 
 @needs_shipped_weights

@@ -169,7 +169,7 @@ def loaded(folder: Path, stem: str) -> dict[str, MetaTensor]:
 def test_exported_network_by_the_rules_of_deploy_gives_the_commands_result(
     folder: Path, finished: Path, stem: str
 ) -> None:
-    exported = torch.jit.script(decided_network(wrong_threshold=1.0))  # as inference.json exports it
+    exported = torch.jit.script(decided_network(threshold=0.4, wrong_threshold=1.0))  # as inference.json exports it
     out = BundlePipeline(BUNDLE, network=exported, device=torch.device("cpu"))(loaded(folder, stem))
     for what in OUTPUTS:
         expected = read_map(finished / f"{stem}_{what}.nii.gz")[0]
