@@ -20,7 +20,7 @@ def case() -> tuple[np.ndarray, np.ndarray]:
     """A noisy disc with holes as the network's input, and what the shipped network makes of it."""
     values = torch.from_numpy(disc(64))
     x = torch.stack([values, torch.full_like(values, -1), torch.full_like(values, -1)])[None]
-    network = Inpainter()
+    network = Inpainter(threshold=0.4, wrong_threshold=1.0)  # as inference.json exports it
     network.load_state_dict(torch.load(WEIGHTS, weights_only=True))
     with torch.no_grad():
         return x.numpy(), network.eval()(x).numpy()
