@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mrsi_inpainting import predict
 from mrsi_inpainting.network import PaperUNet
 from mrsikit.baselines import FILLS, brain_outline, zero_rule
-from mrsikit.metrics.calibration import error_rank_correlation
+from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
 from mrsikit.metrics.holes import filled_fraction, hole_detection, tumour_margin
 from mrsikit.metrics.image_quality import mse, ssim
 from mrsikit.synthesis import anatomy as anatomies
@@ -229,7 +229,7 @@ def _record_uncertainty(
 ) -> None:
     inside = [c.missing & f.holes for c, f in pairs]
     covered = [
-        float((np.abs(f.values - c.clean)[i] <= 1.645 * f.sd[i]).mean()) if i.any() else float("nan")  # type: ignore[index]
+        interval_coverage((f.values - c.clean)[i], f.sd[i])  # type: ignore[index]
         for (c, f), i in zip(pairs, inside, strict=True)
     ]
     context.add(set_, condition, method, "coverage of 90 % interval", covered)

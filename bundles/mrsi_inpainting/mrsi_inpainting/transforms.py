@@ -24,6 +24,11 @@ TRAINED_LOSS = 0.4
 FEWEST_SLICES = 8
 
 
+def _outlines(maps: Tensor) -> Tensor:
+    """Closed outline of each of the maps (M, X, Y[, Z]), bool."""
+    return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
+
+
 class PrepareMapd(MapTransform):
     """Gather the evidence on each voxel and lay maps out for the network.
 
@@ -120,8 +125,7 @@ class PrepareMapd(MapTransform):
         elif not lost.any():
             head = torch.ones_like(lost)
         else:
-            good = torch.where(lost, 0.0, clean).abs()
-            head = torch.stack([torch.from_numpy(brain_outline(v.numpy())) for v in good])
+            head = _outlines(torch.where(lost, 0.0, clean))
         evidence[lost & head] = MISSING
         evidence[lost & ~head & (clean != 0)] = OBSERVED
         clean = torch.where(lost & ~head, 0.0, clean)
@@ -239,8 +243,7 @@ class FillHolesd(Transform):
         if (brain > -0.5).any():
             outside = int((marked & (brain == 0)).sum())
             return [f"{outside} voxels marked missing lie outside the brain mask and were left"] if outside else []
-        outline = torch.stack([torch.from_numpy(brain_outline(v.abs().numpy())) for v in seen])
-        outside, count = int((marked & ~outline).sum()), int(marked.sum())
+        outside, count = int((marked & ~_outlines(seen)).sum()), int(marked.sum())
         if outside <= count / 2:
             return []
         return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.inputs import InputFolder
-from mrsikit.io.options import as_flag, check_path_option, check_positive, unknown_options
+from mrsikit.io.options import as_flag, check_path_option, check_positive, check_share, unknown_options
 
 logger = logging.getLogger(__name__)
 
@@ -88,8 +88,10 @@ def _option_problems(
         except InputError as error:
             yield str(error)
     for name, value in shares.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-            yield f"{name} {value!r} is no share; give a number above 0 and at most 1, for example --{name} 0.9"
+        try:
+            check_share(value, name)
+        except InputError as error:
+            yield str(error)
 
 
 def _output_problems(inputs: InputFolder) -> list[str]:

@@ -57,6 +57,20 @@ def check_positive(value: object, name: str) -> None:
         raise InputError(f"--{name} {value}: is no number above zero; give for example --{name} 20")
 
 
+def check_share(value: object, name: str) -> None:
+    """Refuse an option that is no number above 0 and at most 1.
+
+    Args:
+        value: the option as given.
+        name: name of the option, for the message.
+
+    Raises:
+        InputError: the value is no such number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise InputError(f"--{name} {value}: is no number above 0 and at most 1; give for example --{name} 0.9")
+
+
 def check_path_option(value: object, name: str) -> None:
     """Refuse a path that MONAI's config parser has spoilt or would spoil.
 

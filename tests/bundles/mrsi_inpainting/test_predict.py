@@ -99,11 +99,12 @@ def test_shipped_weights_fill_better_than_biharmonic(spoilt_slices: list) -> Non
 
 @needs_shipped_weights
 def test_shipped_weights_find_holes(spoilt_slices: list) -> None:
-    found = [predict(spoilt).holes for _, _, spoilt, _ in spoilt_slices]
     holes = np.concatenate([case[1].ravel() for case in spoilt_slices])
-    detection = hole_detection(np.concatenate([f.ravel() for f in found]), holes)
-    assert detection.recall > 0.9
-    assert detection.precision > 0.85
+    for options, precision in (({}, 0.85), ({"threshold": 0.5}, 0.9)):
+        found = [predict(spoilt, **options).holes for _, _, spoilt, _ in spoilt_slices]
+        detection = hole_detection(np.concatenate([f.ravel() for f in found]), holes)
+        assert detection.recall > 0.9
+        assert detection.precision > precision
 
 
 @needs_shipped_weights

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mrsikit.io import InputError, as_flag
-from mrsikit.io.options import check_path_option, check_positive, unknown_options
+from mrsikit.io.options import check_path_option, check_positive, check_share, unknown_options
 
 MAIN = "/env/site-packages/monai/bundle/__main__.py"
 
@@ -91,3 +91,11 @@ def test_nothing_to_do_in_other_processes(config):
     assert unknown_options([MAIN, "ckpt_export", *options[1:]]) == []
     assert unknown_options([MAIN]) == []
     assert unknown_options([""]) == []
+
+
+def test_shares_lie_above_0_and_at_most_at_1() -> None:
+    check_share(0.4, "threshold")
+    check_share(1, "threshold")
+    for value in (0, -0.1, 1.01, 40, "0.5", True, None, float("nan")):
+        with pytest.raises(InputError, match=r"--threshold .* at most 1; give for example --threshold 0\.9"):
+            check_share(value, "threshold")
