@@ -11,9 +11,12 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.io import InputError, as_flag
+from mrsikit.io.file_checks import companion_problems, map_problems
+from mrsikit.io.options import check_device, check_positive, check_share
 from mrsikit.pipeline import BundlePipeline
 
 BUNDLE_ROOT = Path(__file__).parents[1]
+COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 OPTIONS = ("max_crlb", "threshold", "wrong_threshold", "volumetric", "device", "weights")
 
 
@@ -47,7 +50,7 @@ def predict(
 
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit; NaN and infinity are missing.
-        missing: mask, non-zero = missing; shape of the map, or without its last axis M. None: found by the network.
+        missing: mask, 1 = missing; shape of the map, or without its last axis M. None: found by the network.
         crlb: Cramér-Rao bounds in percent, same shape; above ``max_crlb`` (option, default 20) a voxel is missing.
         brain: mask of everything inside the skull, (X, Y[, Z]).
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
@@ -56,8 +59,8 @@ def predict(
             ``weights``.
 
     Raises:
-        InputError: for complex values, wrong axes or shapes, a map without signal, an unknown option, or a folder
-            without the bundle.
+        InputError: for all that the command refuses (complex values, wrong axes or shapes, a map without signal, a mask
+            that is none, bounds that look like fractions), an unknown option, or a folder without the bundle.
 
     Example:
         >>> import numpy as np
@@ -68,28 +71,35 @@ def predict(
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    if options.get("volumetric") is not None:  # judged here: MONAI wraps what is raised while a config is built
+    # judged here: MONAI wraps what is raised while a config is built
+    if options.get("volumetric") is not None:
         options["volumetric"] = as_flag(options["volumetric"], "volumetric")
+    check_positive(options.get("max_crlb"), "max_crlb")
+    for name in {"threshold", "wrong_threshold"} & set(options):
+        check_share(options[name], name)
+    if "device" in options:
+        check_device(options["device"])
     values = np.asarray(values)
-    if np.iscomplexobj(values) or values.ndim not in (2, 3, 4):
-        raise InputError(f"values must be real and of 2, 3 or 4 axes, not {values.dtype} of shape {values.shape}")
-    if min(values.shape[:2]) < 8:
-        raise InputError(f"values are {values.shape[0]}x{values.shape[1]}; the smallest matrix is 8x8")
-    maps = values.reshape(-1, values.shape[3]) if values.ndim == 4 else values.reshape(-1, 1)
-    if not (np.isfinite(maps) & (maps != 0)).any(0).all():
-        raise InputError("values hold a map without signal: every voxel is zero, NaN or infinite; give measured maps")
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"values must be real numbers, not {values.dtype}")
+    _refuse("values", map_problems(values))
+    affine = np.eye(4) if affine is None else np.asarray(affine, float)
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError("affine must be an invertible 4 x 4 matrix from voxel to mm")
     data = {"image": _channel_first(values, affine, values.ndim)}
     for name, companion in {"missing": missing, "crlb": crlb, "brain": brain}.items():
         if companion is not None:
             companion = np.asarray(companion)
-            if companion.shape not in (values.shape, values.shape[:3]):
-                raise InputError(
-                    f"{name} is of shape {companion.shape}, the map of {values.shape}; give it on the map's grid"
-                )
+            _refuse(name, companion_problems(companion, values, COMPANIONS[name]))
             data[name] = _channel_first(companion, affine, companion.ndim)
     out = _pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     results = [_as_given(out[name], values.ndim) for name in ("inpainted", "holes", "uncertainty")]
     return Inpainted(results[0], results[1].astype(bool), results[2], out["flags"])
+
+
+def _refuse(name: str, problems: list[str]) -> None:
+    if problems:
+        raise InputError(f"{name} {problems[0]}")
 
 
 @functools.lru_cache(maxsize=4)
@@ -97,10 +107,10 @@ def _pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> Bundle
     return BundlePipeline(bundle_root, **dict(options))
 
 
-def _channel_first(array: np.ndarray, affine: np.ndarray | None, ndim: int) -> MetaTensor:
+def _channel_first(array: np.ndarray, affine: np.ndarray, ndim: int) -> MetaTensor:
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     tensor = tensor.movedim(-1, 0) if ndim == 4 else tensor[None]
-    return MetaTensor(tensor, affine=torch.eye(4) if affine is None else torch.as_tensor(affine))
+    return MetaTensor(tensor, affine=torch.as_tensor(affine))
 
 
 def _as_given(tensor: torch.Tensor, ndim: int) -> np.ndarray:

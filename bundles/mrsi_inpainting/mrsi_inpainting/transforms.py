@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -21,12 +23,19 @@ MATRIX = {2: (12, 128), 3: (12, 64)}
 """Smallest and largest matrix a network was trained or measured on, by its dimensions."""
 
 TRAINED_LOSS = 0.4
+NEGATIVE_SHARE = 0.05
 FEWEST_SLICES = 8
 
 
 def _outlines(maps: Tensor) -> Tensor:
     """Closed outline of each of the maps (M, X, Y[, Z]), bool."""
     return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
+
+
+def _upright_axis(affine: Tensor) -> int:
+    """Axis of a volume (0, 1 or 2) that runs along the body, which is the one across axial slices."""
+    towards = nib.io_orientation(torch.as_tensor(affine).as_subclass(Tensor).cpu().numpy())[:, 0]
+    return int(np.flatnonzero(towards == 2)[0])
 
 
 class PrepareMapd(MapTransform):
@@ -37,7 +46,8 @@ class PrepareMapd(MapTransform):
     the background that many pipelines write, and the network sees them as that. A mask given makes all other voxels
     observed; without one they are unknown, and the network judges them.
 
-    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, others slice by slice to the 2D one.
+    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, turned so that its slices are axial;
+    others slice by slice, as they were measured, to the 2D one.
 
     Args:
         keys: the map, channel first: (M, X, Y[, Z]) with one channel a metabolite; NaN allowed.
@@ -90,7 +100,9 @@ class PrepareMapd(MapTransform):
             }
             layers = self._layers(values, companions)
             stacked = torch.stack(layers, 1)
-            if values.ndim == 4 and not self._is_volumetric(values, affine):
+            if values.ndim == 4 and self._is_volumetric(values, affine):
+                stacked = stacked.movedim(2 + _upright_axis(affine), -1)
+            elif values.ndim == 4:
                 stacked = stacked.permute(0, 4, 1, 2, 3).flatten(0, 1)
             out["map"] = MetaTensor(values, meta={**meta, "affine": affine})
             out[key] = MetaTensor(stacked.flatten(0, 1), meta={**meta, "affine": affine})
@@ -138,7 +150,7 @@ class PrepareMapd(MapTransform):
 
     def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
         if self.volumetric is not None:
-            return self.volumetric
+            return self.volumetric and values.shape[-1] > 1
         spacing = affine_to_spacing(affine, 3)
         return values.shape[-1] >= FEWEST_SLICES and float(spacing.max() / spacing.min()) <= self.anisotropy
 
@@ -168,8 +180,9 @@ class FillHolesd(Transform):
         out = dict(data)
         values = out["map"]
         plain = torch.as_tensor(values).as_subclass(Tensor).cpu()
-        fill, sd, probability = self._unstacked(out[self.pred], plain)
-        seen, evidence, brain = self._unstacked(out[self.image], plain)
+        upright = _upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
+        fill, sd, probability = self._unstacked(out[self.pred], plain, upright)
+        seen, evidence, brain = self._unstacked(out[self.image], plain, upright)
         judged = (evidence < -0.5) & judged_missing(seen, probability, self.threshold, self.wrong_threshold)
         holes = (evidence > 0.5) | judged
         # A fit that cannot be negative must not become so in a hole
@@ -192,17 +205,21 @@ class FillHolesd(Transform):
         }
         marked = torch.as_tensor(out["missing"]).as_subclass(Tensor).cpu() > 0 if "missing" in out else None
         out["flags"] = self._flags(plain, seen, holes, evidence, brain, lost, out[self.image].ndim - 1)
+        if plain.ndim == 4 and plain.shape[-1] > 1 and out[self.image].ndim == 3 and upright != 2:
+            out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), seen, brain)
         return out
 
     @staticmethod
-    def _unstacked(stacked: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Three tensors of the map's shape (M, X, Y[, Z]) from (3 n, X, Y[, Z])."""
+    def _unstacked(stacked: Tensor, values: Tensor, upright: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Three tensors of the map's shape (M, X, Y[, Z]) from (3 n, X, Y[, Z]) as the network had it."""
         stacked = torch.as_tensor(stacked).as_subclass(Tensor).cpu().float()
         stacked = stacked.reshape(-1, 3, *stacked.shape[1:])
         if stacked.ndim == 4 and values.ndim == 4:
             stacked = stacked.reshape(values.shape[0], values.shape[3], 3, *values.shape[1:3]).permute(0, 2, 3, 4, 1)
+        elif stacked.ndim == 5:
+            stacked = stacked.movedim(-1, 2 + upright)
         return stacked[:, 0], stacked[:, 1], stacked[:, 2]
 
     @staticmethod
@@ -225,6 +242,12 @@ class FillHolesd(Transform):
         brain_known = bool((brain > -0.5).any())
         if bool((evidence < -0.5).any()) and not brain_known:
             flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
+        unknown = evidence < -0.5
+        if unknown.any() and not (holes | (unknown & (seen == 0))).any():
+            flags.append("no voxel is zero, so none can be found failed: set failed ones to 0 or NaN, or mark them")
+        below, signals = int((seen < 0).sum()), int((seen != 0).sum())
+        if below > NEGATIVE_SHARE * signals:
+            flags.append(f"{below} of {signals} values are negative; the networks were trained on concentrations")
         if not (seen != 0).any():
             flags.append("no voxel was left to fill the others from: are the Cramér-Rao bounds in percent?")
         if (seen.abs() * (brain == 0)).sum() > (seen.abs() * (brain != 0)).sum():

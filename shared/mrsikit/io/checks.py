@@ -8,9 +8,19 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import torch
+
 from mrsikit.io.errors import InputError
 from mrsikit.io.inputs import InputFolder
-from mrsikit.io.options import as_flag, check_path_option, check_positive, check_share, unknown_options
+from mrsikit.io.options import (
+    as_flag,
+    check_device,
+    check_path_option,
+    check_positive,
+    check_share,
+    check_weights,
+    unknown_options,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +31,9 @@ def check_inputs(
     flags: Mapping[str, object] | None = None,
     numbers: Mapping[str, object] | None = None,
     shares: Mapping[str, object] | None = None,
+    device: object = None,
+    weights: object = None,
+    network: torch.nn.Module | None = None,
 ) -> None:
     """Check the options and every input of a run; log one line a problem and end the program if there is one.
 
@@ -32,23 +45,32 @@ def check_inputs(
         flags: further yes or no options of the config, by name.
         numbers: options that must be None or a number above zero, by name.
         shares: options that must be a number above 0 and at most 1, by name.
+        device: the option of that name; None: not looked at.
+        weights: the option of that name, looked at if the network is given.
+        network: what the weights are for.
 
     Raises:
         SystemExit: with code 1, when there is a problem (with ``skip_invalid``: when no input is left).
     """
     problems = [*_option_problems(inputs, flags or {}, numbers or {}, shares or {})]
+    problems += _machine_problems(device, weights, network)
     if not problems:
         problems += _output_problems(inputs)
     if problems:
         _stop(problems)
     try:
         invalid = inputs.check()
-        orphans = inputs.orphans()
+        orphans, unknown = inputs.orphans(), inputs.unknown_keys()
     except InputError as error:
         _stop([str(error)])
     for path in orphans:
         logger.warning(
             "%s: is left aside, because it is named as a companion and has no map; rename it if it is a map", path
+        )
+    for key in unknown:
+        companions = ", ".join(inputs.companions) or "none"
+        logger.warning(
+            "%s: %r is not read; the companions this bundle knows are %s", inputs.dataset_dir, key, companions
         )
     lines = [line for of_file in invalid.values() for line in of_file]
     count = len(inputs.files)
@@ -94,13 +116,30 @@ def _option_problems(
             yield str(error)
 
 
-def _output_problems(inputs: InputFolder) -> list[str]:
-    """Try to make the output folder and to write in it: modes and owners do not tell that (root, network drives)."""
-    folder = Path(str(inputs.output_dir)).expanduser()
+def _machine_problems(device: object, weights: object, network: torch.nn.Module | None) -> list[str]:
+    problems = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if device is not None:
+            check_device(device)
+    except InputError as error:
+        problems.append(str(error))
+    try:
+        if network is not None:
+            check_weights(weights, network)
+    except InputError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _output_problems(inputs: InputFolder) -> list[str]:
+    """Try to write where the output folder is or will be: modes and owners do not tell (root, network drives)."""
+    folder = Path(str(inputs.output_dir)).expanduser().absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".partial-"):
             pass
     except OSError as error:
-        return [f"output_dir {folder} cannot be written to ({error.strerror or error}); choose another --output_dir"]
+        reason = f"{folder} cannot be written to ({error.strerror or error})"
+        return [f"output_dir {inputs.output_dir}: {reason}; choose another --output_dir"]
     return []

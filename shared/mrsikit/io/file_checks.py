@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[st
         image, affine = read_map(path)
     except InputError as error:
         return [str(error)]
-    problems = [f"{path}: {problem}" for problem in _map_problems(image)]
+    problems = [f"{path}: {problem}" for problem in map_problems(image)]
     if problems:
         return problems
     for name, kind in kinds.items():
@@ -42,17 +43,51 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[st
         except InputError as error:
             problems.append(str(error))
             continue
-        found = _geometry_problems(companion.shape, companion_affine, image.shape, affine)
-        if not found:
-            companion = _broadcastable(companion, image)
-            found = _value_problems(companion, kind)
-        if not found and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
-            found = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
+        found = companion_problems(companion, image, kind, affine=companion_affine, map_affine=affine)
         problems += [f"{item[name]}: {problem}" for problem in found]
     return problems
 
 
-def _map_problems(image: NDArray[np.float32]) -> list[str]:
+def companion_problems(
+    companion: NDArray[Any],
+    image: NDArray[Any],
+    kind: str,
+    *,
+    affine: NDArray[np.float64] | None = None,
+    map_affine: NDArray[np.float64] | None = None,
+) -> list[str]:
+    """Say what is wrong with a companion of a map.
+
+    Args:
+        companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites.
+        image: the map, sound by :func:`map_problems`.
+        kind: ``missing``, ``mask`` or ``percent``.
+        affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
+        map_affine: the map's.
+
+    Returns:
+        What is wrong and what would be right, a line each, to stand after the companion's name. None if all is well.
+    """
+    base = np.eye(4) if map_affine is None else map_affine
+    problems = _geometry_problems(companion.shape, base if affine is None else affine, image.shape, base)
+    if problems:
+        return problems
+    companion = _broadcastable(companion, image)
+    problems = _value_problems(companion, kind)
+    if not problems and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
+        problems = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
+    return problems
+
+
+def map_problems(image: NDArray[Any]) -> list[str]:
+    """Say what is wrong with a real map: its axes, its matrix, or that it holds nothing measured.
+
+    Args:
+        image: (X, Y), (X, Y, Z) or (X, Y, Z, M).
+
+    Returns:
+        What is wrong and what would be right, a line each, to stand after the map's name. None if all is well.
+    """
     if image.ndim not in (2, 3, 4):
         return [f"has {image.ndim} axes; give (X, Y), (X, Y, Z) or, with metabolites last, (X, Y, Z, M)"]
     if min(image.shape[:2]) < MIN_MATRIX or 0 in image.shape:
@@ -93,13 +128,13 @@ def _geometry_problems(
     return []
 
 
-def _broadcastable(companion: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _broadcastable(companion: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
     if companion.size == image.size:
         return companion.reshape(image.shape)
     return companion.reshape((*image.shape[:3], 1))  # a companion of a 4D map that all metabolites share
 
 
-def _value_problems(values: NDArray[np.float32], kind: str) -> list[str]:
+def _value_problems(values: NDArray[Any], kind: str) -> list[str]:
     if kind == "percent":
         finite = values[np.isfinite(values)]
         if not finite.size:

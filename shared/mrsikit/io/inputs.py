@@ -37,6 +37,7 @@ class InputFolder:
 
     Attributes:
         invalid: the problems by file, as found by the last :meth:`check`.
+        outdated: what differed when a file was done before (``weights and parameters``), as found by RunReport.
 
     Example:
         >>> inputs = InputFolder(dataset_dir="maps", output_dir="filled", outputs=["inpainted"])
@@ -61,6 +62,7 @@ class InputFolder:
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
         self.invalid: dict[str, list[str]] = {}
+        self.outdated: dict[str, str] = {}
 
     @property
     def overwrite(self) -> bool:
@@ -103,8 +105,27 @@ class InputFolder:
         else:
             raise InputError(f"dataset_dir {source} is a file; give its folder, or a datalist ending in .json")
         if not items:
-            raise InputError(f"dataset_dir {source} holds no input; give .nii, .nii.gz or .mnc maps")
+            raise InputError(f"dataset_dir {source} holds no input{self._why_none(source)}")
         return [self._with_companions(item) for item in items]
+
+    def _why_none(self, source: Path) -> str:
+        if not source.is_dir():
+            return "; its list is empty"
+        if marked := [path.name for path in _images(source)]:
+            endings = ", ".join(f"_{name}" for name in (*self.outputs, *self.companions))
+            return f": {marked[0]} and all others are named as outputs or companions ({endings}); rename the maps"
+        inner = next((path.name for path in sorted(source.iterdir()) if path.is_dir() and _images(path)), None)
+        if inner:
+            return f", but its folder {inner} does; give that one, folders in folders are not searched"
+        return "; give .nii, .nii.gz or .mnc maps"
+
+    def unknown_keys(self) -> list[str]:
+        """Return the keys of a datalist's entries that are neither the image nor a companion, in order."""
+        source = Path(str(self.dataset_dir)).expanduser().absolute()
+        if source.is_dir():
+            return []
+        keys = dict.fromkeys(k for entry in _datalist(source) if isinstance(entry, Mapping) for k in entry)
+        return [str(key) for key in keys if key != "image" and key not in self.companions]
 
     def orphans(self) -> list[Path]:
         """Return the companion files of a folder whose map is not there."""
@@ -207,15 +228,7 @@ class InputFolder:
         ]
 
     def _read_datalist(self, source: Path) -> list[dict[str, str]]:
-        try:
-            content = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{source}: is no JSON ({str(error)[:100]}); give a list of image entries") from error
-        if isinstance(content, Mapping):
-            content = next((content[key] for key in DATALIST_SECTIONS if key in content), None)
-        if not isinstance(content, list):
-            raise InputError(f'{source}: holds no datalist; give [{{"image": path}}, ...] or that under "testing"')
-        return [self._entry(entry, source) for entry in content]
+        return [self._entry(entry, source) for entry in _datalist(source)]
 
     def _entry(self, entry: object, source: Path) -> dict[str, str]:
         if isinstance(entry, str):
@@ -224,6 +237,18 @@ class InputFolder:
             raise InputError(f'{source}: entry {str(entry)[:80]} names no image; give {{"image": path}}')
         names: Iterable[str] = ("image", *(name for name in self.companions if isinstance(entry.get(name), str)))
         return {name: str((source.parent / Path(entry[name]).expanduser()).absolute()) for name in names}
+
+
+def _datalist(source: Path) -> list[object]:
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: is no JSON ({str(error)[:100]}); give a list of image entries") from error
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in DATALIST_SECTIONS if key in content), None)
+    if not isinstance(content, list):
+        raise InputError(f'{source}: holds no datalist; give [{{"image": path}}, ...] or that under "testing"')
+    return content
 
 
 def read_record(path: Path) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import monai.bundle
+import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow
 
@@ -71,6 +72,48 @@ def check_share(value: object, name: str) -> None:
         raise InputError(f"--{name} {value}: is no number above 0 and at most 1; give for example --{name} 0.9")
 
 
+def check_device(value: object) -> None:
+    """Refuse a device that torch does not know or that is not there.
+
+    Args:
+        value: the option ``device`` as given, a name such as ``cpu`` or ``cuda:0``, or a ``torch.device``.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    try:
+        torch.empty(1, device=torch.device(str(value)))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"--device {value}: is not to be had here ({str(error).splitlines()[0][:90]}); give --device cpu, or leave "
+            "the option out"
+        ) from error
+
+
+def check_weights(path: object, network: torch.nn.Module) -> None:
+    """Refuse a file that does not hold the weights of a network.
+
+    Args:
+        path: the option ``weights`` as given.
+        network: the network the weights are for.
+
+    Raises:
+        InputError: there is no such file, it holds no state dict, or that of another network.
+    """
+    try:
+        state = torch.load(str(path), map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever the bytes lead it to
+        what = "does not exist" if not Path(str(path)).is_file() else "is no file of weights"
+        raise InputError(f"--weights {path}: {what}; give a state dict, such as models/model.pt") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {n: tuple(getattr(t, "shape", ())) for n, t in state.items()} if isinstance(state, Mapping) else {}
+    if found != wanted:
+        raise InputError(
+            f"--weights {path}: holds weights of another network ({len(wanted.items() & found.items())} of "
+            f"{len(wanted)} tensors fit); give weights trained by this bundle's train.json"
+        )
+
+
 def check_path_option(value: object, name: str) -> None:
     """Refuse a path that MONAI's config parser has spoilt or would spoil.
 
@@ -101,7 +144,8 @@ def unknown_options(arguments: Sequence[str]) -> list[str]:
         arguments: ``sys.argv`` of the process.
 
     Returns:
-        One line an unknown option, with the nearest known ones. None if the process was not started by
+        One line an unknown option, with the nearest known ones, and one a plain value given for a part of the config
+        (``--dataset maps``). None if the process was not started by
         ``python -m monai.bundle run`` (or ``run_workflow``), or if all is known.
     """
     if Path(arguments[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or len(arguments) < 2:
@@ -126,10 +170,26 @@ def unknown_options(arguments: Sequence[str]) -> list[str]:
     if given.get("tracking"):
         known.update(TRACKING_OPTIONS)
     config_file: Any = given.get("config_file")
-    if config_file:
-        known.update(_top_level(key) for key in ConfigParser.load_config_files(config_file))
+    config: dict[str, Any] = ConfigParser.load_config_files(config_file) if config_file else {}
+    known.update(_top_level(key) for key in config)
     known.add(ConfigParser.meta_key)
-    return [_unknown(option, known) for option in options if _top_level(option) not in known]
+    parts = [name for name, value in config.items() if isinstance(value, dict | list)]
+    plain = [name for name in known if name not in parts]
+    return [
+        *(_unknown(option, known) for option in options if _top_level(option) not in known),
+        *(_part(name, plain) for name in parts if name in given and _is_plain(given[name])),
+    ]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value could not stand for a part of a config: no object, no list, no reference."""
+    return not isinstance(value, dict | list | tuple) and not str(value).startswith(("$", "@", "%"))
+
+
+def _part(name: str, options: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.6)
+    hint = f"did you mean --{close[0]}?" if close else "leave it out"
+    return f"--{name}: is a part of the config, not an option; {hint}"
 
 
 def _unknown(option: str, known: Iterable[str]) -> str:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from mrsikit.io.errors import InputError
 
 ENDINGS = (".nii.gz", ".nii", ".mnc")
+CODES = "sform_qform_codes"
+"""Key of the metadata for what the file says its two matrices lead to (0 unknown, 1 scanner, 4 MNI)."""
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -76,6 +78,17 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     return data, affine
 
 
+def read_codes(path: str | Path) -> tuple[int, int] | None:
+    """Return the sform and qform codes of a NIfTI file, None for other formats.
+
+    Both are 0 where the writer did not know how the patient lay: left and right are then a guess.
+    """
+    image: Any = nib.load(path)
+    if not isinstance(image, nib.nifti1.Nifti1Image):
+        return None
+    return int(image.header["sform_code"]), int(image.header["qform_code"])
+
+
 def _one_line(error: Exception) -> str:
     """Return the kind and the first line of an error, short enough for a log line."""
     lines = str(error).strip().splitlines()
@@ -118,11 +131,11 @@ class MapReader(ImageReader):
         names = ensure_tuple(data)
         if len(names) != 1:
             raise InputError(f"{names}: one file a key is read; put metabolites on the last axis of one file")
-        return read_map(names[0])
+        return *read_map(names[0]), read_codes(names[0])
 
     def get_data(self, img: tuple[Any, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return the array and the metadata that MONAI and :class:`mrsikit.io.AtomicNibabelWriter` need."""
-        data, affine = img
+        data, affine, codes = img
         metabolites_last = data.ndim == 4
         return data, {
             MetaKeys.AFFINE: affine,
@@ -130,4 +143,5 @@ class MapReader(ImageReader):
             MetaKeys.SPATIAL_SHAPE: np.asarray(data.shape[:3]),
             MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if metabolites_last else float("nan"),
             MetaKeys.SPACE: SpaceKeys.RAS,
+            CODES: np.asarray((1, 1) if codes is None else codes),
         }

@@ -14,7 +14,7 @@ from monai.data import NibabelWriter
 from monai.data.utils import is_no_channel, to_affine_nd
 from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalent_dtype
 
-from mrsikit.io.readers import stem_of
+from mrsikit.io.readers import CODES, stem_of
 
 
 @contextmanager
@@ -104,6 +104,10 @@ class AtomicNibabelWriter(NibabelWriter):
         self.affine = np.eye(4) if affine is None else convert_data_type(affine, np.ndarray)[0]
         self.affine = np.asarray(to_affine_nd(3, self.affine), dtype=np.float64)
         self.data_obj = _to_file_layout(np.asarray(self.data_obj), _file_ndim(meta))
+        sform, qform = np.asarray(meta.get(CODES, (1, 1)), dtype=int)
+        self.codes = (int(sform), int(qform))
+        if not any(self.codes) and not _is_base(self.affine, self.data_obj.shape):
+            self.codes = (1, 1)  # without a code readers make a matrix up from the voxel sizes, and this one is lost
 
     def write(self, filename: str | Path, verbose: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
         """Write to a temporary name in the same folder, then rename."""
@@ -112,10 +116,19 @@ class AtomicNibabelWriter(NibabelWriter):
             data = data.astype(np.dtype(get_equivalent_dtype(self.output_dtype, np.ndarray)), copy=False)
         image = nib.nifti1.Nifti1Image(data, self.affine)
         image.header.set_xyzt_units("mm")
-        image.set_sform(self.affine, code=1)
-        image.set_qform(self.affine, code=1)
+        image.set_sform(self.affine, code=self.codes[0])
+        image.set_qform(self.affine, code=self.codes[1])
         with whole_or_nothing(filename) as partial:
             nib.save(image, partial)
+
+
+def _is_base(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
+    """Whether nibabel makes up this very matrix for a file without codes, from voxel sizes and matrix."""
+    header = nib.nifti1.Nifti1Header()
+    header.set_data_shape(shape)
+    zooms = nib.affines.voxel_sizes(affine)
+    header.set_zooms((*zooms, *[1.0] * len(shape))[: len(shape)])
+    return bool(np.allclose(header.get_base_affine(), affine, atol=1e-4))
 
 
 def _file_ndim(meta: Mapping[str, Any]) -> int:

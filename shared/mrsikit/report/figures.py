@@ -55,6 +55,7 @@ def draw_case(
     choose_by: str | None = None,
     unit: str = "map units",
     metabolites: Sequence[str] | None = None,
+    oriented: bool = True,
 ) -> bytes:
     """Draw one input and its outputs: a column a panel, a row a slice, or a row a metabolite for 4D maps.
 
@@ -69,6 +70,7 @@ def draw_case(
             it, or where it is empty, slices are spread over the volume.
         unit: written at the colour bars.
         metabolites: names of the metabolites on the last axis, for the rows.
+        oriented: whether the affine is known to say how the patient lay; if not, no directions are written.
 
     Returns:
         The picture, PNG.
@@ -96,7 +98,8 @@ def draw_case(
             bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02)
             bar.set_label(unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
-    _write_directions(axes[0, 0], directions)
+    if oriented:
+        _write_directions(axes[0, 0], directions)
     _add_legend(figure, panels)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)

@@ -76,10 +76,11 @@ class RunReport:
             now = self._provenance((), item)
             other = [name for name in ("bundle", "weights", "inputs", "parameters") if before.get(name) != now[name]]
             if other:
+                self.inputs.outdated[item["image"]] = " and ".join(other)
                 logger.warning(
                     "%s: was done before with other %s and is left as it is; --overwrite true computes it again",
                     item["image"],
-                    " and ".join(other),
+                    self.inputs.outdated[item["image"]],
                 )
 
     def _provenance(self, flags: Sequence[str], inputs: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.inputs import InputFolder, read_record
-from mrsikit.io.readers import read_map, stem_of
+from mrsikit.io.readers import read_codes, read_map, stem_of
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.report.figures import INPUT, Panel, draw_case
 
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 RESEARCH_ONLY = "For research use only. Not a medical device; not for diagnosis or treatment."
+
+ORIENTED = "Radiological orientation: anterior is up, the patient's right is on the left; else as the letters say."
+NOT_ORIENTED = "The file does not say how the patient lay (sform and qform codes are 0): left and right are unknown."
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -139,7 +142,10 @@ def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> dict[str
         return row | {"status": SKIPPED, "reason": "; ".join(inputs.invalid[str(path)])}
     if not inputs.is_done(path):
         return row | {"status": FAILED, "reason": "outputs are not complete; run again"}
-    return row | {"flags": "; ".join(record.get("flags", ()))} | dict(record.get("summary", {}))
+    flags = list(record.get("flags", ()))
+    if str(path) in inputs.outdated:
+        flags.append(f"made before with other {inputs.outdated[str(path)]}")
+    return row | {"flags": "; ".join(flags)} | dict(record.get("summary", {}))
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -200,8 +206,9 @@ def _figure(
         arrays = {name: read_map(inputs.output_path(stem_of(path), name))[0] for name in names - {INPUT}}
     except InputError as error:  # a file that went bad since: the page and the other figures are still wanted
         return f"<p>No figure: {html.escape(str(error))}</p>"
-    png = draw_case({INPUT: image, **arrays}, affine, panels=panels, choose_by=choose_by, unit=unit)
-    orientation = "Radiological orientation: anterior is up, the patient's right is on the left."
+    oriented = read_codes(path) != (0, 0)
+    png = draw_case({INPUT: image, **arrays}, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
+    orientation = ORIENTED if oriented else NOT_ORIENTED
     return FIGURE.substitute(
         alt=html.escape(f"{path.name}: {', '.join(panel.title for panel in panels)}"),
         png=base64.b64encode(png).decode("ascii"),

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from mrsi_inpainting import predict
+from mrsi_inpainting.predict import COMPANIONS
 from mrsikit.baselines import biharmonic, brain_outline
 from mrsikit.io import InputError, read_map
 from mrsikit.metrics.holes import filled_fraction, hole_detection
@@ -48,11 +50,20 @@ def test_input_is_left_as_it_was(weights: Path) -> None:
         (disc(16) * 1j, {}, "real"),
         (np.ones(16), {}, "axes"),
         (np.ones((2, 8, 8, 8, 2)), {}, "axes"),
-        (disc(16)[:7], {}, "8x8"),
-        (np.zeros((16, 16)), {}, "without signal"),
-        (np.full((16, 16), np.nan), {}, "without signal"),
-        (disc(16), {"missing": np.zeros((16, 15))}, "missing is of shape"),
-        (disc(16), {"crlb": [[1, 2], [3, 4]]}, "crlb is of shape"),
+        (disc(16)[:7], {}, "at least 8 voxels"),
+        (np.zeros((16, 16)), {}, "zero in every voxel"),
+        (np.full((16, 16), np.nan), {}, "no finite voxel"),
+        (np.full((16, 16), 3.0), {}, "same value 3"),
+        (disc(16), {"missing": np.zeros((16, 15))}, "missing has a matrix of 16 x 15"),
+        (disc(16), {"missing": np.full((16, 16), 2)}, "missing holds values"),
+        (disc(16), {"missing": np.ones((16, 16))}, "missing marks all"),
+        (disc(16), {"crlb": [[1, 2], [3, 4]]}, "crlb has a matrix of 2 x 2"),
+        (disc(16), {"crlb": np.full((16, 16), 0.2)}, "crlb .* fractions"),
+        (disc(16), {"brain": np.zeros((16, 16))}, "brain is empty"),
+        (disc(16), {"affine": np.eye(3)}, "affine"),
+        (disc(16), {"threshold": 40}, "threshold 40"),
+        (disc(16), {"max_crlb": -1}, "max_crlb -1"),
+        (disc(16), {"device": "gpu"}, "device gpu"),
         (disc(16), {"max_clrb": 10}, "max_clrb.*max_crlb"),
         (disc(16), {"weights": "nowhere.pt"}, "nowhere.pt"),
         (disc(16), {"bundle_root": "nowhere"}, "no bundle"),
@@ -63,6 +74,11 @@ def test_input_is_left_as_it_was(weights: Path) -> None:
 def test_bad_input_is_named(values: np.ndarray, options: dict, words: str, weights: Path) -> None:
     with pytest.raises(InputError, match=words):
         predict(values, **{"weights": weights, **options})
+
+
+def test_companions_are_those_of_the_command() -> None:
+    config = json.loads((BUNDLE / "configs" / "inference.json").read_text())
+    assert config["companions"] == COMPANIONS
 
 
 needs_shipped_weights = pytest.mark.skipif(not SHIPPED.exists(), reason="models/model.pt is not there yet")

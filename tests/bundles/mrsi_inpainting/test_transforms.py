@@ -264,3 +264,49 @@ def test_an_inverted_brain_mask_and_bounds_of_another_unit_are_flagged() -> None
     assert "is it inverted?" in flags_of(values, brain=(values == 0).astype(float))
     assert "inverted" not in flags_of(values, brain=(values > 0).astype(float))
     assert "in percent?" in flags_of(values, crlb=np.full(values.shape, 999.0))
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1)], ids=["coronal", "sagittal"])
+def test_volumes_are_read_axially_however_they_are_stored(order: tuple[int, ...]) -> None:
+    network = decided_network()
+    values = np.stack([disc(20, seed=1, depth=12), disc(20, seed=2, depth=12)])
+    affine = torch.diag(torch.tensor([4.0, 4.0, 4.0, 1.0]))
+    turned = affine.clone()
+    turned[:, :3] = affine[:, list(order)]
+    results = []
+    for stored, matrix in ((values, affine), (values.transpose(0, *(1 + axis for axis in order)), turned)):
+        item = PrepareMapd()({"image": MetaTensor(torch.from_numpy(np.ascontiguousarray(stored)), affine=matrix)})
+        item["pred"] = network(item["image"].as_tensor()[None])[0].detach()
+        results.append(FillHolesd()(item))
+    for name in ("inpainted", "holes", "uncertainty"):
+        upright, other = (np.asarray(result[name]) for result in results)
+        np.testing.assert_allclose(other, upright.transpose(0, *(1 + axis for axis in order)), rtol=1e-5, atol=1e-5)
+    assert results[1]["summary"]["network"] == "3D"
+
+
+def test_thick_slices_that_are_not_axial_are_named() -> None:
+    values = torch.from_numpy(disc(16, depth=4)[None])
+    coronal = torch.tensor([[4.0, 0, 0, 0], [0, 0, 12.0, 0], [0, 4.0, 0, 0], [0, 0, 0, 1]])
+    for affine, said in ((coronal, True), (torch.diag(torch.tensor([4.0, 4.0, 12.0, 1.0])), False)):
+        item = PrepareMapd()({"image": MetaTensor(values, affine=affine)})
+        item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
+        assert any("not axial" in flag for flag in FillHolesd()(item)["flags"]) is said
+
+
+def test_maps_in_which_nothing_can_be_found_are_named() -> None:
+    full = np.random.default_rng(0).random((1, 16, 16)) + 1
+    for values, options, words, said in (
+        (full, {}, "no voxel is zero", True),
+        (full, {"missing": tensor((full > 1.9).astype(float))}, "no voxel is zero", False),
+        (np.where(full > 1.9, 0, full), {}, "no voxel is zero", False),
+        (full - 1.5, {}, "values are negative", True),
+        (full, {}, "values are negative", False),
+    ):
+        item = PrepareMapd()({"image": tensor(values), **options})
+        item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
+        assert any(words in flag for flag in FillHolesd(wrong_threshold=1.0)(item)["flags"]) is said
+
+
+def test_a_single_slice_never_goes_to_the_network_for_volumes() -> None:
+    values = torch.from_numpy(disc(16)[None, :, :, None])
+    assert PrepareMapd(volumetric=True)({"image": MetaTensor(values)})["image"].shape == (3, 16, 16)

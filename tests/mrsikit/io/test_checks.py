@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 import mrsikit
 from mrsikit.io import InputFolder, check_inputs
@@ -73,10 +74,10 @@ def test_skip_invalid_with_nothing_left(tmp_path, caplog):
     assert lines[-1] == "1 of 1 inputs cannot be used, nothing was computed"
 
 
-def test_good_inputs_pass_and_leave_only_the_folder(tmp_path):
+def test_good_inputs_pass_and_leave_no_trace(tmp_path):
     save(tmp_path / "a.nii")
     check_inputs(inputs_of(tmp_path, tmp_path / "x" / "out"), flags={"tta": "yes"}, numbers={"max_crlb": 20})
-    assert list((tmp_path / "x" / "out").iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
 
 
 def test_option_problems_are_reported_together(tmp_path, caplog):
@@ -177,3 +178,27 @@ def test_the_public_command_runs(bundle):
     )
     assert result.returncode == 0, result.stderr
     assert "computed 1" in result.stdout
+
+
+def test_devices_and_weights_are_judged_with_the_rest(twenty, tmp_path, caplog):
+    network = torch.nn.Linear(2, 2)
+    inputs = inputs_of(twenty, tmp_path / "out", overwrite="maybe")
+    lines = stopped(inputs, caplog, device="cuda:99", weights=tmp_path / "no.pt", network=network)
+    assert [line.split()[0] for line in lines] == ["--overwrite", "--device", "--weights"]
+
+
+def test_no_output_folder_is_made_for_bad_inputs(twenty, tmp_path, caplog):
+    stopped(inputs_of(twenty, tmp_path / "new" / "out"), caplog)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("x")
+    (line,) = stopped(inputs_of(twenty, tmp_path / "file" / "out"), caplog)
+    assert "cannot be written to" in line
+
+
+def test_keys_of_a_datalist_that_nobody_reads_are_named(tmp_path, caplog):
+    save(tmp_path / "a.nii.gz")
+    listed = [{"image": "a.nii.gz", "mising": "a_missing.nii.gz"}]
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    with caplog.at_level(logging.WARNING):
+        check_inputs(inputs_of(tmp_path / "list.json", tmp_path / "out"))
+    assert "'mising' is not read; the companions this bundle knows are missing" in caplog.text

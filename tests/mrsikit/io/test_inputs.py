@@ -135,3 +135,18 @@ def test_bad_folders(tmp_path):
         folder(tmp_path / "a.nii").items()
     with pytest.raises(InputError, match="'prozent'"):
         InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, companions={"crlb": "prozent"}).check()
+
+
+def test_a_folder_without_inputs_says_why(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="holds no input; give .nii"):
+        folder(tmp_path).items()
+    save(tmp_path / "inner" / "a.nii.gz")
+    with pytest.raises(InputError, match="its folder inner does"):
+        folder(tmp_path).items()
+    save(tmp_path / "subject_brain.nii.gz")
+    with pytest.raises(InputError, match=r"subject_brain\.nii\.gz and all others are named as outputs or companions"):
+        folder(tmp_path).items()
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match="its list is empty"):
+        folder(tmp_path / "list.json").items()

@@ -1,9 +1,17 @@
 import json
 
 import pytest
+import torch
 
 from mrsikit.io import InputError, as_flag
-from mrsikit.io.options import check_path_option, check_positive, check_share, unknown_options
+from mrsikit.io.options import (
+    check_device,
+    check_path_option,
+    check_positive,
+    check_share,
+    check_weights,
+    unknown_options,
+)
 
 MAIN = "/env/site-packages/monai/bundle/__main__.py"
 
@@ -99,3 +107,37 @@ def test_shares_lie_above_0_and_at_most_at_1() -> None:
     for value in (0, -0.1, 1.01, 40, "0.5", True, None, float("nan")):
         with pytest.raises(InputError, match=r"--threshold .* at most 1; give for example --threshold 0\.9"):
             check_share(value, "threshold")
+
+
+def test_devices_that_are_not_there() -> None:
+    check_device("cpu")
+    check_device(torch.device("cpu"))
+    for value in ("gpu", "cuda:99", "", 3):
+        with pytest.raises(InputError, match="--device .* give --device cpu"):
+            check_device(value)
+
+
+def test_weights_of_another_network(tmp_path) -> None:
+    network = torch.nn.Linear(3, 2)
+    torch.save(network.state_dict(), tmp_path / "own.pt")
+    check_weights(tmp_path / "own.pt", network)
+    torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "other.pt")
+    torch.save([1], tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    for name, words in {
+        "other.pt": "0 of 2 tensors fit",
+        "list.pt": "another network",
+        "text.pt": "no file of weights",
+        "nowhere.pt": "does not exist",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            check_weights(tmp_path / name, network)
+
+
+def test_a_part_of_the_config_is_no_option(config) -> None:
+    (line,) = unknown(config, "--network_def", "/x")
+    assert line == "--network_def: is a part of the config, not an option; leave it out"
+    (config / "c.json").write_text(json.dumps({"dataset_dir": None, "dataset": {"_target_": "Dataset"}, "a": []}))
+    (line,) = unknown(config, "--dataset", "/x", files="c.json")
+    assert "did you mean --dataset_dir?" in line
+    assert unknown(config, "--dataset", "@other", "--a", "[1]", files="c.json") == []

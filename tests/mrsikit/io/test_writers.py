@@ -101,3 +101,27 @@ def test_resampling_and_odd_shapes_are_refused():
     writer.set_data_array(np.ones((1, 8, 8)))
     with pytest.raises(ValueError, match="resample"):
         writer.set_metadata({}, resample=True)
+
+
+@pytest.mark.parametrize("codes", [(1, 1), (4, 0), (0, 1), (0, 0)])
+def test_what_the_file_says_of_its_orientation_is_kept(tmp_path, codes):
+    for name, shape in {"flat": (9, 8), "volume": (9, 8, 7)}.items():
+        image = nib.Nifti1Image(np.ones(shape, np.float32), None)
+        image.header.set_zooms((2.0, 3.0, 4.0)[: len(shape)])
+        affine = AFFINE if any(codes) else image.header.get_base_affine()
+        image.set_qform(affine, codes[1], strip_shears=True)
+        image.set_sform(affine, codes[0])
+        nib.save(image, tmp_path / f"{name}.nii.gz")
+        saver(tmp_path, "filled", np.float32)(loaded(tmp_path / f"{name}.nii.gz"))
+        written, given = nib.load(tmp_path / f"{name}_filled.nii.gz"), nib.load(tmp_path / f"{name}.nii.gz")
+        assert (int(written.header["sform_code"]), int(written.header["qform_code"])) == codes
+        np.testing.assert_allclose(written.affine, given.affine, atol=1e-5)
+
+
+def test_a_matrix_that_no_code_keeps_gets_one(tmp_path):
+    save = saver(tmp_path, "filled", np.float32)
+    nib.save(nib.Nifti1Image(np.ones((9, 8, 7), np.float32), None), tmp_path / "a.nii.gz")
+    item = loaded(tmp_path / "a.nii.gz")
+    item["image"] = MetaTensor(item["image"].as_tensor(), meta={**item["image"].meta, "affine": AFFINE})
+    save(item)
+    np.testing.assert_allclose(nib.load(tmp_path / "a_filled.nii.gz").affine, AFFINE, atol=1e-6)

@@ -3,6 +3,7 @@ import csv
 import re
 from html.parser import HTMLParser
 
+import nibabel as nib
 import pytest
 
 from mrsikit.report import Panel, run_evaluator, write_report
@@ -116,3 +117,30 @@ def test_an_input_that_vanished_since_costs_only_its_figure(make_run, tmp_path):
     page = read(tmp_path / "out")[1]
     assert page.count("<img") == 2
     assert "No figure" in page
+
+
+def test_sides_are_named_only_where_the_file_knows_them(make_run, tmp_path):
+    for name in "ab":
+        image = nib.load(tmp_path / "maps" / f"{name}.nii.gz")
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nib.save(image, tmp_path / "maps" / f"{name}.nii.gz")
+    (tmp_path / "maps" / "b_missing.nii.gz").unlink()
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    page = read(tmp_path / "out")[1]
+    assert page.count("left and right are unknown") == 2
+    assert page.count("anterior is up") == 1
+
+
+def test_what_was_done_before_with_other_settings_is_marked(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    record = tmp_path / "out" / "b.json"
+    record.write_text(record.read_text().replace('"max_crlb": 20', '"max_crlb": 30'))
+    inputs, _ = make_run()
+    write_report(inputs, **TEXTS)
+    flags = {row["file"]: row["flags"] for row in read(tmp_path / "out")[0]}
+    assert "made before with other parameters" in flags["b.nii.gz"]
+    assert "made before" not in flags["a.nii.gz"]
