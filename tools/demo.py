@@ -249,7 +249,7 @@ def draw(cases: Sequence[Case], path: Path) -> None:
                 figure.colorbar(picture, ax=axis, fraction=0.046).ax.tick_params(labelsize=7)
         row[0].set_ylabel(case.patient.name.replace("_", " "), fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
 def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None, picture: Path | None = None) -> None:

@@ -82,7 +82,10 @@ def _cosines(size: int, like: Tensor) -> Tensor:
 
 
 def _along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    return torch.matmul(x.transpose(axis, -1), matrix.transpose(0, 1)).transpose(axis, -1)
+    """Product of a square matrix with every line of (B, C, X, Y[, Z]) along an axis, nothing transposed."""
+    if axis == x.dim() - 1:
+        return torch.matmul(x, matrix.transpose(0, 1))
+    return torch.matmul(matrix, x.flatten(axis + 1)).reshape(x.shape)
 
 
 def smooth_fill(values: Tensor, weights: Tensor, start: Tensor, iterations: int = 20) -> Tensor:
@@ -123,10 +126,13 @@ def smooth_fill(values: Tensor, weights: Tensor, start: Tensor, iterations: int 
 
 def _laplacian(x: Tensor) -> Tensor:
     """Sum of second differences along every axis of (B, C, X, Y[, Z]), mirrored at the border."""
-    total = torch.zeros_like(x)
+    total = (4.0 - 2.0 * x.dim()) * x
     for axis in range(2, x.dim()):
-        before, after = _neighbours(x, axis)
-        total = total + before + after - 2.0 * x
+        last = x.shape[axis] - 1
+        total.narrow(axis, 1, last).add_(x.narrow(axis, 0, last))
+        total.narrow(axis, 0, last).add_(x.narrow(axis, 1, last))
+        total.narrow(axis, 0, 1).add_(x.narrow(axis, 0, 1))
+        total.narrow(axis, last, 1).add_(x.narrow(axis, last, 1))
     return total
 
 
@@ -228,7 +234,8 @@ class SliceUNet(nn.Module):
         before, after = _neighbours(x[:, self.beside], 4)
         x = torch.cat([x, before, after], 1)
         slices = x.permute(0, 4, 1, 2, 3).reshape([x.shape[0] * x.shape[4], x.shape[1], x.shape[2], x.shape[3]])
-        out = self.unet(slices)
+        # A few slices at a time stay in the processor's cache.
+        out = torch.cat([self.unet(few) for few in slices.split(16)])
         out = out.reshape([x.shape[0], x.shape[4], out.shape[1], x.shape[2], x.shape[3]])
         return out.permute(0, 2, 3, 4, 1)
 
