@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_map
 
-KINDS = ("missing", "mask", "percent")
+KINDS = ("missing", "mask", "percent", "anatomy")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; more cannot be rounding of the header, and moves a mask visibly at a hole's edge
 FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do not occur in vivo, fractions do
@@ -68,6 +68,8 @@ def companion_problems(
     Returns:
         What is wrong and what would be right, a line each, to stand after the companion's name. None if all is well.
     """
+    if kind == "anatomy":
+        return _anatomy_problems(companion)
     base = np.eye(4) if map_affine is None else map_affine
     problems = _geometry_problems(companion.shape, base if affine is None else affine, image.shape, base)
     if problems:
@@ -77,6 +79,16 @@ def companion_problems(
     if not problems and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
         problems = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
     return problems
+
+
+def _anatomy_problems(image: NDArray[Any]) -> list[str]:
+    if _without_end_ones(image.shape) != _without_end_ones(image.shape[:3]):
+        return [f"has a matrix of {' x '.join(map(str, image.shape))}; give one image of two or three axes"]
+    if not np.isfinite(image).all():
+        return ["holds NaN or infinity; an image must be finite"]
+    if image.min() == image.max():
+        return [f"has the same value {image.flat[0]:g} in every voxel; give an image of the head"]
+    return []
 
 
 def map_problems(image: NDArray[Any]) -> list[str]:

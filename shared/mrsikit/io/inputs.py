@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mrsikit.io.errors import InputError
+from mrsikit.io.fid_checks import fid_problems
 from mrsikit.io.file_checks import KINDS, input_problems
 from mrsikit.io.options import as_flag
 from mrsikit.io.readers import split_name, stem_of
@@ -29,9 +30,12 @@ class InputFolder:
         output_dir: folder of the outputs; may be ``dataset_dir``.
         companions: kind of the companion files by suffix, such as ``{"missing": "missing", "crlb": "percent",
             "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. ``missing`` is a mask that may
-            be empty but not full, ``mask`` one that may be full but not empty, ``percent`` holds percentages.
+            be empty but not full, ``mask`` one that may be full but not empty, ``percent`` holds percentages,
+            ``anatomy`` an image on a grid of its own.
         outputs: suffixes of the image outputs. A file that bears one is never taken for an input, and an input is done
             when ``<stem>_<suffix>.nii.gz`` of each and ``<stem>.json`` lie in ``output_dir``.
+        optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
+        holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
         overwrite: compute also what is done.
         skip_invalid: leave bad inputs out instead of refusing the run.
 
@@ -52,6 +56,8 @@ class InputFolder:
         output_dir: str | Path | None,
         companions: Mapping[str, str] | None = None,
         outputs: Sequence[str] = (),
+        optional_outputs: Sequence[str] = (),
+        holds: str = "maps",
         overwrite: bool | str | int = False,
         skip_invalid: bool | str | int = False,
     ) -> None:
@@ -59,6 +65,8 @@ class InputFolder:
         self.output_dir = output_dir
         self.companions = dict(companions or {})
         self.outputs = tuple(outputs)
+        self.optional_outputs = tuple(optional_outputs)
+        self.holds = holds
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
         self.invalid: dict[str, list[str]] = {}
@@ -167,7 +175,8 @@ class InputFolder:
             if self.output_dir is not None and self.record_path(stem_of(path)).exists() and not self._record(path):
                 record = self.record_path(stem_of(path))
                 lines.append(f"{path}: {record} is there and not ours to replace; choose another output_dir")
-            lines += self._doubled_companions(path) + input_problems(item, self.companions)
+            judge = fid_problems if self.holds == "fids" else input_problems
+            lines += self._doubled_companions(path) + judge(item, self.companions)
             if lines:
                 self.invalid[path] = lines
         return self.invalid
@@ -205,7 +214,8 @@ class InputFolder:
     def _suffix(self, path: Path) -> str:
         """Return the suffix of ours that a file name bears, empty if none."""
         stem = stem_of(path)
-        return next((name for name in (*self.outputs, *self.companions) if stem.endswith(f"_{name}")), "")
+        names = (*self.outputs, *self.optional_outputs, *self.companions)
+        return next((name for name in names if stem.endswith(f"_{name}")), "")
 
     def _with_companions(self, item: dict[str, str]) -> dict[str, str]:
         beside = {name: self._beside(item["image"], name) for name in self.companions if name not in item}

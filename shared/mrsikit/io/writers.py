@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from monai.config import KeysCollection
 from monai.data import NibabelWriter
 from monai.data.utils import is_no_channel, to_affine_nd
+from monai.transforms import MapTransform, SaveImaged
 from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalent_dtype
 
 from mrsikit.io.readers import CODES, stem_of
@@ -120,6 +122,44 @@ class AtomicNibabelWriter(NibabelWriter):
         image.set_qform(self.affine, code=self.codes[1])
         with whole_or_nothing(filename) as partial:
             nib.save(image, partial)
+
+
+class SaveImagesd(MapTransform):
+    """MONAI's ``SaveImaged`` for a number of images that is only known when they are made.
+
+    Its name begins as SaveImage does: MONAI Deploy leaves such transforms out. Complex images are written as NIfTI-MRS,
+    others as NIfTI, each as ``<stem>_<name>.nii.gz`` and in its own type.
+
+    Args:
+        keys: of the list of the images' keys, each of which is also the ending of its file.
+        output_dir: folder.
+    """
+
+    def __init__(self, keys: KeysCollection, *, output_dir: str | Path) -> None:
+        super().__init__(keys)
+        self.output_dir = output_dir
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write every image; the data are returned as they came."""
+        for key in self.key_iterator(data):
+            for name in data[key]:
+                image = data[name]
+                self._saver(name, np.asarray(image).dtype)({"image": image})
+        return dict(data)
+
+    def _saver(self, name: str, dtype: np.dtype) -> SaveImaged:
+        complex_ = dtype.kind == "c"
+        return SaveImaged(
+            keys="image",
+            output_dir=self.output_dir,
+            output_postfix=name,
+            output_dtype=dtype.type,
+            resample=False,
+            separate_folder=False,
+            print_log=False,
+            writer="mrsikit.io.NiftiMRSWriter" if complex_ else "mrsikit.io.AtomicNibabelWriter",
+            output_name_formatter=output_name,
+        )
 
 
 def _is_base(affine: np.ndarray, shape: tuple[int, ...]) -> bool:

@@ -1,0 +1,224 @@
+"""Read and write NIfTI-MRS for numpy and for MONAI's ``LoadImaged`` and ``SaveImaged``, header extension kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from monai.data import ImageReader, ImageWriter
+from monai.utils import MetaKeys, SpaceKeys, convert_data_type, ensure_tuple
+from nifti_mrs import create_nmrs
+from nifti_mrs.hdr_ext import Hdr_Ext
+from nifti_mrs.nifti_mrs import NIFTI_MRS
+from numpy.typing import NDArray
+
+from mrsikit.io.errors import InputError
+from mrsikit.io.readers import ENDINGS, split_name
+from mrsikit.io.writers import whole_or_nothing
+
+EXTENSION = "header_extension"
+"""Key of the metadata for the header extension, JSON as text: a dict would not survive collation."""
+
+ACQUISITION = ("dwell", "larmor", "nucleus", "reference", "delay")
+"""Keys of the metadata for what an acquisition is described by; reference and delay are NaN where the file has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fids:
+    """The FIDs of one NIfTI-MRS file.
+
+    Attributes:
+        values: complex64, (X, Y, Z, T) or with up to three further axes (coils, averages, time points).
+        affine: voxel to mm, (4, 4).
+        dwell: time between two samples (s).
+        larmor: Larmor frequency (MHz).
+        nucleus: for example ``2H``.
+        reference: chemical shift (ppm) of zero frequency, None if the file does not say.
+        delay: from excitation to the first sample (s), None if the file does not say.
+        extension: the whole header extension.
+    """
+
+    values: NDArray[np.complex64]
+    affine: NDArray[np.float64]
+    dwell: float
+    larmor: float
+    nucleus: str
+    reference: float | None
+    delay: float | None
+    extension: dict[str, Any]
+
+    @property
+    def tags(self) -> tuple[str | None, ...]:
+        """Tags of the axes after the fourth, for example ``DIM_DYN``."""
+        return tuple(self.extension.get(f"dim_{axis}") for axis in range(5, self.values.ndim + 1))
+
+
+def read_fids(path: str | Path) -> Fids:
+    """Read a NIfTI-MRS file as it is stored, nothing conjugated; the convention is in :mod:`mrsikit.spectra`.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file.
+
+    Raises:
+        InputError: the file cannot be decoded, is no NIfTI-MRS, holds real numbers, or lacks the dwell time or the
+            Larmor frequency.
+    """
+    try:
+        stored = NIFTI_MRS(str(path))
+        values = np.asarray(stored.image.data)
+        extension = dict(stored.hdr_ext.to_dict())
+        affine = np.array(stored.voxToWorldMat, float)
+        dwell, larmor = float(stored.dwelltime), float(ensure_tuple(stored.spectrometer_frequency)[0])
+        nucleus = str(ensure_tuple(stored.nucleus)[0])
+    except Exception as error:  # the decoders raise whatever the broken bytes lead them to
+        raise InputError(f"{path}: cannot be read as NIfTI-MRS ({_why(path, error)})") from error
+    if not np.iscomplexobj(values):
+        raise InputError(f"{path}: holds real numbers; give complex FIDs")
+    if not (np.isfinite(larmor) and larmor > 0):
+        raise InputError(f"{path}: has a SpectrometerFrequency of {larmor:g} MHz; give that of the nucleus")
+    return Fids(
+        values=values.astype(np.complex64),
+        affine=affine,
+        dwell=dwell,
+        larmor=larmor,
+        nucleus=nucleus,
+        reference=_number(extension.get("SpecFreqChemShift")),
+        delay=_number(extension.get("AcquisitionStartTime")),
+        extension=extension,
+    )
+
+
+def _why(path: str | Path, error: Exception) -> str:
+    try:
+        image: Any = nib.load(path)
+    except Exception:  # no NIfTI at all
+        return "no NIfTI; give a whole .nii or .nii.gz"
+    if not str(image.header.get_intent()[2]).startswith("mrs_v"):
+        return "a NIfTI without the intent mrs_v...; convert it with spec2nii, or as the bundle's README shows"
+    if image.ndim >= 4 and not image.header["pixdim"][4] > 0:
+        return "no dwell time; set pixdim[4] to the time between two samples"
+    lines = str(error).strip().splitlines()
+    return f"{lines[0][:150] if lines else type(error).__name__}; see the NIfTI-MRS standard"
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def write_fids(path: str | Path, fids: Fids) -> None:
+    """Write a NIfTI-MRS file, whole or not at all.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file to make or to replace.
+        fids: what to write; the header extension as it is, with the Larmor frequency and the nucleus of ``fids``.
+    """
+    standard: dict[str, Any] = {"SpectrometerFrequency": [fids.larmor], "ResonantNucleus": [fids.nucleus]}
+    if fids.delay is not None:
+        standard["AcquisitionStartTime"] = fids.delay
+    if fids.reference is not None:
+        standard["SpecFreqChemShift"] = fids.reference
+    extension = Hdr_Ext.from_header_ext({**fids.extension, **standard})
+    image = create_nmrs.gen_nifti_mrs_hdr_ext(
+        np.asarray(fids.values, np.complex64), fids.dwell, extension, affine=fids.affine, no_conj=True
+    )
+    with whole_or_nothing(path) as partial:
+        image.save(str(partial))
+        partial.chmod(0o644)  # the library leaves it to the owner alone
+
+
+class NiftiMRSReader(ImageReader):
+    """:func:`read_fids` as a reader of MONAI's ``LoadImaged``.
+
+    Use it as ``LoadImaged(keys=..., reader="mrsikit.io.NiftiMRSReader", dtype="$numpy.complex64",
+    ensure_channel_first=True)``: (X, Y, Z, T, ...) becomes (1, X, Y, Z, T, ...). MONAI's own type, float32, would
+    drop the imaginary part.
+    """
+
+    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]
+        """Tell whether every file name ends in ``.nii`` or ``.nii.gz``."""
+        return all(split_name(Path(name).name)[1].lower() in ENDINGS[:2] for name in ensure_tuple(filename))
+
+    def read(self, data: Sequence[str | Path] | str | Path, **kwargs: Any) -> Fids:  # type: ignore[override]
+        """Read one file.
+
+        Raises:
+            InputError: from :func:`read_fids`, or more than one file name is given.
+        """
+        names = ensure_tuple(data)
+        if len(names) != 1:
+            raise InputError(f"{names}: one file a key is read")
+        return read_fids(names[0])
+
+    def get_data(self, img: Fids) -> tuple[NDArray[np.complex64], dict[str, Any]]:
+        """Return the array and the metadata that MONAI and :class:`NiftiMRSWriter` need."""
+        return img.values, metadata_of(img)
+
+
+def metadata_of(fids: Fids) -> dict[str, Any]:
+    """Metadata of a MetaTensor that holds FIDs."""
+    acquisition = {key: getattr(fids, key) for key in ACQUISITION}
+    return {
+        MetaKeys.AFFINE: fids.affine,
+        MetaKeys.ORIGINAL_AFFINE: fids.affine.copy(),
+        MetaKeys.SPATIAL_SHAPE: np.asarray(fids.values.shape[:3]),
+        MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan"),
+        MetaKeys.SPACE: SpaceKeys.RAS,
+        EXTENSION: json.dumps(fids.extension),
+        **{key: float("nan") if value is None else value for key, value in acquisition.items()},
+    }
+
+
+class NiftiMRSWriter(ImageWriter):
+    """Write FIDs (1, X, Y, Z, T, ...) as NIfTI-MRS with the header extension of the file they came from.
+
+    Use it as ``SaveImaged(writer="mrsikit.io.NiftiMRSWriter", output_dtype="$numpy.complex64", resample=False,
+    separate_folder=False, ...)`` on tensors with the ``meta`` of :class:`NiftiMRSReader`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.fids: Fids | None = None
+
+    def set_data_array(self, data_array: Any, channel_dim: int | None = 0, **kwargs: Any) -> None:
+        """Take the tensor or array, (1, X, Y, Z, T, ...).
+
+        Raises:
+            ValueError: it is not complex or has no such axes.
+        """
+        array = convert_data_type(data_array, np.ndarray)[0]
+        if not np.iscomplexobj(array) or array.ndim < 5 or array.shape[0] != 1:
+            raise ValueError(f"FIDs must be complex (1, X, Y, Z, T, ...), not {array.dtype} of shape {array.shape}")
+        self.data_obj = array[0]
+
+    def set_metadata(self, meta_dict: Mapping | None, resample: bool = False, **options: Any) -> None:
+        """Take the acquisition from the metadata.
+
+        Raises:
+            ValueError: ``resample`` is true, or the metadata is not that of FIDs.
+        """
+        meta = meta_dict or {}
+        if resample or EXTENSION not in meta:
+            raise ValueError("FIDs are written as they are, with the metadata of NiftiMRSReader")
+        acquisition = {key: meta[key] for key in ACQUISITION}
+        for key in ("reference", "delay"):
+            acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
+        self.fids = Fids(
+            values=np.asarray(self.data_obj),
+            affine=np.asarray(convert_data_type(meta[MetaKeys.AFFINE], np.ndarray)[0], float),
+            extension=json.loads(meta[EXTENSION]),
+            **{**acquisition, "dwell": float(acquisition["dwell"]), "larmor": float(acquisition["larmor"])},
+        )
+
+    def write(self, filename: str | PathLike, verbose: bool = False, **kwargs: Any) -> None:
+        """Write to a temporary name in the same folder, then rename."""
+        assert self.fids is not None
+        write_fids(Path(filename), self.fids)

@@ -1,0 +1,177 @@
+"""Phantoms of deuterium metabolic imaging: rings or a brain, with lesions that DMI, MRI, both or neither sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+PEAKS = ("water", "Glc", "Glx", "Lac")
+PROFILES = {1: (10.0, 1.5, 2.0, 1.0), 2: (10.0, 2.0, 2.5, 1.0), 3: (10.0, 2.0, 3.0, 1.0)}
+"""Amplitudes (mM) of the peaks in each compartment, outermost first."""
+
+LESION = (10.0, 2.0, 1.0, 3.0)
+"""Amplitudes (mM) of a lesion: less Glx and more lactate, as in high-grade tumours."""
+
+MRI_LEVELS = {0: 0.0, 1: 0.35, 2: 0.6, 3: 0.85}
+LESION_LEVEL = 1.0
+FINER = 5
+"""Voxels of the MRI along a voxel of the DMI."""
+
+SEEN_BY = {"A": "neither", "B": "DMI", "C": "both", "D": "MRI"}
+"""The four lesions of the PRECISE-DMI paper (Fig. 3) and which modality sees them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DmiPhantom:
+    """Truth of one phantom.
+
+    Attributes:
+        compartments: (X, Y[, Z]) int, 0 outside.
+        amplitudes: (X, Y[, Z], K) in mM, of :data:`PEAKS`.
+        mri: the image, on a grid :data:`FINER` times finer, noise included, from 0 to about 1.
+        lesions: mask of each by its letter.
+        spacing: side of a voxel (mm).
+    """
+
+    compartments: NDArray[np.int_]
+    amplitudes: NDArray[np.float32]
+    mri: NDArray[np.float32]
+    lesions: Mapping[str, NDArray[np.bool_]]
+    spacing: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where there is signal."""
+        return self.compartments > 0
+
+    def interior(self, compartment: int, distance: int = 1) -> NDArray[np.bool_]:
+        """Voxels of a compartment more than ``distance`` voxels from any edge, of lesions too."""
+        region = (self.compartments == compartment) & ~np.any(list(self.lesions.values()), axis=0)
+        cube = np.ones((2 * distance + 1,) * region.ndim, bool)
+        return ndimage.binary_erosion(region, cube)
+
+
+def rings(
+    *,
+    matrix: int = 32,
+    dims: int = 2,
+    lesion: int = 2,
+    contrast: float = 1.0,
+    field_of_view: float = 160.0,
+    mri_noise: float = 0.02,
+    rng: np.random.Generator,
+) -> DmiPhantom:
+    """Three rings (or shells) with four lesions in the second: Fig. 3 of the PRECISE-DMI paper.
+
+    The paper prints no concentrations; those here give the SNR it states.
+
+    Args:
+        matrix: voxels a side.
+        dims: 2 or 3.
+        lesion: side of a lesion in voxels.
+        contrast: of the lesions, as a share of the full one.
+        field_of_view: (mm).
+        mri_noise: standard deviation, the brightest compartment being 1.
+        rng: of the noise.
+    """
+
+    def labelled(size: int) -> NDArray[np.int_]:
+        axes = np.meshgrid(*[(np.arange(size) + 0.5) / size - 0.5] * dims, indexing="ij")
+        radius = np.sqrt(sum(axis**2 for axis in axes))
+        return np.select([radius < 0.20, radius < 0.34, radius < 0.46], [3, 2, 1], 0)
+
+    centre, out = matrix // 2, round(0.27 * matrix)
+    middle = (centre,) * (dims - 1)
+    places = {
+        "A": (centre - out, *middle),
+        "B": (centre, centre + out - 1, *middle[1:]),
+        "C": (centre + out - 1, *middle),
+        "D": (centre, centre - out, *middle[1:]),
+    }
+    return with_lesions(
+        labelled(matrix),
+        labelled(matrix * FINER),
+        places,
+        lesion=lesion,
+        contrast=contrast,
+        spacing=field_of_view / matrix,
+        mri_noise=mri_noise,
+        rng=rng,
+    )
+
+
+def with_lesions(
+    compartments: NDArray[np.int_],
+    fine: NDArray[np.int_],
+    places: Mapping[str, Sequence[int]],
+    *,
+    lesion: int = 2,
+    contrast: float = 1.0,
+    spacing: float = 5.0,
+    mri_noise: float = 0.02,
+    rng: np.random.Generator,
+) -> DmiPhantom:
+    """Put the lesions A to D into any geometry.
+
+    Args:
+        compartments: (X, Y[, Z]) labels 0 to 3 on the grid of the DMI.
+        fine: labels on a grid :data:`FINER` times finer.
+        places: centre of each lesion in voxels, by its letter.
+        lesion: side of a lesion in voxels.
+        contrast: of the lesions, as a share of the full one.
+        spacing: side of a voxel (mm).
+        mri_noise: standard deviation, the brightest compartment being 1.
+        rng: of the noise.
+    """
+    amplitudes = np.zeros((*compartments.shape, len(PEAKS)), np.float32)
+    mri = np.vectorize(MRI_LEVELS.get, otypes=[float])(fine)
+    for label, profile in PROFILES.items():
+        amplitudes[compartments == label] = profile
+    masks = {}
+    for letter, place in places.items():
+        where = tuple(slice(p - lesion // 2, p - lesion // 2 + lesion) for p in place)
+        mask = np.zeros(compartments.shape, bool)
+        mask[where] = True
+        masks[letter] = mask
+        if SEEN_BY[letter] in ("DMI", "both"):
+            amplitudes[mask] += contrast * (np.array(LESION, np.float32) - amplitudes[mask])
+        if SEEN_BY[letter] in ("MRI", "both"):
+            mri[tuple(slice(s.start * FINER, s.stop * FINER) for s in where)] = LESION_LEVEL
+    mri = np.maximum(mri + mri_noise * rng.standard_normal(mri.shape), 0).astype(np.float32)
+    return DmiPhantom(compartments=compartments, amplitudes=amplitudes, mri=mri, lesions=masks, spacing=spacing)
+
+
+def b0_map(shape: Sequence[int], *, largest: float = 20.0) -> NDArray[np.float32]:
+    """Frequency shift (Hz): a slow field over the head and a strong one over an air-filled cavity at one side.
+
+    Args:
+        shape: (X, Y[, Z]).
+        largest: absolute value (Hz).
+    """
+    axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    slow = 0.5 * axes[0] - 0.4 * axes[1] ** 2 + 0.2
+    cavity = np.exp(-((axes[0] - 0.1) ** 2 + (axes[1] - 0.75) ** 2) / 0.05)
+    field = 0.6 * slow + 1.4 * cavity
+    return (largest * field / np.abs(field).max()).astype(np.float32)
+
+
+def broadening_of(b0: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Extra linewidth (Hz) of voxels across which the field changes: the change over a voxel, largest axis."""
+    return (np.max([np.abs(change) for change in np.gradient(b0)], axis=0)).astype(np.float32)
+
+
+def b1_map(shape: Sequence[int], *, weakest: float = 0.5) -> NDArray[np.float32]:
+    """Sensitivity of a surface coil at one side, from 1 down to ``weakest``.
+
+    Args:
+        shape: (X, Y[, Z]).
+        weakest: smallest value.
+    """
+    depth = np.linspace(0, 1, shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
+    fall = np.exp(-1.5 * depth)
+    fall = weakest + (1 - weakest) * (fall - fall.min()) / (fall.max() - fall.min())
+    return np.broadcast_to(fall, shape).astype(np.float32)

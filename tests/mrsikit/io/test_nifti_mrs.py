@@ -1,0 +1,120 @@
+import json
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.data import DataLoader, Dataset, decollate_batch
+from monai.transforms import LoadImaged
+
+from mrsikit.io import Fids, InputError, InputFolder, SaveImagesd, read_fids, write_fids
+
+AFFINE = np.array([[-3.0, 0.2, 0, 10], [0, 4, 0.1, -5], [0, 0, 5, 2], [0, 0, 0, 1]])
+
+
+def fids(shape=(2, 3, 1, 64), **options):
+    rng = np.random.default_rng(0)
+    values = (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
+    given = {"dwell": 4e-4, "larmor": 45.7, "nucleus": "2H", "reference": None, "delay": None, "extension": {}}
+    return Fids(**{"values": values, "affine": AFFINE, **given, **options})
+
+
+def loaded(path):
+    load = LoadImaged(keys="image", reader="mrsikit.io.NiftiMRSReader", dtype=np.complex64, ensure_channel_first=True)
+    return decollate_batch(next(iter(DataLoader(Dataset([{"image": str(path)}], load), batch_size=1))))[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 64), (2, 3, 1, 64), (2, 2, 2, 64, 3)])
+def test_what_was_written_is_read(tmp_path, shape):
+    extension = {"dim_5": "DIM_DYN"} if len(shape) == 5 else {}
+    extension |= {"Manufacturer": "none", "my_key": {"Value": 3, "Description": "mine"}}
+    given = fids(shape, extension=extension, delay=6e-4, reference=4.65)
+    write_fids(tmp_path / "a.nii.gz", given)
+    found = read_fids(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(found.values, given.values)  # nothing conjugated
+    np.testing.assert_allclose(found.affine, AFFINE, atol=1e-6)
+    assert (found.dwell, found.larmor, found.nucleus) == (pytest.approx(4e-4), 45.7, "2H")
+    assert (found.delay, found.reference) == (6e-4, 4.65)
+    assert found.tags == tuple(extension.get(f"dim_{axis}") for axis in range(5, len(shape) + 1))
+    assert extension.items() <= found.extension.items()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
+
+
+def test_stock_transforms_keep_the_header_extension(tmp_path):
+    given = fids((2, 3, 2, 64, 2), extension={"dim_5": "DIM_DYN", "ProtocolName": "DMI"})
+    write_fids(tmp_path / "a.nii.gz", given)
+    item = loaded(tmp_path / "a.nii.gz")
+    assert item["image"].shape == (1, 2, 3, 2, 64, 2)
+    item |= {
+        "fit": item["image"],
+        "height": item["image"].abs()[0, ..., 0, :].permute(3, 0, 1, 2),
+        "all": ["fit", "height"],
+    }
+    SaveImagesd("all", output_dir=tmp_path / "out")(item)
+    found = read_fids(tmp_path / "out" / "a_fit.nii.gz")
+    np.testing.assert_array_equal(found.values, given.values)
+    assert found.extension == read_fids(tmp_path / "a.nii.gz").extension
+    heights = nib.load(tmp_path / "out" / "a_height.nii.gz")
+    assert heights.shape == (2, 3, 2, 2)
+    np.testing.assert_allclose(heights.affine, AFFINE, atol=1e-6)
+
+
+def problems_of(path):
+    inputs = InputFolder(dataset_dir=path.parent, output_dir=path.parent / "out", holds="fids")
+    return " ".join(inputs.check().get(str(path), []))
+
+
+def test_bad_files_are_named_with_what_would_be_right(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    for bad, words in (
+        (fids(dwell=0.4), "pixdim"),
+        (fids(larmor=45.7e6), "give MHz"),
+        (fids(nucleus="1H", larmor=127.0), "is of nucleus 1H; give 2H"),
+        (fids((1, 1, 1, 16)), "of 16 points"),
+        (fids((1, 1, 1, 64, 4), extension={"dim_5": "DIM_COIL"}), "combine coils"),
+        (fids(values=np.zeros((1, 1, 1, 64), np.complex64)), "zero in every sample"),
+        (fids(values=np.full((1, 1, 1, 64), np.nan, np.complex64)), "NaN"),
+    ):
+        write_fids(path, bad)
+        assert words in problems_of(path), words
+    write_fids(path, fids())
+    assert problems_of(path) == ""
+    image = nib.load(path)
+    image.header["pixdim"][4] = 0
+    nib.save(image, path)
+    assert "no dwell time" in problems_of(path)
+    write_fids(path, fids())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read" in problems_of(path)
+    nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.float32), np.eye(4)), path)
+    assert "spec2nii" in problems_of(path)
+    path.write_text("no image")
+    assert "no NIfTI" in problems_of(path)
+
+
+def test_a_file_without_its_frequency_is_named(tmp_path):
+    path = tmp_path / "a.nii"
+    write_fids(path, fids())
+    image = nib.load(path)
+    stored = json.loads(image.header.extensions[0].get_content().decode())
+    del stored["SpectrometerFrequency"]
+    image.header.extensions[:] = [nib.nifti1.Nifti1Extension(44, json.dumps(stored).encode())]
+    nib.save(image, path)
+    with pytest.raises(InputError, match="SpectrometerFrequency"):
+        read_fids(path)
+
+
+def test_companions_are_checked_on_their_own_grids(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    write_fids(path, fids())
+    kinds = {"mask": "mask", "mri": "anatomy"}
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", holds="fids", companions=kinds)
+    nib.save(nib.Nifti1Image(np.ones((2, 3, 1), np.uint8), AFFINE), tmp_path / "a_mask.nii.gz")
+    finer = np.random.default_rng(0).random((20, 30, 4)).astype(np.float32)
+    nib.save(nib.Nifti1Image(finer, np.eye(4)), tmp_path / "a_mri.nii.gz")
+    assert inputs.check() == {}
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 1), np.uint8), AFFINE), tmp_path / "a_mask.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones_like(finer), np.eye(4)), tmp_path / "a_mri.nii.gz")
+    lines = inputs.check()[str(path)]
+    assert "matrix of 3 x 3 x 1" in lines[0] or "matrix of 3 x 3" in lines[0]
+    assert "same value" in lines[1]
