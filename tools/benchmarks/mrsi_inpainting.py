@@ -358,6 +358,10 @@ def _thresholds(context: Context, set_: str, cases: Sequence[Case]) -> None:
         filled = ours(cases, given=False, brain=False, threshold=threshold)
         pairs = list(zip(cases, filled, strict=True))
         _record_found(context, set_, THRESHOLDS, f"{FREE}, threshold {threshold:g}", pairs)
+    for threshold in (0.4, 0.6, 0.7, 0.8):
+        filled = ours(cases, given=False, brain=True, threshold=threshold)
+        pairs = list(zip(cases, filled, strict=True))
+        _record_found(context, set_, THRESHOLDS, f"{FREE_BRAIN}, threshold {threshold:g}", pairs)
 
 
 def _wrong(context: Context, set_: str, planar: Sequence[Case], rng: np.random.Generator) -> None:
