@@ -4,10 +4,11 @@ Usage::
 
     python tools/benchmark.py mrsi_inpainting                  # everything; writes docs/results.json, figures, tables
     python tools/benchmark.py mrsi_inpainting --quick          # two minutes, few cases, written to a temporary folder
+    python tools/benchmark.py mrsi_inpainting --part cost      # one part again, into the results that are there
     python tools/benchmark.py mrsi_inpainting --render         # tables of the model card from docs/results.json again
 
-Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, ``TABLES``, ``ACCEPTANCE`` and
-``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95`` resamples the cases of the set.
+Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, ``PARTS`` of it that can be run alone,
+``TABLES``, ``ACCEPTANCE`` and ``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95`` resamples the cases of the set.
 """
 
 import argparse
@@ -247,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=REPOSITORY.parent / "shared" / "data", help="folder of the real data"
     )
     parser.add_argument("--quick", action="store_true", help="few cases, results in a temporary folder")
+    parser.add_argument("--part", help="measure only this part and keep the other results")
     parser.add_argument("--render", action="store_true", help="only write the tables again")
     parser.add_argument("--output", type=Path, help="folder for results.json and figures (default: the bundle's docs)")
     parser.add_argument("--seed", type=int, default=2026)
@@ -262,8 +264,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"{options.data}: the real data are not there; give their folder with --data")
         output.mkdir(parents=True, exist_ok=True)
         context = Context(options.data, options.quick, options.seed, output)
-        module.measure(context)
-        record = {"bundle": options.bundle, "quick": options.quick, **_origin(options.seed), "rows": context.rows}
+        origin = _origin(options.seed)
+        if options.part is None:
+            module.measure(context)
+            record = {"bundle": options.bundle, "quick": options.quick, **origin, "rows": context.rows}
+        else:
+            if options.part not in module.PARTS:
+                parser.error(f"--part {options.part}: the parts are {', '.join(module.PARTS)}")
+            module.PARTS[options.part](context)
+            record = merged(json.loads(results.read_text(encoding="utf-8")), context.rows, options.part, origin)
         results.write_text(_one_row_a_line(record), encoding="utf-8")
     rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
     module.figures(rows, output)
@@ -274,6 +283,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (output / "tables.md").write_text(markdown + "\n", encoding="utf-8")
     logger.info("%s, figures and tables are in %s", results.name, output)
     return 0
+
+
+def merged(record: dict[str, Any], rows: list[dict[str, Any]], part: str, origin: dict[str, Any]) -> dict[str, Any]:
+    """Results with the rows of one part measured again, which say by what commit and when."""
+    new = {(row["set"], row["condition"]) for row in rows}
+    kept = [row for row in record["rows"] if (row["set"], row["condition"]) not in new]
+    parts = {**record.get("parts", {}), part: origin}
+    return {**{k: v for k, v in record.items() if k != "rows"}, "parts": parts, "rows": [*kept, *rows]}
 
 
 def _one_row_a_line(record: dict[str, Any]) -> str:

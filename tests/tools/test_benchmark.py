@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark import Context, Demand, Sweep, Table, find, write_card
+from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
 from benchmarks.mrsi_inpainting import Case, Filled, classical, hole_errors, record
 
 
@@ -82,3 +82,12 @@ def test_tables_of_the_card(context: Context, tmp_path: Path) -> None:
     card.write_text("no markers")
     with pytest.raises(ValueError, match="results:begin"):
         write_card(card, table)
+
+
+def test_a_part_measured_again_replaces_its_rows_alone() -> None:
+    rows = [{"set": s, "condition": c, "method": "m", "mean": 1} for s in ("a", "b") for c in ("x", "y")]
+    again = [{"set": "a", "condition": "y", "method": "n", "mean": 2}]
+    record = merged({"commit": "old", "rows": rows}, again, "part", {"commit": "new"})
+    assert record["rows"] == [rows[0], rows[2], rows[3], again[0]]
+    assert record["commit"] == "old"
+    assert record["parts"] == {"part": {"commit": "new"}}

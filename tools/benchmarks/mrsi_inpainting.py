@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -313,10 +314,9 @@ def measure(context: Context) -> None:
         record(context, set_, SOLID, cases, _volume_methods(cases))
         cases = spoil(solid, _scattered, 0.15, rng)
         record(context, set_, SOLID_SCATTERED, cases, _volume_methods(cases))
-        if set_ == SETS[0]:
-            _cost(context, cases[0])
     _examples(pictures, context.figures)
     _real(context)
+    _cost(context)
 
 
 def _develop(context: Context, slices: int) -> None:
@@ -400,16 +400,23 @@ def _few_methods(cases: Sequence[Case]) -> dict[str, list[Filled]]:
     }
 
 
-def _cost(context: Context, case: Case) -> None:
+def _cost(context: Context) -> None:
     """Time of a volume after loading against biharmonic's, and peak memory of a fresh process that does it."""
-    _ours_one(case, False, False)
+    rng = np.random.default_rng(context.seed)
+    volumes = clean_maps(load_anatomy(SETS[0], context.data), 1 if context.quick else 4, rng, volumes=True)
+    cases = spoil(volumes, mixed, 0.15, rng)
+    _ours_one(cases[0], False, False)
     ratios = []
-    for _ in range(1 if context.quick else 3):
-        start = time.perf_counter()
-        FILLS["biharmonic"](case.spoilt, case.missing)
-        middle = time.perf_counter()
-        _ours_one(case, False, False)
-        ratios.append((time.perf_counter() - middle) / (middle - start))
+    for case in cases:
+        best = [math.inf, math.inf]
+        for _ in range(3):  # the fastest of three: what else the machine does comes on top
+            start = time.perf_counter()
+            FILLS["biharmonic"](case.spoilt, case.missing)
+            middle = time.perf_counter()
+            _ours_one(case, False, False)
+            times = middle - start, time.perf_counter() - middle
+            best = [min(a, b) for a, b in zip(best, times, strict=True)]
+        ratios.append(best[1] / best[0])
     context.add("any", "cost of a 64^3 volume", FREE, "time / biharmonic", ratios)
     context.add("any", "cost of a 64^3 volume", FREE, "peak memory of the process, GB", [_peak_memory()])
 
@@ -599,6 +606,7 @@ MIXED, SOLID = "2D 64x64, 20 %, mixed", "3D 64^3, 15 %, mixed"
 SCATTERED, SOLID_SCATTERED = "2D 64x64, 20 %, clusters and singles", "3D 64^3, 15 %, clusters and singles"
 EDGES = "2D 64x64, 10 %, rim and slab"
 THRESHOLDS = f"{SCATTERED}, by threshold"
+PARTS = {"cost": _cost, "really measured maps": _real, "development": lambda context: _develop(context, 36)}
 ACCEPTANCE = [
     Demand(
         "2D, mask-free with brain mask: hole MSE / biharmonic with the true mask", 0.8, True, _ratio(MIXED, FREE_BRAIN)

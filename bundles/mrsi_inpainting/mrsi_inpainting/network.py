@@ -126,13 +126,15 @@ def smooth_fill(values: Tensor, weights: Tensor, start: Tensor, iterations: int 
 
 def _laplacian(x: Tensor) -> Tensor:
     """Sum of second differences along every axis of (B, C, X, Y[, Z]), mirrored at the border."""
-    total = (4.0 - 2.0 * x.dim()) * x
+    dims = x.dim() - 2
+    padded = F.pad(x, [1, 1] * dims, mode="replicate")
+    total = -2.0 * dims * x
     for axis in range(2, x.dim()):
-        last = x.shape[axis] - 1
-        total.narrow(axis, 1, last).add_(x.narrow(axis, 0, last))
-        total.narrow(axis, 0, last).add_(x.narrow(axis, 1, last))
-        total.narrow(axis, 0, 1).add_(x.narrow(axis, 0, 1))
-        total.narrow(axis, last, 1).add_(x.narrow(axis, last, 1))
+        line = padded
+        for other in range(2, x.dim()):
+            if other != axis:
+                line = line.narrow(other, 1, x.shape[other])
+        total = total + line.narrow(axis, 0, x.shape[axis]) + line.narrow(axis, 2, x.shape[axis])
     return total
 
 
@@ -235,7 +237,8 @@ class SliceUNet(nn.Module):
         x = torch.cat([x, before, after], 1)
         slices = x.permute(0, 4, 1, 2, 3).reshape([x.shape[0] * x.shape[4], x.shape[1], x.shape[2], x.shape[3]])
         # A few slices at a time stay in the processor's cache.
-        out = torch.cat([self.unet(few) for few in slices.split(16)])
+        last = torch.channels_last
+        out = torch.cat([self.unet(few.contiguous(memory_format=last)) for few in slices.split(16)])
         out = out.reshape([x.shape[0], x.shape[4], out.shape[1], x.shape[2], x.shape[3]])
         return out.permute(0, 2, 3, 4, 1)
 
