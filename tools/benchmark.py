@@ -8,7 +8,8 @@ Usage::
     python tools/benchmark.py mrsi_inpainting --render         # tables of the model card from docs/results.json again
 
 Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, ``PARTS`` of it that can be run alone,
-``TABLES``, ``ACCEPTANCE`` and ``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95`` resamples the cases of the set.
+``TABLES``, ``ACCEPTANCE`` and ``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95``
+resamples the cases of the set.
 """
 
 import argparse

@@ -19,10 +19,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from demo_dmi import dmi
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -165,7 +167,7 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     nib.save(image, path)
 
 
-def run_bundle(name: str, inputs: Path, outputs: Path, weights: Path, unit: str) -> None:
+def run_bundle(name: str, inputs: Path, outputs: Path, *options: str) -> None:
     """Run a bundle by its public command, its progress shown.
 
     Raises:
@@ -174,9 +176,7 @@ def run_bundle(name: str, inputs: Path, outputs: Path, weights: Path, unit: str)
     bundle = REPOSITORY / "bundles" / name
     command = [sys.executable, "-m", "monai.bundle", "run"]
     command += ["--config_file", str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
-    command += ["--dataset_dir", str(inputs), "--output_dir", str(outputs), "--overwrite", "true", "--unit", unit]
-    if weights != bundle / "models" / "model.pt":
-        command += ["--weights", str(weights)]
+    command += ["--dataset_dir", str(inputs), "--output_dir", str(outputs), "--overwrite", "true", *options]
     print("\n$", shlex.join(command), "\n", flush=True)
     status = subprocess.run(command, check=False).returncode
     if status:
@@ -266,7 +266,8 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
     Raises:
         SystemExit: without weights, or when the bundle's command fails.
     """
-    weights = weights or REPOSITORY / "bundles" / "mrsi_inpainting" / "models" / "model.pt"
+    shipped = REPOSITORY / "bundles" / "mrsi_inpainting" / "models" / "model.pt"
+    weights = weights or shipped
     if not weights.is_file():
         raise SystemExit(f"{weights}: no weights here; give --weights, or train as the model card says")
     maps, results = output / "maps", output / "results"
@@ -281,7 +282,8 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
             if case.patient.brain_mask:
                 save(maps / f"{name}_brain.nii.gz", case.brain.astype(np.uint8), case.affine)
         save(maps / f"{case.patient.name}_known_missing.nii.gz", case.holes.astype(np.uint8), case.affine)
-    run_bundle("mrsi_inpainting", maps, results, weights, "mM, or relative")
+    own = [] if weights == shipped else ["--weights", str(weights)]
+    run_bundle("mrsi_inpainting", maps, results, "--unit", "mM, or relative", *own)
     for case in tqdm(cases, desc="classical methods", unit="patient"):
         name = case.patient.name
         case.fills[MASK_FREE] = read_map(results / f"{name}_inpainted.nii.gz")[0]
@@ -303,7 +305,10 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
     print(f"maps and outputs:  {maps}, {results}")
 
 
-DEMOS: dict[str, Callable[..., None]] = {"mrsi_inpainting": inpainting}
+DEMOS: dict[str, Callable[..., None]] = {
+    "mrsi_inpainting": inpainting,
+    "dmi_quantification": partial(dmi, run=run_bundle),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -311,7 +316,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Show every bundle at work on virtual patients.")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="folder for all that is made")
     parser.add_argument("--quick", action="store_true", help="one small case a bundle")
-    parser.add_argument("--weights", type=Path, help="weights to use instead of the shipped ones")
+    parser.add_argument("--weights", type=Path, help="weights of mrsi_inpainting to use instead of the shipped ones")
     parser.add_argument("--picture", type=Path, help="also write the one picture of the README here")
     options = parser.parse_args(arguments)
     for name, demo in DEMOS.items():

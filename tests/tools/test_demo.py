@@ -34,6 +34,13 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    folder = tmp_path / "dmi_quantification"
+    errors = json.loads((folder / "table.json").read_text())
+    assert errors["ours, with the MRI"][3] < errors["ours, single voxels"][3] < errors["Fourier integration"][3]
+    for path in (folder / "comparison.png", folder / "results" / "report.html"):
+        assert path.stat().st_size > 5000
+        assert str(path) in out
+
 
 def test_without_weights_the_demo_says_so(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no weights"):

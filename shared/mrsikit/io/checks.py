@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ def check_inputs(
     device: object = None,
     weights: object = None,
     network: torch.nn.Module | None = None,
+    problems: Sequence[str] = (),
 ) -> None:
     """Check the options and every input of a run; log one line a problem and end the program if there is one.
 
@@ -48,16 +49,17 @@ def check_inputs(
         device: the option of that name; None: not looked at.
         weights: the option of that name, looked at if the network is given.
         network: what the weights are for.
+        problems: what the bundle itself found wrong with its options, a line each.
 
     Raises:
         SystemExit: with code 1, when there is a problem (with ``skip_invalid``: when no input is left).
     """
-    problems = [*_option_problems(inputs, flags or {}, numbers or {}, shares or {})]
-    problems += _machine_problems(device, weights, network)
-    if not problems:
-        problems += _output_problems(inputs)
-    if problems:
-        _stop(problems)
+    found = [*_option_problems(inputs, flags or {}, numbers or {}, shares or {}), *problems]
+    found += _machine_problems(device, weights, network)
+    if not found:
+        found += _output_problems(inputs)
+    if found:
+        _stop(found)
     try:
         invalid = inputs.check()
         orphans, unknown = inputs.orphans(), inputs.unknown_keys()

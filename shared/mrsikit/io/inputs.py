@@ -31,7 +31,7 @@ class InputFolder:
         companions: kind of the companion files by suffix, such as ``{"missing": "missing", "crlb": "percent",
             "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. ``missing`` is a mask that may
             be empty but not full, ``mask`` one that may be full but not empty, ``percent`` holds percentages,
-            ``anatomy`` an image on a grid of its own.
+            ``anatomy`` an image on a grid of its own, or the folder ``<stem>_<suffix>`` of a DICOM series.
         outputs: suffixes of the image outputs. A file that bears one is never taken for an input, and an input is done
             when ``<stem>_<suffix>.nii.gz`` of each and ``<stem>.json`` lie in ``output_dir``.
         optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
@@ -227,6 +227,9 @@ class InputFolder:
         found = {
             path.resolve(): path for path in (Path(image).with_name(wanted + e) for e in endings) if path.is_file()
         }
+        series = Path(image).with_name(wanted)
+        if self.companions[name] == "anatomy" and series.is_dir():
+            found[series.resolve()] = series
         return list(found.values())
 
     def _doubled_companions(self, image: str) -> list[str]:

@@ -138,9 +138,8 @@ def write_fids(path: str | Path, fids: Fids) -> None:
 class NiftiMRSReader(ImageReader):
     """:func:`read_fids` as a reader of MONAI's ``LoadImaged``.
 
-    Use it as ``LoadImaged(keys=..., reader="mrsikit.io.NiftiMRSReader", dtype="$numpy.complex64",
-    ensure_channel_first=True)``: (X, Y, Z, T, ...) becomes (1, X, Y, Z, T, ...). MONAI's own type, float32, would
-    drop the imaginary part.
+    Use it as ``LoadImaged(keys=..., reader="mrsikit.io.NiftiMRSReader", dtype=None, ensure_channel_first=True)``:
+    (X, Y, Z, T, ...) becomes (1, X, Y, Z, T, ...). MONAI's own type, float32, would drop the imaginary part.
     """
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]

@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits; of a folder, that of its files' in the order of names."""
+    if Path(path).is_dir():
+        files = sorted(file for file in Path(path).iterdir() if file.is_file())
+        return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from monai.data import ImageReader
+from monai.data import ImageReader, ITKReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
@@ -48,7 +48,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     affine with them, so that every caller finds the slices on the third axis.
 
     Args:
-        path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file.
+        path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file, or a folder that holds one DICOM series.
 
     Returns:
         The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
@@ -56,6 +56,8 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     Raises:
         InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine.
     """
+    if Path(path).is_dir():
+        return _read_dicom(path)
     try:
         image = nib.load(path)
         dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
@@ -78,11 +80,22 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     return data, affine
 
 
+def _read_dicom(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    reader = ITKReader()
+    try:
+        values, meta = reader.get_data(reader.read(str(path)))
+    except Exception as error:  # ITK raises its own kinds for what is no series
+        raise InputError(f"{path}: holds no DICOM series ({_one_line(error)}); give the folder of one") from error
+    return np.asarray(values, np.float32), np.asarray(meta[MetaKeys.AFFINE], np.float64)
+
+
 def read_codes(path: str | Path) -> tuple[int, int] | None:
     """Return the sform and qform codes of a NIfTI file, None for other formats.
 
     Both are 0 where the writer did not know how the patient lay: left and right are then a guess.
     """
+    if Path(path).is_dir():
+        return None
     image: Any = nib.load(path)
     if not isinstance(image, nib.nifti1.Nifti1Image):
         return None
@@ -119,8 +132,8 @@ class MapReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]
-        """Tell whether every file name ends in ``.nii``, ``.nii.gz`` or ``.mnc``."""
-        return all(split_name(Path(name).name)[1] for name in ensure_tuple(filename))
+        """Tell whether every name is a folder or ends in ``.nii``, ``.nii.gz`` or ``.mnc``."""
+        return all(Path(name).is_dir() or split_name(Path(name).name)[1] for name in ensure_tuple(filename))
 
     def read(self, data: Sequence[str | Path] | str | Path, **kwargs: Any) -> tuple[Any, ...]:  # type: ignore[override]
         """Read one file.

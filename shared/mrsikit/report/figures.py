@@ -82,7 +82,7 @@ def draw_case(
         for p in panels
         for row in rows
     }
-    shown, spacing, directions = _radiological(_slice(volumes[INPUT], rows[0]), affine)
+    shown, spacing, directions = radiological(_slice(volumes[INPUT], rows[0]), affine)
     height_over_width = shown.shape[0] * spacing[0] / (shown.shape[1] * spacing[1])
     width = 2.9
     row_height = 0.8 * width * min(max(height_over_width, 0.4), 1.8)  # the colour bar takes a fifth of the width
@@ -180,7 +180,7 @@ def _above_noise_floor(volume: NDArray[Any]) -> NDArray[np.bool_]:
     return values > EMPTY * values.max()
 
 
-def _radiological(
+def radiological(
     image: NDArray[Any], affine: NDArray[np.float64]
 ) -> tuple[NDArray[Any], tuple[float, float], tuple[str, str, str, str]]:
     """Turn (X, Y) into (rows from the top, columns), with (row, column) spacing in mm and the edges' directions."""
@@ -210,10 +210,10 @@ def _draw(
     affine: NDArray[np.float64],
     window: tuple[float, float],
 ) -> None:
-    image, spacing, _ = _radiological(_slice(volumes[panel.image], row), affine)
+    image, spacing, _ = radiological(_slice(volumes[panel.image], row), affine)
     shown = np.ma.masked_invalid(image.astype(float))
     if panel.blank is not None:
-        mask, _, _ = _radiological(_slice(volumes[panel.blank], row), affine)
+        mask, _, _ = radiological(_slice(volumes[panel.blank], row), affine)
         shown = np.ma.masked_where((mask > 0) & ((image == 0) | ~np.isfinite(image)), shown)
     axes.set_facecolor(MISSING_COLOUR)
     axes.imshow(
@@ -227,7 +227,7 @@ def _draw(
     axes.set_xticks([])
     axes.set_yticks([])
     if panel.outline is not None:
-        mask, _, _ = _radiological(_slice(volumes[panel.outline], row), affine)
+        mask, _, _ = radiological(_slice(volumes[panel.outline], row), affine)
         lines = outline_segments(mask > 0)
         for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, or pale tissue swallows it
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, capstyle="projecting"))

@@ -8,7 +8,8 @@ import html
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -80,9 +81,10 @@ def write_report(
     *,
     title: str,
     description: str,
-    panels: Sequence[Panel],
+    panels: Sequence[Panel] = (),
     choose_by: str | None = None,
     unit: str = "map units",
+    draw: Callable[[InputFolder, Path], bytes] | None = None,
     caption: str = "",
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
@@ -98,6 +100,7 @@ def write_report(
         panels: columns of the figures.
         choose_by: suffix of the mask output that chooses the slices, see :func:`mrsikit.report.draw_case`.
         unit: unit of the maps, at the colour bars.
+        draw: makes the figure of an input instead of :func:`mrsikit.report.draw_case`; PNG.
         caption: plain text below every figure.
         max_figures: figures on the page; further inputs are in the table only, which keeps the page loadable.
 
@@ -116,7 +119,11 @@ def write_report(
     done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
     drawn = set(done[:max_figures])
     for path in tqdm(done, desc="report", unit="file", delay=2):
-        figure = _figure(inputs, path, panels, choose_by, unit, caption) if path in drawn else ""
+        figure = ""
+        if path in drawn and draw is not None:
+            figure = _picture(path, "results", caption, read_codes(path) != (0, 0), partial(draw, inputs, path))
+        elif path in drawn:
+            figure = _figure(inputs, path, panels, choose_by, unit, caption)
         cases.append(_case(path, records[path], figure))
     counts = f"{len(done)} of {len(files)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
@@ -201,16 +208,24 @@ def _figure(
 ) -> str:
     names = {name for panel in panels for name in (panel.image, panel.outline, panel.blank) if name}
     names |= {choose_by} if choose_by else set()
-    try:
+
+    def draw() -> bytes:
         image, affine = read_map(path)
         arrays = {name: read_map(inputs.output_path(stem_of(path), name))[0] for name in names - {INPUT}}
+        shown = {INPUT: image, **arrays}
+        return draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
+
+    oriented = read_codes(path) != (0, 0)
+    return _picture(path, ", ".join(panel.title for panel in panels), caption, oriented, draw)
+
+
+def _picture(path: Path, what: str, caption: str, oriented: bool, draw: Callable[[], bytes]) -> str:
+    try:
+        png = draw()
     except InputError as error:  # a file that went bad since: the page and the other figures are still wanted
         return f"<p>No figure: {html.escape(str(error))}</p>"
-    oriented = read_codes(path) != (0, 0)
-    png = draw_case({INPUT: image, **arrays}, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
-    orientation = ORIENTED if oriented else NOT_ORIENTED
     return FIGURE.substitute(
-        alt=html.escape(f"{path.name}: {', '.join(panel.title for panel in panels)}"),
+        alt=html.escape(f"{path.name}: {what}"),
         png=base64.b64encode(png).decode("ascii"),
-        caption=html.escape(f"{caption} {orientation}".strip()),
+        caption=html.escape(f"{caption} {ORIENTED if oriented else NOT_ORIENTED}".strip()),
     )

@@ -1,12 +1,14 @@
 import json
 
+import itk
 import nibabel as nib
 import numpy as np
 import pytest
 from monai.data import DataLoader, Dataset, decollate_batch
 from monai.transforms import LoadImaged
 
-from mrsikit.io import Fids, InputError, InputFolder, SaveImagesd, read_fids, write_fids
+from mrsikit.io import Fids, InputError, InputFolder, SaveImagesd, read_fids, read_map, write_fids
+from mrsikit.io.provenance import sha256
 
 AFFINE = np.array([[-3.0, 0.2, 0, 10], [0, 4, 0.1, -5], [0, 0, 5, 2], [0, 0, 0, 1]])
 
@@ -19,7 +21,7 @@ def fids(shape=(2, 3, 1, 64), **options):
 
 
 def loaded(path):
-    load = LoadImaged(keys="image", reader="mrsikit.io.NiftiMRSReader", dtype=np.complex64, ensure_channel_first=True)
+    load = LoadImaged(keys="image", reader="mrsikit.io.NiftiMRSReader", dtype=None, ensure_channel_first=True)
     return decollate_batch(next(iter(DataLoader(Dataset([{"image": str(path)}], load), batch_size=1))))[0]
 
 
@@ -118,3 +120,36 @@ def test_companions_are_checked_on_their_own_grids(tmp_path):
     lines = inputs.check()[str(path)]
     assert "matrix of 3 x 3 x 1" in lines[0] or "matrix of 3 x 3" in lines[0]
     assert "same value" in lines[1]
+
+
+def test_an_image_may_be_a_dicom_series(tmp_path):
+    values = np.random.default_rng(0).integers(0, 1000, (20, 16, 4)).astype(np.int16)
+    affine = np.diag([-2.0, -2.0, 5.0, 1.0])
+    affine[:3, 3] = 10, 20, -7
+    folder = tmp_path / "a_mri"
+    folder.mkdir()
+    writer = itk.ImageFileWriter[itk.Image[itk.SS, 2]]
+    for k in range(4):
+        image = itk.GetImageFromArray(np.ascontiguousarray(values[:, :, k].T))
+        image.SetSpacing((2.0, 2.0))
+        names = {"0020|0032": f"-10\\-20\\{5 * k - 7}", "0020|0037": "1\\0\\0\\0\\1\\0", "0018|0050": "5"}
+        names |= {"0018|0088": "5", "0008|0060": "MR", "0020|000d": "1.2", "0020|000e": "1.2.3", "0020|0013": str(k)}
+        names["0008|0018"] = f"1.2.3.{k}"
+        dictionary = image.GetMetaDataDictionary()
+        for tag, value in names.items():
+            dictionary[tag] = value
+        saver = writer.New(Input=image, FileName=str(folder / f"{k}.dcm"))
+        saver.UseInputMetaDataDictionaryOn()
+        saver.SetImageIO(itk.GDCMImageIO.New(KeepOriginalUID=True))
+        saver.Update()
+    found, matrix = read_map(folder)
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_allclose(matrix, affine, atol=1e-4)
+    write_fids(tmp_path / "a.nii.gz", fids())
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, holds="fids", companions={"mri": "anatomy"})
+    assert inputs.check() == {}
+    assert inputs.items()[0]["mri"] == str(folder)
+    assert len(sha256(folder)) == 64
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no DICOM series"):
+        read_map(tmp_path / "empty")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrsikit.report import Panel, draw_case
-from mrsikit.report.figures import _choose_rows, _crop, _radiological, _window, outline_segments
+from mrsikit.report.figures import _choose_rows, _crop, _window, outline_segments, radiological
 
 PANELS = [
     Panel(title="Input", blank="holes"),
@@ -61,12 +61,12 @@ def corner(affine):
     """Return where voxel (X end, 0) of a slice is drawn, and the four directions."""
     image = np.zeros((4, 6))
     image[3, 0] = 1
-    turned, spacing, directions = _radiological(image, np.asarray(affine, float))
+    turned, spacing, directions = radiological(image, np.asarray(affine, float))
     row, column = np.argwhere(turned)[0]
     return (row > turned.shape[0] / 2, column > turned.shape[1] / 2), turned.shape, spacing, directions
 
 
-def test_radiological_orientation_follows_the_affine():
+def testradiological_orientation_follows_the_affine():
     # voxel (X end, Y start) of an axial RAS grid is the patient's right, posterior: bottom left
     assert corner(np.diag([2, 3, 5, 1])) == ((True, False), (6, 4), (3.0, 2.0), ("R", "L", "P", "A"))
     assert corner(np.diag([-2, 3, 5, 1]))[0] == (True, True)

@@ -1,0 +1,103 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from dmi_quantification.network import FidLeastSquares
+from mrsikit.metrics.crlb import crlb
+from mrsikit.synthesis.fid import FidModel, noise_of_snr
+
+MODEL = FidModel(
+    ppm=(4.7, 3.7, 2.4, 1.3),
+    t2_star=(0.03, 0.03, 0.035, 0.06),
+    larmor=76.7,
+    reference=4.7,
+    dwell=4e-4,
+    points=512,
+    delay=6e-4,
+)
+LARGEST_SHIFT = 0.4 * MODEL.larmor
+TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
+
+
+def rows(fids: Tensor, model: FidModel = MODEL) -> Tensor:
+    """The estimator's input (1, 2, 1 + K + V, T)."""
+    at = torch.complex(model.times, model.times + model.delay) * LARGEST_SHIFT
+    everything = torch.cat([at[None].to(torch.complex64), model.basis().to(torch.complex64), fids])
+    return torch.view_as_real(everything).movedim(-1, 0)[None].contiguous()
+
+
+def fitted(fids: Tensor, model: FidModel = MODEL) -> Tensor:
+    with torch.no_grad():
+        return FidLeastSquares(peaks=len(model.ppm)).eval()(rows(fids, model))[0]
+
+
+def draw(count: int, snr: float, seed: int = 0) -> tuple[Tensor, dict[str, Tensor], float]:
+    """Noisy FIDs, what was drawn for them, and the noise."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {
+        "shift": 40 * torch.rand(count, generator=generator) - 20,
+        "phase": 2 * math.pi * torch.rand(count, generator=generator),
+        "broadening": 8 * torch.rand(count, generator=generator),
+    }
+    noise = noise_of_snr(MODEL, snr, amplitude=10.0)
+    return MODEL.simulate(TRUTH.expand(count, -1), **state, noise=noise, generator=generator), state, noise
+
+
+def test_noiseless_fids_are_recovered_whatever_their_unit() -> None:
+    shift, phase, broadening = torch.tensor([[-19.0, 3.3, 19.0], [0.1, 3.0, -2.0], [0.0, 4.0, 25.0]])
+    fids = MODEL.simulate(TRUTH.expand(3, -1), shift=shift, phase=phase, broadening=broadening)
+    for unit in (1.0, 1e-6, 1e6):
+        found = fitted(unit * fids)
+        torch.testing.assert_close(found[:4] / unit, TRUTH[:, None].expand(-1, 3), rtol=2e-3, atol=2e-3)
+        torch.testing.assert_close(found[12] * LARGEST_SHIFT, shift, atol=0.02, rtol=0)
+        torch.testing.assert_close(found[15] * LARGEST_SHIFT, broadening, atol=0.05, rtol=0)
+        assert (torch.remainder(found[14] - phase + 1, 2 * math.pi) - 1).abs().max() < 0.01
+        assert (found[18] > 0.9999).all()
+
+
+@pytest.mark.parametrize("snr", [20.0, 7.7])
+def test_errors_reach_the_bound_and_are_stated(snr: float) -> None:
+    fids, state, noise = draw(1500, snr)
+    found = fitted(fids)
+    bounds = crlb(MODEL, TRUTH.expand(1500, -1), noise, **state)[:, :4].T
+    errors = (found[:4] - TRUTH[:, None]) / bounds
+    spread = errors.std(1)
+    assert (spread < 1.07).all()
+    assert (errors.mean(1).abs() < 0.12).all()
+    assert ((found[4:8] / bounds).mean(1) / spread - 1).abs().max() < 0.1
+    assert errors.abs().max() < 6
+    assert found[17].mean() == pytest.approx(noise, rel=0.02)
+
+
+def test_covariance_with_water_is_that_of_the_errors() -> None:
+    fids = MODEL.simulate(
+        TRUTH.expand(4000, -1),
+        noise=noise_of_snr(MODEL, 12.0, amplitude=10.0),
+        generator=torch.Generator().manual_seed(1),
+    )
+    found = fitted(fids).double()
+    for k in (1, 2, 3):
+        seen = float(torch.cov(found[[0, k]])[0, 1])
+        assert float(found[8 + k].mean()) == pytest.approx(seen, abs=0.15 * abs(seen) + 0.01)
+
+
+def test_negative_amplitudes_and_empty_fids_are_no_trouble() -> None:
+    fids = MODEL.simulate(torch.tensor([[10.0, -2.0, 3.0, -1.0], [0.0, 0.0, 0.0, 0.0]]))
+    found = fitted(fids)
+    torch.testing.assert_close(found[:4, 0], torch.tensor([10.0, -2.0, 3.0, -1.0]), atol=0.01, rtol=0)
+    assert found.isfinite().all()
+    assert (found[:8, 1] == 0).all()
+
+
+def test_any_number_of_lines_field_and_dwell_time() -> None:
+    human = FidModel(ppm=(4.7, 1.9), t2_star=(0.026, 0.04), larmor=19.6, reference=4.7, dwell=2e-4, points=700)
+    fids = human.simulate(torch.tensor([[5.0, 1.0]]), shift=3.0, phase=0.5)
+    torch.testing.assert_close(fitted(fids, human)[:2, 0], torch.tensor([5.0, 1.0]), rtol=1e-2, atol=1e-2)
+
+
+def test_scripted_equals_eager() -> None:
+    network = FidLeastSquares().eval()
+    x = rows(draw(20, 12.0)[0])
+    torch.testing.assert_close(torch.jit.script(network)(x), network(x), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,161 @@
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from dmi_quantification import predict
+from dmi_quantification.transforms import output_names
+from mrsikit.io import read_fids
+from mrsikit.synthesis.dmi_phantom import DmiPhantom
+from mrsikit.synthesis.fid import noise_of_snr
+
+from .conftest import METABOLITES, MODEL
+
+Command = Callable[..., subprocess.CompletedProcess]
+
+
+def values(folder: Path, name: str) -> np.ndarray:
+    return nib.load(folder / f"{name}.nii.gz").get_fdata()
+
+
+def test_every_output_is_there_on_the_grid_of_the_fids(folder: Path, finished: Path) -> None:
+    for stem, shape in (("rings", (32, 32, 1)), ("voxel", (1, 1, 1)), ("series", (2, 2, 1, 3))):
+        for name in output_names(METABOLITES):
+            image = nib.load(finished / f"{stem}_{name}.nii.gz")
+            assert image.shape == shape
+            np.testing.assert_allclose(image.affine, read_fids(folder / f"{stem}.nii.gz").affine)
+        record = json.loads((finished / f"{stem}.json").read_text())
+        assert record["parameters"]["water_mM"] == 10
+        assert "quality" in {path.name.split("_")[-1].split(".")[0] for path in finished.glob(f"{stem}_*")}
+    assert (finished / "rings_Lac_bias.nii.gz").exists()
+    assert not (finished / "voxel_Lac_bias.nii.gz").exists()
+    rows = (finished / "summary.csv").read_text().splitlines()
+    assert len(rows) == 5
+    assert any("bad.nii.gz,skipped" in row and "give 2H" in row for row in rows)
+
+
+def test_concentrations_are_right_within_their_deviations(finished: Path, phantom: DmiPhantom) -> None:
+    for k, name in enumerate(METABOLITES[1:], start=1):
+        assert values(finished, f"voxel_{name}").item() == pytest.approx((10.0, 2, 3, 1)[k], abs=0.5)
+        spread = values(finished, f"rings_{name}_sd")[..., 0]
+        inside = phantom.interior(1) | phantom.interior(2) | phantom.interior(3)
+        error = values(finished, f"rings_{name}")[..., 0] - phantom.amplitudes[..., k]
+        inside = inside & (spread > 0)
+        assert 0.8 < (np.abs(error[inside]) < 1.645 * spread[inside]).mean() < 0.97
+    rise = values(finished, "series_Glc_amplitude").mean((0, 1, 2))
+    np.testing.assert_allclose(np.diff(rise), [1, 1], atol=0.2)
+    assert rise[0] < 1.8  # its header gives no delay: what 0.6 ms of phase encoding cost when nobody says so
+
+
+def test_nothing_is_written_outside_the_mask(finished: Path, phantom: DmiPhantom) -> None:
+    for name in ("water_amplitude", "Lac", "quality", "shift"):
+        assert (values(finished, f"rings_{name}")[..., 0][~phantom.mask] == 0).all()
+    assert (values(finished, "rings_quality")[..., 0][phantom.mask] == 1).mean() > 0.98
+
+
+def test_fitted_fids_leave_the_noise(folder: Path, finished: Path) -> None:
+    measured, fit = read_fids(folder / "series.nii.gz"), read_fids(finished / "series_fit.nii.gz")
+    assert fit.values.shape == measured.values.shape
+    assert fit.tags == measured.tags
+    left = (measured.values - fit.values)[..., 20:, :]
+    assert left.real.std() < 1.15 * noise_of_snr(MODEL, 40.0, amplitude=10.0)  # its delay is not known
+
+
+def test_an_unknown_delay_is_assumed_and_said(finished: Path) -> None:
+    flags = {stem: json.loads((finished / f"{stem}.json").read_text())["flags"] for stem in ("series", "voxel")}
+    assert any("no acquisition delay" in flag for flag in flags["series"])
+    assert not any("delay" in flag for flag in flags["voxel"])
+
+
+@pytest.mark.parametrize("stem", ["voxel", "series", "rings"])
+def test_call_gives_what_the_command_gives(folder: Path, finished: Path, stem: str) -> None:
+    fids = read_fids(folder / f"{stem}.nii.gz")
+    delay = {} if fids.delay is None else {"delay": fids.delay}
+    companions = {}
+    if stem == "rings":
+        mri = nib.load(folder / "rings_mri.nii.gz")
+        companions = {
+            "mask": nib.load(folder / "rings_mask.nii.gz").get_fdata(),
+            "mri": mri.get_fdata(),
+            "mri_affine": mri.affine,
+        }
+    result = predict(
+        fids.values, dwell=fids.dwell, larmor=fids.larmor, affine=fids.affine, water_mM=10, **delay, **companions
+    )
+    for name in (*output_names(METABOLITES), *(["Lac_bias"] if companions else [])):
+        np.testing.assert_allclose(result.maps[name], values(finished, f"{stem}_{name}"), rtol=1e-4, atol=1e-5)
+
+
+def test_relaxation_times_are_fitted_on_request(phantom: DmiPhantom) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(400, -1)
+    fids = MODEL.simulate(truth, noise=2.0, broadening=2.0, generator=generator).numpy().reshape(20, 20, 1, -1)
+    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay, "t2_star": {"Glx": 0.025}}
+    wrong = predict(fids, **options).maps["Glx_amplitude"].mean()
+    right = predict(fids, fit_t2_star=True, **options).maps["Glx_amplitude"].mean()
+    assert wrong > 1.08 * 3
+    assert right == pytest.approx(3, rel=0.03)
+
+
+def test_other_tracers_need_only_the_config(tmp_path: Path, command: Command, folder: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "voxel.nii.gz").write_bytes((folder / "voxel.nii.gz").read_bytes())
+    done = command(dataset_dir=tmp_path / "in", output_dir=tmp_path / "out", metabolites="['water','acetate']")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "out" / "voxel_acetate_sd.nii.gz").exists()
+    assert not list((tmp_path / "out").glob("*Lac*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("noise", "mostly noise"),
+        ("extra", "not in the model, most often near 0.5 ppm"),
+        ("lipid", "lipid at 1.3 ppm"),
+        ("shift", "largest sought"),
+        ("t2", "T2* of Glx looks shorter"),
+    ],
+)
+def test_what_the_model_lacks_is_said(change: str, words: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(64, -1)
+    state = {"noise": 1.5, "generator": generator}
+    if change == "noise":
+        fids = MODEL.simulate(0 * truth, **state)
+    elif change == "shift":
+        fids = MODEL.simulate(truth, shift=45.0, **state)
+    else:
+        fids = MODEL.simulate(truth, **state)
+    at = MODEL.times
+    hz = {"extra": 4.2 * 76.7, "lipid": 3.4 * 76.7, "t2": 2.3 * 76.7}.get(change, 0.0)
+    size, life = {"extra": (4.0, 0.03), "lipid": (12.0, 0.006), "t2": (0.0, 1.0)}.get(change, (0.0, 1.0))
+    fids = fids + (size * torch.polar(torch.exp(-at / life), 2 * torch.pi * hz * (at + MODEL.delay))).to(fids.dtype)
+    options = {"t2_star": {"Glx": 0.06}} if change == "t2" else {}
+    result = predict(
+        fids.numpy().reshape(8, 8, 1, -1), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, **options
+    )
+    assert any(words in flag for flag in result.flags), result.flags
+
+
+def test_sound_data_raise_no_flag() -> None:
+    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(256, -1)
+    fids = MODEL.simulate(truth, noise=2.0, broadening=3.0, shift=4.0, generator=torch.Generator().manual_seed(3))
+    result = predict(fids.numpy().reshape(16, 16, 1, -1), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay)
+    assert result.flags == []
+    assert (result.maps["quality"] == 1).all()
+
+
+def test_bad_options_end_with_a_line_each(command: Command, folder: Path, tmp_path: Path) -> None:
+    bad = {"water_mN": 10, "max_shift": -1, "fit_t2_star": "maybe", "device": "cuda:99"}
+    bad |= {"metabolites": "['water','GABA']", "factors": "{'Glu':0.5}"}
+    done = command(dataset_dir=folder, output_dir=tmp_path / "out", **bad)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in ("--water_mN", "--max_shift", "--fit_t2_star", "--device", "--metabolites GABA", "--factors Glu"):
+        assert word in done.stdout
+    assert not (tmp_path / "out").exists()
