@@ -41,6 +41,8 @@ from monai.utils import BundlePropertyConfig
 from packaging.version import InvalidVersion, Version
 from tqdm import tqdm
 
+from mrsikit.io import Fids, write_fids
+
 logger = logging.getLogger("check_bundles")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -326,10 +328,12 @@ def check_references(workflow: ConfigWorkflow) -> list[str]:
 
 
 def workflows(bundle: Path) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Every workflow of a bundle: those all have, and each configs/train_*.json over train.json."""
+    """Every workflow of a bundle: those all have, each train_*.json over train.json, paper.json over inference.json."""
     own = {
         path.stem: (("train.json", path.name), "train") for path in sorted((bundle / "configs").glob("train_*.json"))
     }
+    if (bundle / "configs" / "paper.json").is_file():
+        own["paper"] = (("inference.json", "paper.json"), "inference")
     return {**WORKFLOWS, **own}
 
 
@@ -345,8 +349,8 @@ def check_workflow(bundle: Path, name: str) -> list[str]:
     if not all(path.is_file() for path in paths):
         return []  # check_files says which must be there; only the image bundles train on several devices
     overrides: dict[str, Any] = {"bundle_root": str(bundle)}
-    if name == "inference":
-        overrides["dataset_dir"] = str(write_example_input(bundle / "example"))
+    if workflow_type == "inference":
+        overrides["dataset_dir"] = str(write_example_input(bundle / "example", bundle))
         overrides["output_dir"] = str(bundle / "output")
     try:
         workflow = ConfigWorkflow(
@@ -409,9 +413,18 @@ def check_common_keys(bundles: Sequence[Path]) -> list[str]:
     return problems
 
 
-def write_example_input(folder: Path) -> Path:
-    """Write one small map, a disc of positive values with a hole: enough for a config to have something to list."""
+def write_example_input(folder: Path, bundle: Path) -> Path:
+    """Write one small input of the kind a bundle takes: a map with a hole, or FIDs. Enough for a config to list it."""
     folder.mkdir(parents=True, exist_ok=True)
+    inputs = load_json(bundle / "configs" / "inference.json").get("inputs", {})
+    if isinstance(inputs, dict) and inputs.get("holds") == "fids":
+        decay = 10 * np.exp(-np.arange(256) / 75).astype(np.complex64)
+        fids = Fids(
+            values=np.tile(decay, (8, 8, 1, 1)), affine=np.eye(4), dwell=4e-4, larmor=45.7, nucleus="2H",
+            reference=None, delay=0.0, extension={},
+        )  # fmt: skip
+        write_fids(folder / "example.nii.gz", fids)
+        return folder
     x, y = np.mgrid[-1:1:16j, -1:1:16j]
     disc = np.where(x**2 + y**2 < 0.8, 1.0 + 0.2 * x, 0.0)
     disc[7:9, 7:9] = 0

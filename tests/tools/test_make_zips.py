@@ -73,7 +73,7 @@ def run_bundle(python: Path, bundle: Path, working_directory: Path, output: Path
         command += ["configs/inference.json"]
     else:
         command += [str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
-    command += ["--dataset_dir", str(write_example_input(output.parent / "maps")), "--output_dir", str(output)]
+    command += ["--dataset_dir", str(write_example_input(output.parent / "maps", bundle)), "--output_dir", str(output)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(command, cwd=working_directory, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr

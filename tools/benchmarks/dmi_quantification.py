@@ -363,6 +363,7 @@ def _relaxation(context: Context) -> None:
         bias = 100 * (fit(drawn.fids, wrong)[:4].mean(1) / TRUTH - 1)
         _add(context, f"T2* {which}", "as given", "bias, %", bias.tolist(), count)
         rows = torch.cat([at[None], wrong.basis().to(torch.complex64), drawn.fids])
+        rows = torch.stack([rows.real, rows.imag])
         times, _ = fit_t2_star(rows, list(wrong.t2_star), unit, network=FidLeastSquares())
         bias = 100 * (fit(drawn.fids, replace(MODEL, t2_star=times))[:4].mean(1) / TRUTH - 1)
         _add(context, f"T2* {which}", "fitted to all voxels", "bias, %", bias.tolist(), count)

@@ -18,7 +18,7 @@ class FidLeastSquares(nn.Module):
        :math:`\mathrm{Re}(B^H B) = L L^T` and :math:`c = L^{-1} B^H y`, the energy explained is
        :math:`(\sum |c_k|^2 + |\sum c_k^2|) / 2` and the phase :math:`\arg(\sum c_k^2) / 2`. The best of the grid is the
        start; no line can be mistaken for another while the shift stays below half their distance.
-    2. *Gauss-Newton steps* over all unknowns from there; the best iterate is kept.
+    2. *Gauss-Newton steps* over all unknowns from there; at the end one that makes the fit worse is not taken.
     3. *Bounds* from the Fisher information at the estimate and the noise of the residual.
 
     Times are in units of one over the largest shift, so that nothing here depends on the nucleus, field or dwell
@@ -28,7 +28,7 @@ class FidLeastSquares(nn.Module):
         peaks: number K of lines.
         shifts: number of shifts in the grid, from -1 to 1 in units of the largest shift.
         broadenings: of the grid, as multiples of the lines' mean decay rate.
-        steps: Gauss-Newton steps.
+        steps: Gauss-Newton steps, at least two.
     """
 
     def __init__(
@@ -68,27 +68,44 @@ class FidLeastSquares(nn.Module):
         scale = torch.where(scale > 0, scale, torch.ones_like(scale))
         fids = fids / scale
         amplitudes, phase, shift, rate = self._start(fids, lines, at, delayed)
-        best = torch.full_like(phase, float("inf"))
-        kept = torch.cat([amplitudes, torch.stack([phase, shift, rate], 1)], 1)
-        columns, residual = self._columns(fids, lines, at, delayed, kept)
-        for step in range(self.steps + 1):
-            cost = (residual * residual).sum(1)
-            better = cost < best
-            best = torch.where(better, cost, best)
-            current = torch.cat([amplitudes, torch.stack([phase, shift, rate], 1)], 1)
-            kept = torch.where(better[:, None], current, kept)
-            if step == self.steps:
-                break
-            delta = self._solve(columns, residual)
-            amplitudes = amplitudes + delta[:, : self.peaks]
-            phase = phase + delta[:, self.peaks].clamp(-0.7, 0.7)
-            shift = (shift + delta[:, self.peaks + 1].clamp(-0.15, 0.15)).clamp(-1.2, 1.2)
-            slowest = self._rates(lines, at).min()
-            rate = torch.maximum(rate + delta[:, self.peaks + 2].clamp(-slowest, slowest), -0.7 * slowest)
-            current = torch.cat([amplitudes, torch.stack([phase, shift, rate], 1)], 1)
-            columns, residual = self._columns(fids, lines, at, delayed, current)
-        columns, residual = self._columns(fids, lines, at, delayed, kept)
-        return self._results(kept, columns, residual, scale, fids)
+        current = torch.cat([amplitudes, torch.stack([phase, shift, rate], 1)], 1)
+        slowest = self._rates(lines, at).min()
+        # the first steps need not see the tail of the FIDs
+        half = max(16, at.shape[0] // 2)
+        for _ in range(self.steps - 2):
+            columns, residual = self._columns(fids[:, :half], lines[:, :half], at[:half], delayed[:half], current)
+            current = self._stepped(current, columns, residual, slowest)
+        columns, residual = self._columns(fids, lines, at, delayed, current)
+        cost = (residual * residual).sum(1)
+        for _ in range(2):
+            new = self._stepped(current, columns, residual, slowest)
+            new_columns, new_residual = self._columns(fids, lines, at, delayed, new)
+            new_cost = (new_residual * new_residual).sum(1)
+            # a step that makes it worse is not taken
+            better = new_cost <= cost * (1.0 + 1e-6)
+            cost = torch.where(better, new_cost, cost)
+            if bool(better.all()):
+                current, columns, residual = new, new_columns, new_residual
+            else:
+                current = torch.where(better[:, None], new, current)
+                columns = torch.where(better[:, None, None], new_columns, columns)
+                residual = torch.where(better[:, None], new_residual, residual)
+        return self._results(current, columns, residual, scale, fids)
+
+    def _stepped(self, current: Tensor, columns: Tensor, residual: Tensor, slowest: Tensor) -> Tensor:
+        """A Gauss-Newton step from the current unknowns (V, K + 3): amplitudes, phase, shift, rate; kept in bounds."""
+        k = self.peaks
+        delta = self._solve(columns, residual)
+        rate = current[:, k + 2] + delta[:, k + 2].clamp(-slowest, slowest)
+        others = torch.stack(
+            [
+                current[:, k] + delta[:, k].clamp(-0.7, 0.7),
+                (current[:, k + 1] + delta[:, k + 1].clamp(-0.15, 0.15)).clamp(-1.0, 1.0),
+                torch.maximum(rate, -0.7 * slowest),
+            ],
+            1,
+        )
+        return torch.cat([current[:, :k] + delta[:, :k], others], 1)
 
     def _rates(self, lines: Tensor, at: Tensor) -> Tensor:
         """Decay rate (K,) of each line, from its energy."""

@@ -19,7 +19,7 @@ def fit_t2_star(
     line's time stays as it is. The unknowns of single voxels are eliminated: the work grows with the voxels linearly.
 
     Args:
-        rows: (1 + K + V, T) complex, the estimator's input; the voxels with most signal are used.
+        rows: (2, 1 + K + V, T), the estimator's input; the voxels with most signal are used.
         t2_star: start (s), K.
         unit: largest shift (Hz), the input's unit of frequency.
         network: the estimator.
@@ -30,15 +30,17 @@ def fit_t2_star(
     """
     count = len(t2_star)
     first = 1 + count
-    at = rows[0].real
-    bare = rows[1:first] * torch.exp(at / unit / torch.tensor(t2_star)[:, None])
-    energy = (rows[first:].abs() ** 2).sum(1)
-    fids = rows[first:][energy.argsort(descending=True)[:MOST_VOXELS]]
+    head = torch.complex(rows[0, :first], rows[1, :first])
+    at = head[0].real
+    bare = head[1:] * torch.exp(at / unit / torch.tensor(t2_star)[:, None])
+    energy = torch.cat([(part**2).sum((0, 2)) for part in rows[:, first:].split(MOST_VOXELS, 1)])
+    chosen = first + energy.argsort(descending=True)[:MOST_VOXELS]
+    fids = torch.complex(rows[0, chosen], rows[1, chosen])
     rates = 1.0 / (torch.tensor(t2_star) * unit)
     information = torch.eye(count - 1, dtype=torch.float64)
     for _ in range(iterations):
         lines = bare * torch.exp(-rates[:, None] * at)
-        step, information = _step(network, torch.cat([rows[:1], lines, fids]), count)
+        step, information = _step(network, torch.cat([head[:1], lines, fids]), count)
         rates[1:] = torch.maximum(rates[1:] + step.float().clamp(-0.3 * rates[1:], 0.3 * rates[1:]), 0.05 * rates[:1])
     times = 1.0 / (rates * unit)
     spread = torch.linalg.inv(information).diagonal().clamp(min=0).sqrt().float()

@@ -36,19 +36,20 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     noise (no FID, or an estimator that gives amplitudes alone) are not examined.
 
     Args:
-        rows: (1 + K + V, T) complex, the estimator's input.
+        rows: (2, 1 + K + V, T), the estimator's input.
         estimates: (3 K + 7, V), its output.
         peaks: K.
         keep: whether to keep the fitted FIDs.
     """
     first = 1 + peaks
-    at, delayed, lines = rows[0].real, rows[0].imag, rows[1:first]
+    at, delayed = rows[0, 0], rows[1, 0]
+    lines = torch.complex(rows[0, 1:first], rows[1, 1:first])
     if not bool((estimates[3 * peaks + 5] > 0).any()):
         return _nothing(estimates.shape[1], peaks)
     parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for start in range(0, rows.shape[0] - first, CHUNK):
-        fids = rows[first + start : first + start + CHUNK]
-        own = estimates[:, start : start + CHUNK].transpose(0, 1)
+    for start in range(first, rows.shape[1], CHUNK):
+        fids = torch.complex(rows[0, start : start + CHUNK], rows[1, start : start + CHUNK])
+        own = estimates[:, start - first : start - first + CHUNK].transpose(0, 1)
         amplitudes, noise = own[:, :peaks], own[:, 3 * peaks + 5].clamp(min=1e-30)
         shift, phase, broadening = (own[:, 3 * peaks + k, None] for k in (0, 2, 3))
         angle = 2.0 * math.pi * shift * delayed + phase

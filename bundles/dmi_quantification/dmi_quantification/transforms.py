@@ -26,8 +26,14 @@ from mrsikit.synthesis.fid import FidModel
 METABOLITES = ("water", "Glc", "Glx", "Lac")
 """Of the config."""
 
+CHUNK, SOME = 2048, 1024
+"""Voxels laid out at a time; voxels in which the end of the acquired samples is looked for."""
+
 AXES = 3
 """Spatial axes of NIfTI-MRS."""
+
+LARGEST_FIT = 2**29
+"""Bytes of FIDs above which the fitted ones are written only if asked for."""
 
 FAINT = 3.0
 """Amplitude of the reference, in standard deviations, below which a fit is doubtful."""
@@ -185,29 +191,55 @@ class PrepareFidsd(MapTransform):
                 voxels = torch.as_tensor(out[self.mask]).as_subclass(Tensor).reshape(grid) > 0
             else:
                 voxels = (fids != 0).flatten(AXES).any(-1)
-            # time points of one voxel stand together: (V, D, T)
-            chosen = fids[voxels].flatten(2) if fids.ndim > AXES + 1 else fids[voxels][..., None]
-            dynamics = chosen.shape[-1]
-            chosen = chosen.transpose(1, 2).flatten(0, 1)
-            acquired = spectra.acquired_points(chosen) if len(chosen) else chosen.shape[-1]
-            chosen = chosen[:, :acquired]
+            places = voxels.nonzero()
+            fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
+            some = fids[tuple(places[:: max(1, len(places) // SOME)].T)]
+            acquired = spectra.acquired_points(some.transpose(1, 2)) if len(places) else fids.shape[AXES]
             model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
             unit = self.max_shift * model.larmor
-            at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None].to(torch.complex64)
-            rows = torch.cat([at, model.basis().to(torch.complex64), chosen])
+            rows = _rows(_head(model, unit), fids, places)
             spread = [0.0] * len(self.metabolites)
-            if self.fit_t2_star and len(chosen):
+            if self.fit_t2_star and len(places):
                 network = FidLeastSquares(peaks=len(self.metabolites))
                 times, spread = fit_t2_star(rows, list(model.t2_star), unit, network=network)
                 model = replace(model, t2_star=times)
-                rows = torch.cat([at, model.basis().to(torch.complex64), chosen])
+                rows[:, : 1 + len(times)] = _two(_head(model, unit))
             out["t2_star"], out["t2_star_sd"] = torch.tensor(model.t2_star), torch.tensor(spread)
-            out[key] = MetaTensor(torch.view_as_real(rows).movedim(-1, 0).contiguous(), meta=meta)
+            out[key] = MetaTensor(rows, meta=meta)
             out["voxels"] = voxels
-            out["dynamics"] = dynamics
+            out["dynamics"] = fids.shape[-1]
             if self.mri in out:
                 out["mri"] = on_grid(out[self.mri], grid, torch.as_tensor(meta["affine"]), voxels)
         return out
+
+
+def _head(model: FidModel, unit: float) -> Tensor:
+    """Times and lines (1 + K, T), complex64: the first rows of the estimator's input."""
+    at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
+    return torch.cat([at, model.basis()]).to(torch.complex64)
+
+
+def _two(values: Tensor) -> Tensor:
+    """Real and imaginary part (2, ...)."""
+    return torch.stack([values.real, values.imag])
+
+
+def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:
+    """The estimator's input (2, 1 + K + V D, T), the time points of a voxel together; a chunk of voxels at a time.
+
+    Args:
+        head: (1 + K, T).
+        fids: (X, Y, Z, T or more, D).
+        places: (V, 3).
+    """
+    points, dynamics = head.shape[1], fids.shape[-1]
+    rows = torch.empty(2, len(head) + len(places) * dynamics, points)
+    rows[:, : len(head)] = _two(head)
+    for start in range(0, len(places), CHUNK):
+        some = fids[tuple(places[start : start + CHUNK].T)][:, :points].transpose(1, 2).flatten(0, 1)
+        first = len(head) + start * dynamics
+        rows[:, first : first + len(some)] = _two(some)
+    return rows
 
 
 def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) -> Tensor:
@@ -246,7 +278,7 @@ class QuantifyFidsd(Transform):
         factors: by metabolite, by which its ratio is multiplied for saturation and labelled nuclei.
         delay: as of :class:`PrepareFidsd`.
         max_shift: as of :class:`PrepareFidsd`.
-        save_fit: whether to make "fit", the fitted FIDs.
+        save_fit: whether to make "fit", the fitted FIDs; None: if they take less than half a gigabyte.
         repeats: of the Monte Carlo that gives the bias and standard deviation of smoothed maps.
         seed: of its draws.
 
@@ -265,7 +297,7 @@ class QuantifyFidsd(Transform):
         factors: Mapping[str, float] | None = None,
         delay: float | None = None,
         max_shift: float = 0.4,
-        save_fit: bool | str = True,
+        save_fit: bool | str | None = None,
         repeats: int = 24,
         seed: int = 0,
     ) -> None:
@@ -275,7 +307,7 @@ class QuantifyFidsd(Transform):
         self.factors = dict(factors or {})
         self.delay = delay
         self.max_shift = max_shift
-        self.save_fit = as_flag(save_fit, "save_fit")
+        self.save_fit = None if save_fit is None else as_flag(save_fit, "save_fit")
         self.repeats = repeats
         self.seed = seed
 
@@ -289,7 +321,8 @@ class QuantifyFidsd(Transform):
         model = fid_model(image.meta, image.shape[-1], metabolites=self.metabolites, t2_star=times, delay=self.delay)
         rows = torch.as_tensor(image).as_subclass(Tensor).cpu()
         estimates = torch.as_tensor(out["pred"]).as_subclass(Tensor).cpu()
-        left = examine(torch.complex(rows[0], rows[1]), estimates, len(self.metabolites), keep=self.save_fit)
+        keep = rows.numel() * 4 < LARGEST_FIT if self.save_fit is None else self.save_fit
+        left = examine(rows, estimates, len(self.metabolites), keep=keep)
         pred = estimates.double().numpy()
         pred = pred.reshape(pred.shape[0], -1, dynamics)
         count = len(self.metabolites)

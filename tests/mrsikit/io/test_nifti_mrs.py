@@ -1,4 +1,5 @@
 import json
+import locale
 
 import itk
 import nibabel as nib
@@ -122,7 +123,15 @@ def test_companions_are_checked_on_their_own_grids(tmp_path):
     assert "same value" in lines[1]
 
 
-def test_an_image_may_be_a_dicom_series(tmp_path):
+@pytest.fixture
+def same_locale():
+    """ITK's writer of DICOM leaves the process in the C locale, in which later tests could read no UTF-8."""
+    before = locale.setlocale(locale.LC_ALL)
+    yield
+    locale.setlocale(locale.LC_ALL, before)
+
+
+def test_an_image_may_be_a_dicom_series(tmp_path, same_locale):
     values = np.random.default_rng(0).integers(0, 1000, (20, 16, 4)).astype(np.int16)
     affine = np.diag([-2.0, -2.0, 5.0, 1.0])
     affine[:3, 3] = 10, 20, -7
