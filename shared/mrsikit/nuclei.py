@@ -108,7 +108,7 @@ DEUTERIUM = Nucleus(
         Resonance(  # lactate labelled at C3
             name="Lac",
             ppm=1.3,
-            t2_star={9.4: 0.0239, 11.74: 0.060},  # R P
+            t2_star={4.0: 0.053, 7.0: 0.053, 9.4: 0.0239, 11.74: 0.060},  # as Glx: not measured; R P
             t1={4.0: 0.139, 7.0: 0.149},  # as Glx: not measured in human brain
             nuclei=2.0,
         ),

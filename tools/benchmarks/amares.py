@@ -27,9 +27,6 @@ def amares(fids: NDArray[np.complexfloating], model: FidModel) -> NDArray[np.flo
         fids: complex, NIfTI-MRS's sign.
         model: of the FIDs.
     """
-    for name in logging.root.manager.loggerDict:
-        if name.startswith("pyAMARES"):  # each of its modules has a logger of its own, at INFO
-            logging.getLogger(name).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "prior.csv"
         return np.array([_fit(np.conj(np.asarray(fid, complex)), model, table) for fid in fids])
@@ -57,11 +54,31 @@ def _fit(fid: NDArray[np.complex128], model: FidModel, table: Path) -> NDArray[n
     ]
     with table.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
+    return fit_table(fid, table, model)[:, 0]
+
+
+def fit_table(fid: NDArray[np.complexfloating], table: Path, model: FidModel) -> NDArray[np.float64]:
+    """Amplitudes and their standard deviations (K, 2) of one FID by a table of prior knowledge, in the table's order.
+
+    Args:
+        fid: (T,), complex, of the sign opposite to NIfTI-MRS's.
+        table: CSV as pyAMARES takes it, chemical shifts from the reference.
+        model: of the acquisition.
+    """
+    for name in logging.root.manager.loggerDict:
+        if name.startswith("pyAMARES"):  # each of its modules has a logger of its own, at INFO
+            logging.getLogger(name).setLevel(logging.ERROR)
     start = pyAMARES.initialize_FID(
         fid, priorknowledgefile=str(table), MHz=model.larmor, sw=1 / model.dwell, deadtime=model.delay, preview=False,
-        lb=0.0,
+        lb=0.0, ppm_offset=-model.reference if _is_absolute(table) else 0.0,
     )  # fmt: skip
-    done = pyAMARES.fitAMARES(start, start.initialParams, ifplot=False)
-    found = done.result_multiplets if hasattr(done, "result_multiplets") else done.result_sum
-    amplitude = found.filter(regex="(?i)^amplitude$|^amp").iloc[:, 0]
-    return np.array([float(amplitude.loc[name]) for name in PEAKS])
+    found = pyAMARES.fitAMARES(start, start.initialParams, ifplot=False).result_multiplets
+    return found[["amplitude", "sd"]].to_numpy(float)[:, :2]
+
+
+def _is_absolute(table: Path) -> bool:
+    """Whether a table gives the first line's chemical shift itself, not its distance from the reference."""
+    shifts = next(
+        line for line in table.read_text(encoding="utf-8-sig").splitlines() if line.startswith("chemicalshift")
+    )
+    return float(shifts.split(",")[1]) > 1

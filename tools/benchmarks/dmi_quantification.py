@@ -6,6 +6,9 @@ import contextlib
 import io
 import logging
 import math
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find
 from matplotlib.figure import Figure
@@ -20,13 +24,17 @@ from scipy import ndimage
 from torch import Tensor
 from tqdm import tqdm
 
+from dmi_quantification import predict
 from dmi_quantification.cnn import CnnEstimator, PaperCnn
+from dmi_quantification.fine_tuning import fine_tuned
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.prior import PaperPrior, RobustPrior
+from dmi_quantification.prior import PaperPrior, RobustPrior, neighbours
 from dmi_quantification.relaxation import fit_t2_star
 from mrsikit import spectra
+from mrsikit.baselines.anisotropic_diffusion import anisotropic_diffusion
 from mrsikit.baselines.fid_least_squares import fid_least_squares
 from mrsikit.baselines.fourier_integration import fourier_integration
+from mrsikit.io import Fids, write_fids
 from mrsikit.metrics.crlb import crlb, separate_lines_bound
 from mrsikit.synthesis.dmi_phantom import (
     FINER,
@@ -52,21 +60,24 @@ TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
 SNRS = (5.0, 6.0, 7.7, 9.0, 10.5, 12.1, 14.0, 16.0, 18.6, 21.0, 24.0, 27.0, 31.0, 35.0)
 LARGEST_SHIFT = 0.4
 OURS, CNN, FOURIER, SCIPY, AMARES = "ours", "paper's CNN", "Fourier, +-2 bins", "scipy, voxel by voxel", "pyAMARES"
+FINE = "paper's fine-tuning, lambda .01"
+LARGE = "a time series of 64x64x32 voxels, 8 points"
 NONE, PAPER, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust prior"
+
+
+def _rows(model: FidModel, fids: Tensor) -> Tensor:
+    """The estimator's input (2, 1 + K + V, T)."""
+    at = (torch.complex(model.times, model.times + model.delay) * LARGEST_SHIFT * model.larmor)[None]
+    rows = torch.cat([at.to(torch.complex64), model.basis().to(torch.complex64), fids])
+    return torch.stack([rows.real, rows.imag])
 
 
 def fit(fids: Tensor, model: FidModel = MODEL) -> Tensor:
     """The bundle's estimator on FIDs (V, T): (3 K + 7, V), frequencies in Hz."""
     unit = LARGEST_SHIFT * model.larmor
-    at = (torch.complex(model.times, model.times + model.delay) * unit).to(torch.complex64)
-    head = torch.cat([at[None], model.basis().to(torch.complex64)])
     network = FidLeastSquares(peaks=len(model.ppm)).eval()
-    parts = []
     with torch.no_grad():
-        for chunk in fids.split(2048):
-            x = torch.view_as_real(torch.cat([head, chunk])).movedim(-1, 0)[None]
-            parts.append(network(x)[0])
-    out = torch.cat(parts, 1)
+        out = torch.cat([network(_rows(model, chunk)[None])[0] for chunk in fids.split(1024)], 1)
     k = 3 * len(model.ppm)
     out[[k, k + 1, k + 3, k + 4]] *= unit
     return out
@@ -142,14 +153,24 @@ def _monte_carlo(context: Context) -> None:
         stated = found[4:8].T.double().mean(0) / errors.std(0)
         _add(context, condition, OURS, "stated SD / observed SD", stated.tolist(), count)
         if network is not None:
-            # the network was trained without a delay: it gets FIDs without one, of the same noise
-            prompt = replace(MODEL, delay=0.0)
-            again = torch.Generator().manual_seed(context.seed + int(10 * snr))
-            plain = draw(count, snr, again, model=prompt)
-            with torch.no_grad():
-                amplitudes = network(torch.view_as_real(plain.fids).transpose(1, 2)).double()
-            bounds = crlb(prompt, TRUTH.expand(count, -1), plain.noise, **plain.state)[:, :4]
-            _record_errors(context, condition, CNN, amplitudes - TRUTH, bounds)
+            _cnn(context, network, snr, count)
+
+
+def _cnn(context: Context, network: PaperCnn, snr: float, count: int) -> None:
+    """The paper's network on FIDs as it was trained on: no delay, and the paper's broadening, a change of every T2*."""
+    prompt = replace(MODEL, delay=0.0)
+    generator = torch.Generator().manual_seed(context.seed + int(10 * snr))
+    state = {
+        "shift": 40 * torch.rand(count, generator=generator) - 20,
+        "phase": 2 * math.pi * torch.rand(count, generator=generator),
+        "longer": 0.022 * torch.rand(count, generator=generator) - 0.012,
+    }
+    noise = noise_of_snr(prompt, snr, amplitude=float(TRUTH[0]))
+    fids = prompt.simulate(TRUTH.expand(count, -1), **state, noise=noise, generator=generator)
+    with torch.no_grad():
+        amplitudes = network(torch.view_as_real(fids).transpose(1, 2)).double()
+    bounds = crlb(prompt, TRUTH.expand(count, -1), noise, **state)[:, :4]
+    _record_errors(context, f"SNR {snr:g}", CNN, amplitudes - TRUTH, bounds)
 
 
 def _record_errors(context: Context, condition: str, method: str, errors: Tensor, bounds: Tensor) -> None:
@@ -239,7 +260,27 @@ def realisations(phantom: DmiPhantom, snr: float, count: int, seed: int) -> tupl
     return found, spread, classical
 
 
-PRIORS = {NONE: None, PAPER: PaperPrior(), ROBUST: RobustPrior()}
+class _Diffusion:
+    """Anisotropic diffusion of each map, as the paper compares with."""
+
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+
+    def __call__(self, maps: np.ndarray, sd: np.ndarray, mri: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return np.stack(
+            [anisotropic_diffusion(maps[..., k], mask, threshold=self.threshold) for k in range(maps.shape[-1])], -1
+        )
+
+
+PRIORS = {
+    NONE: None,
+    "paper's prior, lambda .004": PaperPrior(strength=0.004),
+    PAPER: PaperPrior(),
+    "paper's prior, lambda .04": PaperPrior(strength=0.04),
+    "anisotropic diffusion, 10 %": _Diffusion(0.1),
+    "anisotropic diffusion, 20 %": _Diffusion(0.2),
+    ROBUST: RobustPrior(),
+}
 
 
 def _smoothed(prior: Any, found: np.ndarray, spread: np.ndarray, mri: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -264,12 +305,11 @@ def _record_prior(
         rmse = np.sqrt((error[:, phantom.mask] ** 2).mean((0, 1)))
         _add(context, condition, method, "RMSE, mM", rmse.tolist(), count)
         for letter, where in phantom.lesions.items():
-            # of the contrast the lesion has or would have against the compartment around it
             lesion = error[:, where].mean(1)
-            contrast = np.abs(np.array([10.0, 2.0, 1.0, 3.0]) - np.array([10.0, 2.0, 2.5, 1.0]))
-            contrast[:2] = np.nan
-            bias = 100 * lesion.mean(0) / contrast
-            error_of_it = 100 * lesion.std(0, ddof=1) / math.sqrt(count) / contrast
+            with np.errstate(divide="ignore", invalid="ignore"):
+                contrast = np.abs(phantom.contrast[where].mean(0))
+                bias = 100 * lesion.mean(0) / contrast
+                error_of_it = 100 * lesion.std(0, ddof=1) / math.sqrt(count) / contrast
             for k in (2, 3):
                 context.rows.append(
                     {"set": PEAKS[k], "condition": condition, "method": method,
@@ -288,7 +328,9 @@ def _prior(context: Context) -> None:
     for snr in (7.7, 12.0, 18.6):
         phantom = rings(rng=np.random.default_rng(context.seed))
         maps = _record_prior(context, f"rings, SNR {snr:g}", phantom, on_grid(phantom), snr, count, context.seed)
-        rows.append((snr, phantom, maps))
+        rows.append((snr, phantom, {name: maps[name] for name in (NONE, PAPER, ROBUST)}))
+    _coverage(context)
+    _fine_tuning(context)
     figure = Figure(figsize=(12, 9))
     axes = figure.subplots(len(rows), 5)
     for line, (snr, phantom, maps) in zip(axes, rows, strict=True):
@@ -302,6 +344,71 @@ def _prior(context: Context) -> None:
         line[0].set_ylabel(f"SNR {snr:g}")
     figure.tight_layout()
     figure.savefig(context.figures / "prior.png", dpi=70)
+
+
+def _coverage(context: Context) -> None:
+    """Share of the phantom's voxels whose stated 90 % interval holds the truth, with the robust prior."""
+    phantom = rings(rng=np.random.default_rng(context.seed))
+    truth = torch.from_numpy(phantom.amplitudes[phantom.mask])
+    noise = noise_of_snr(MODEL, 12.0, amplitude=10.0)
+    generator = torch.Generator().manual_seed(context.seed + 5)
+    covered = []
+    for _ in range(2 if context.quick else 6):
+        fids = np.zeros((*phantom.mask.shape, 1, MODEL.points), np.complex64)
+        fids[phantom.mask, 0] = MODEL.simulate(truth, noise=noise, generator=generator).numpy()
+        mri = on_grid(phantom)[..., None]
+        maps = predict(fids, dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, mri=mri, save_fit=False).maps
+        inside = []
+        for k, name in enumerate(PEAKS):
+            error = (maps[f"{name}_amplitude"][..., 0] - phantom.amplitudes[..., k])[phantom.mask]
+            inside.append(np.mean(np.abs(error) <= 1.645 * maps[f"{name}_amplitude_sd"][..., 0][phantom.mask]))
+        covered.append(inside)
+    _add(context, "rings, SNR 12", ROBUST, "90 % intervals cover", np.mean(covered, 0).tolist(), len(covered))
+
+
+def _fine_tuning(context: Context) -> None:
+    """The paper's own way: the last layers of its network trained on the data set, lambda .01."""
+    single = paper_cnn()
+    if single is None:
+        return
+    network = CnnEstimator(cnn=single).eval()
+    prompt = replace(MODEL, delay=0.0)
+    phantom = rings(rng=np.random.default_rng(context.seed))
+    pairs, change = neighbours(on_grid(phantom), phantom.mask)
+    with np.errstate(divide="ignore"):
+        weights = torch.from_numpy(np.minimum(1.0 / change**2, 60.0)).float()
+    truth = torch.from_numpy(phantom.amplitudes[phantom.mask])
+    noise = noise_of_snr(prompt, 12.0, amplitude=10.0)
+    generator = torch.Generator().manual_seed(context.seed)
+    found: dict[str, list[np.ndarray]] = {CNN: [], FINE: []}
+    classical = []
+    for _ in range(2 if context.quick else 10):
+        fids = prompt.simulate(truth, noise=noise, generator=generator)
+        classical.append(fourier_integration(fids, prompt).numpy())
+        rows = _rows(prompt, fids)
+        with torch.no_grad():
+            features, scale = network.features(rows[None])
+            alone = single.connected(features[0]) * single.largest * scale[0, 0, 0]
+        tuned = fine_tuned(
+            network, features[0], torch.from_numpy(pairs), weights, strength=0.01, generator=generator
+        ) * float(single.largest * scale[0, 0, 0])
+        found[CNN].append(alone.numpy())
+        found[FINE].append(tuned.numpy())
+    inside = phantom.interior(3, 2)[phantom.mask]
+    base = np.std(classical, axis=0, ddof=1)[inside].mean(0)
+    for method, values in found.items():
+        error = np.array(values) - truth.numpy()
+        gain = base / np.std(values, axis=0, ddof=1)[inside].mean(0)
+        _add(context, "rings, SNR 12", method, "gain over Fourier", gain.tolist(), len(values))
+        for letter, where in phantom.lesions.items():
+            contrast = np.abs(phantom.contrast[where].mean(0))
+            bias = 100 * error[:, where[phantom.mask]].mean((0, 1))[2:] / contrast[2:]
+            for k, value in zip((2, 3), bias, strict=True):
+                metric = f"bias in {letter}, % of contrast"
+                context.rows.append(
+                    {"set": PEAKS[k], "condition": "rings, SNR 12", "method": method, "metric": metric,
+                     "mean": float(f"{value:.4g}"), "ci95": [None, None], "n": len(values)}
+                )  # fmt: skip
 
 
 def brain_phantom(lesion: int, contrast: float, rng: np.random.Generator) -> DmiPhantom:
@@ -353,7 +460,6 @@ def _relaxation(context: Context) -> None:
     count = 256 if context.quick else 1024
     drawn = draw(count, 12.0, torch.Generator().manual_seed(context.seed))
     unit = LARGEST_SHIFT * MODEL.larmor
-    at = (torch.complex(MODEL.times, MODEL.times + MODEL.delay) * unit).to(torch.complex64)
     for which, factors in {
         "right": (1, 1, 1, 1), "all 10 % long": (1.1,) * 4, "all 20 % long": (1.2,) * 4,
         "metabolites 10 % long": (1, 1.1, 1.1, 1.1), "metabolites 20 % long": (1, 1.2, 1.2, 1.2),
@@ -362,8 +468,7 @@ def _relaxation(context: Context) -> None:
         wrong = replace(MODEL, t2_star=[a * b for a, b in zip(T2_STAR, factors, strict=True)])
         bias = 100 * (fit(drawn.fids, wrong)[:4].mean(1) / TRUTH - 1)
         _add(context, f"T2* {which}", "as given", "bias, %", bias.tolist(), count)
-        rows = torch.cat([at[None], wrong.basis().to(torch.complex64), drawn.fids])
-        rows = torch.stack([rows.real, rows.imag])
+        rows = _rows(wrong, drawn.fids)
         times, _ = fit_t2_star(rows, list(wrong.t2_star), unit, network=FidLeastSquares())
         bias = 100 * (fit(drawn.fids, replace(MODEL, t2_star=times))[:4].mean(1) / TRUTH - 1)
         _add(context, f"T2* {which}", "fitted to all voxels", "bias, %", bias.tolist(), count)
@@ -396,31 +501,69 @@ def _fields(context: Context) -> None:
 def _volume(context: Context) -> None:
     """11^3 voxels, fit and prior; and how time grows with the number of voxels."""
     phantom = rings(matrix=11, dims=3, lesion=1, rng=np.random.default_rng(context.seed))
-    whole = replace(phantom, compartments=np.maximum(phantom.compartments, 1))
     truth = torch.from_numpy(np.where(phantom.mask[..., None], phantom.amplitudes, 5).reshape(-1, 4)).float()
     noise = noise_of_snr(MODEL, 12.0, amplitude=10.0)
     fids = MODEL.simulate(truth, noise=noise, generator=torch.Generator().manual_seed(context.seed))
+    cube = fids.numpy().reshape(11, 11, 11, -1)
+    options: dict[str, Any] = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay}
+    predict(cube[:2], **options)
     start = time.process_time()
-    found = fit(fids).numpy().T
+    predict(cube, **options)
     fitted = time.process_time() - start
-    values, spread = (found[:, k : k + 4].reshape(11, 11, 11, 4).astype(float) for k in (0, 4))
-    mri = on_grid(phantom)
     start = time.process_time()
-    RobustPrior()(values, spread, mri, whole.mask)
+    predict(cube, mri=on_grid(phantom), **options)
     smoothed = time.process_time() - start
     few = fids[:: 10 if context.quick else 4]
     start = time.process_time()
     fid_least_squares(few.numpy(), MODEL)
     scipy = (time.process_time() - start) * len(fids) / len(few)
     context.add("any", "11^3 voxels", OURS, "fit, s", [fitted])
-    context.add("any", "11^3 voxels", OURS, "prior, s", [smoothed])
+    context.add("any", "11^3 voxels", OURS, "fit, prior and its Monte Carlo, s", [smoothed])
     context.add("any", "11^3 voxels", SCIPY, "fit, s", [scipy])
-    context.add("any", "11^3 voxels", SCIPY, "time / ours with prior", [scipy / (fitted + smoothed)])
+    context.add("any", "11^3 voxels", SCIPY, "time / ours with prior", [scipy / smoothed])
     for count in (1024, 4096, 16384):
         many = fids.repeat(-(-count // len(fids)), 1)[:count]
         start = time.process_time()
         fit(many)
         context.add("any", f"{count} voxels", OURS, "ms a voxel", [1000 * (time.process_time() - start) / count])
+
+
+def _large(context: Context) -> None:
+    """A time series of 64 x 64 x 32 voxels and 8 points by the public command: time and memory."""
+    shape = (16, 16, 8) if context.quick else (64, 64, 32)
+    model = replace(MODEL, points=128)
+    noise = noise_of_snr(model, 12.0, amplitude=10.0)
+    some = model.simulate(
+        TRUTH.expand(4096, -1), noise=noise, generator=torch.Generator().manual_seed(context.seed)
+    ).numpy()
+    count = int(np.prod(shape)) * 8
+    values = np.resize(some, (count, model.points)).reshape(*shape, 8, model.points).swapaxes(3, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        series = Fids(
+            values=values, affine=np.eye(4), dwell=model.dwell, larmor=model.larmor, nucleus="2H", reference=None,
+            delay=model.delay, extension={"dim_5": "DIM_DYN"},
+        )  # fmt: skip
+        (Path(folder) / "in").mkdir()
+        write_fids(Path(folder) / "in" / "series.nii", series)
+        size = values.nbytes / 1e9
+        del values, series
+        bundle = REPOSITORY / "bundles" / "dmi_quantification"
+        command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
+        command += [str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
+        command += ["--dataset_dir", str(Path(folder) / "in"), "--output_dir", str(Path(folder) / "out")]
+        start = time.perf_counter()
+        child = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        peak = 0
+        while child.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                peak = max(peak, child.memory_info().rss)
+            time.sleep(0.05)
+        if child.returncode:
+            raise RuntimeError("the run whose memory was to be measured failed")
+    context.add("any", LARGE, OURS, "FIDs", [count])
+    context.add("any", LARGE, OURS, "data, GB", [size])
+    context.add("any", LARGE, OURS, "peak memory, GB", [peak / 1e9])
+    context.add("any", LARGE, OURS, "time, s", [time.perf_counter() - start])
 
 
 def _simulation(context: Context) -> None:
@@ -458,14 +601,34 @@ def real_voxel(data: Path) -> tuple[Tensor, FidModel]:
 
 
 def _real(context: Context) -> None:
-    """The measured voxel: our amplitudes against a per-voxel fit."""
+    """The measured voxel: our amplitudes, with the table's and with fitted relaxation times, against pyAMARES's."""
     fid, model = real_voxel(context.data)
     scale = float(fid.abs().max())
+    rows = _rows(model, fid / scale)
+    times, _ = fit_t2_star(rows, list(model.t2_star), LARGEST_SHIFT * model.larmor, network=FidLeastSquares())
+    condition = "measured 2H voxel, 3 T"
+    try:
+        from benchmarks.amares import fit_table
+
+        table = context.data / "dmi_2h_3t_voxel" / "FigS2B.csv"
+        with contextlib.redirect_stdout(io.StringIO()):
+            peer = fit_table((fid / scale).conj().resolve_conj().numpy()[0], table, model)
+        _add(context, condition, AMARES, "amplitude / first sample", peer[:, 0].tolist(), 1)
+        _add(context, condition, AMARES, "stated SD / first sample", peer[:, 1].tolist(), 1)
+    except ImportError:
+        logger.info("pyAMARES is not installed: left out")
+        peer = None
+    for method, lives in ((OURS, model.t2_star), (f"{OURS}, T2* fitted", times)):
+        found = fit(fid / scale, replace(model, t2_star=lives))
+        _add(context, condition, method, "amplitude / first sample", found[:4, 0].tolist(), 1)
+        _add(context, condition, method, "stated SD / first sample", found[4:8, 0].tolist(), 1)
+        _add(context, condition, method, "T2*, ms", [1000 * life for life in lives], 1)
+        if peer is not None:
+            both = np.hypot(found[4:8, 0].numpy(), peer[:, 1])
+            difference = (found[:4, 0].numpy() - peer[:, 0]) / both
+            _add(context, condition, method, "difference to pyAMARES, SD", difference.tolist(), 1)
+    model = replace(model, t2_star=times)
     found = fit(fid / scale, model)
-    classical = fid_least_squares((fid / scale).numpy(), model, max_shift=LARGEST_SHIFT * model.larmor)[0]
-    difference = (found[:4, 0].double() - torch.from_numpy(classical[:4])) / found[4:8, 0]
-    _add(context, "measured 2H voxel, 3 T", OURS, "amplitude / SD", (found[:4, 0] / found[4:8, 0]).tolist(), 1)
-    _add(context, "measured 2H voxel, 3 T", OURS, "difference to scipy, SD", difference.tolist(), 1)
     figure = Figure(figsize=(8, 4))
     axis = figure.subplots()
     ppm = spectra.ppm_axis(2 * model.points, model.dwell, larmor=model.larmor, reference=4.7)
@@ -557,6 +720,7 @@ PARTS: dict[str, Callable[[Context], None]] = {
     "relaxation": _relaxation,
     "fields": _fields,
     "volume": _volume,
+    "large": _large,
     "simulation": _simulation,
     "real": _real,
 }
@@ -576,10 +740,12 @@ ACCEPTANCE = [
     Demand("bias in B less 2 standard errors, % of contrast, SNR 12", 5, True,
            _lesion("rings, SNR 12", ROBUST), "%.1f"),
     Demand("the same, SNR 7.7", 10, True, _lesion("rings, SNR 7.7", ROBUST), "%.1f"),
+    Demand("90 % intervals cover, robust prior, SNR 12", 0.87, False,
+           _of("rings, SNR 12", ROBUST, "90 % intervals cover"), "%.3f", high=0.93),
     Demand("errors over 6 SD in 8000, B0 of +-20 Hz, SNR 5", 0, True,
            _of("B0, SNR 5", OURS, "errors over 6 SD"), "%.0f"),
-    Demand("measured voxel: difference to scipy, SD", -1, False,
-           _of("measured 2H voxel, 3 T", OURS, "difference to scipy, SD"), "%.2f", high=1),
+    Demand("measured voxel, T2* fitted: difference to pyAMARES, SD", -1, False,
+           _of("measured 2H voxel, 3 T", f"{OURS}, T2* fitted", "difference to pyAMARES, SD"), "%.2f", high=1),
 ]  # fmt: skip
 
 TABLES = [
@@ -590,7 +756,8 @@ TABLES = [
     Table("Gain over Fourier integration, single voxel, SNR 12.1", "single voxel, SNR 12.1",
           {"gain over Fourier": "%.2f"}),
     *(Table(f"The paper's phantom, SNR {snr:g}", f"rings, SNR {snr:g}",
-            {"gain over Fourier": "%.2f", **{f"bias in {x}, % of contrast": "%.0f" for x in "ABCD"}})
+            {"gain over Fourier": "%.2f", **{f"bias in {x}, % of contrast": "%.0f" for x in "ABCD"},
+             "90 % intervals cover": "%.2f"})
       for snr in (7.7, 12, 18.6)),
     *(Table(name, f"{name}, SNR 12",
             {"gain over Fourier": "%.2f", "RMSE, mM": "%.2f", **{f"bias in {x}, % of contrast": "%.0f" for x in "BCD"}})
@@ -603,10 +770,16 @@ TABLES = [
     *(Table(f"{what}, SNR {snr:g}", f"{what}, SNR {snr:g}",
             {"SD / CRLB": "%.3f", "largest error, SD": "%.1f", "errors over 6 SD": "%.0f"})
       for what in ("B0", "B0 and B1") for snr in (5, 12.1)),
-    Table("11^3 voxels", "11^3 voxels", {"fit, s": "%.2f", "prior, s": "%.2f", "time / ours with prior": "%.0f"},
+    Table("11^3 voxels", "11^3 voxels", {"fit, s": "%.2f", "fit, prior and its Monte Carlo, s": "%.2f",
+           "time / ours with prior": "%.1f"},
           "The paper's fine-tuning took 31 s on a GPU."),
     *(Table(f"{count} voxels", f"{count} voxels", {"ms a voxel": "%.3f"}) for count in (1024, 4096, 16384)),
+    Table("A time series of 64 x 64 x 32 voxels and 8 points, FIDs of 128 samples, by the public command", LARGE,
+          {"FIDs": "%.0f", "data, GB": "%.2f", "peak memory, GB": "%.2f", "time, s": "%.0f"}),
     Table("Simulation of FIDs", "simulation, 512 points", {"FIDs per second": "%.0f", "time / ours": "%.1f"}),
     Table("One measured 2H voxel, 3 T", "measured 2H voxel, 3 T",
-          {"amplitude / SD": "%.1f", "difference to scipy, SD": "%.2f"}),
+          {"amplitude / first sample": "%.3f", "stated SD / first sample": "%.3f", "T2*, ms": "%.1f",
+           "difference to pyAMARES, SD": "%.2f"},
+          "pyAMARES with the table its authors publish with this voxel: free shifts within 0.5 ppm, free widths. The "
+          "difference is in units of both standard deviations together."),
 ]  # fmt: skip

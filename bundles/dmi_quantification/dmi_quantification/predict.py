@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from dmi_quantification.transforms import METABOLITES, option_problems
+from dmi_quantification.acquisition import METABOLITES, option_problems
 from mrsikit.io import InputError
+from mrsikit.io.file_checks import companion_problems
 from mrsikit.io.nifti_mrs import Fids, metadata_of
 from mrsikit.io.options import check_device, check_positive
 from mrsikit.pipeline import BundlePipeline
 
+JUDGED = ("t2_star", "factors", "delay", "max_shift", "prior_strength", "water_mM")
 BUNDLE_ROOT = Path(__file__).parents[1]
 OPTIONS = (
     "metabolites", "t2_star", "fit_t2_star", "delay", "max_shift", "water_mM", "factors", "prior_strength", "save_fit",
@@ -44,6 +46,7 @@ def predict(
     dwell: float,
     larmor: float,
     nucleus: str = "2H",
+    reference: float | None = None,
     affine: np.ndarray | None = None,
     mask: np.ndarray | None = None,
     mri: np.ndarray | None = None,
@@ -58,10 +61,11 @@ def predict(
         dwell: time between two samples (s).
         larmor: Larmor frequency (MHz).
         nucleus: as NIfTI-MRS names it.
+        reference: chemical shift (ppm) of zero frequency; None: the nucleus's usual one.
         affine: (4, 4) voxel to mm; None: 1 mm voxels.
         mask: (X, Y, Z) voxels to fit; None: all that hold a signal.
         mri: (X', Y', Z') image whose edges the metabolites are expected to share; None: no prior.
-        mri_affine: of the image.
+        mri_affine: of the image; None: it lies on the grid of the FIDs.
         bundle_root: folder of the bundle.
         options: parameters of the config: ``metabolites``, ``t2_star``, ``fit_t2_star``, ``delay``, ``max_shift``,
             ``water_mM``, ``factors``, ``prior_strength``, ``save_fit``, ``device``.
@@ -84,27 +88,37 @@ def predict(
         raise InputError(f"fids must be complex (X, Y, Z, T[, D]), not {fids.dtype} of shape {fids.shape}")
     if not np.isfinite(fids).all():
         raise InputError("fids hold NaN or infinity; leave such voxels out by the mask and set them to zero")
-    for name, value in {"dwell": dwell, "larmor": larmor, "max_shift": options.get("max_shift")}.items():
+    for name, value in {"dwell": dwell, "larmor": larmor, "water_mM": options.get("water_mM")}.items():
         check_positive(value, name)
     if "device" in options:
         check_device(options["device"])
     # judged here: MONAI wraps what is raised within a transform
-    problems = option_problems(
-        options.get("metabolites", METABOLITES), options.get("t2_star"), options.get("factors"), nucleus
-    )
+    judged = {k: v for k, v in options.items() if k in JUDGED}
+    problems = option_problems(options.get("metabolites", METABOLITES), nucleus=nucleus, **judged)
     if problems:
         raise InputError(problems[0])
     affine = np.eye(4) if affine is None else np.asarray(affine, float)
     stored = Fids(
-        values=fids.astype(np.complex64), affine=affine, dwell=dwell, larmor=larmor, nucleus=nucleus, reference=None,
-        delay=None, extension={},
-    )  # fmt: skip
+        values=fids.astype(np.complex64),
+        affine=affine,
+        dwell=dwell,
+        larmor=larmor,
+        nucleus=nucleus,
+        reference=reference,
+        delay=None,
+        extension={},
+    )
     data: dict[str, Any] = {"image": MetaTensor(torch.from_numpy(stored.values)[None], meta=metadata_of(stored))}
     if mask is not None:
         if np.shape(mask) != fids.shape[:3]:
             raise InputError(f"mask is of shape {np.shape(mask)}, the FIDs of {fids.shape[:3]}; give it on their grid")
         data["mask"] = MetaTensor(torch.as_tensor(np.asarray(mask, np.float32))[None], affine=torch.as_tensor(affine))
     if mri is not None:
+        if mri_affine is None and np.shape(mri) != fids.shape[:3]:
+            raise InputError(f"mri is of shape {np.shape(mri)}, the FIDs of {fids.shape[:3]}; give its mri_affine")
+        found = companion_problems(np.asarray(mri, np.float32), np.ones(fids.shape[:3]), "anatomy")
+        if found:
+            raise InputError(f"mri {found[0]}")
         on = affine if mri_affine is None else np.asarray(mri_affine, float)
         data["mri"] = MetaTensor(torch.as_tensor(np.asarray(mri, np.float32))[None], affine=torch.as_tensor(on))
     out = _pipeline(Path(bundle_root), json.dumps(options, sort_keys=True, default=str))(data)

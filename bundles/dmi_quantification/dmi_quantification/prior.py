@@ -14,6 +14,7 @@ iteration. All is in units of the noise, so one strength serves every data set.
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +22,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
+logger = logging.getLogger(__name__)
+
 FIRST_WIDTH, FIRST_STRENGTH = 1.0, 0.3
 """The first pass, which only gives the metabolites' differences: width relative to the prior's, and strength."""
+
+OF = 3
+"""Number of metabolites the squared distance is scaled to, so that kappa means the same whatever their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ class RobustPrior:
 
     strength: float = 1.0
     mri_width: float = 0.1
-    kappa: float = 3.0
+    kappa: float = 2.25
     iterations: int = 8
 
     def __call__(
@@ -47,7 +53,7 @@ class RobustPrior:
         """Smooth.
 
         Args:
-            maps: (X, Y[, Z], K) single-voxel estimates; the first is the reference, whose differences do not count.
+            maps: (X, Y[, Z], K) single-voxel estimates.
             sd: their standard deviations, same shape.
             mri: (X, Y[, Z]) on the same grid, 0 to 1.
             mask: (X, Y[, Z]) voxels to smooth; others are returned as they came.
@@ -65,7 +71,7 @@ class RobustPrior:
         weights = np.exp(-0.5 * (change / self.mri_width) ** 2)
         for _ in range(self.iterations):
             step = (smooth[pairs[:, 0]] - smooth[pairs[:, 1]]) / shared
-            distance = (step[:, 1:] ** 2).sum(1)
+            distance = (step**2).sum(1) * (OF / step.shape[1])
             smooth = solve(values, spread, pairs, weights / (1 + 4 * distance / self.kappa**2) ** 2, self.strength)
         out = maps.copy()
         out[mask] = smooth
@@ -155,5 +161,7 @@ def solve(
         beside = sparse.coo_matrix((-pull, (i, j)), shape=(count, count))
         matrix = (beside + beside.T + sparse.diags(diagonal)).tocsr()
         jacobi = sparse.diags(1.0 / diagonal)
-        out[:, k], _ = cg(matrix, trust * values[:, k], x0=values[:, k], rtol=1e-6, maxiter=500, M=jacobi)
+        out[:, k], failed = cg(matrix, trust * values[:, k], x0=values[:, k], rtol=1e-6, maxiter=1000, M=jacobi)
+        if failed:
+            logger.warning("the smoothing of %d voxels did not converge in %d steps", count, failed)
     return out

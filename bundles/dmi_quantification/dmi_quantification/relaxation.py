@@ -34,7 +34,7 @@ def fit_t2_star(
     at = head[0].real
     bare = head[1:] * torch.exp(at / unit / torch.tensor(t2_star)[:, None])
     energy = torch.cat([(part**2).sum((0, 2)) for part in rows[:, first:].split(MOST_VOXELS, 1)])
-    chosen = first + energy.argsort(descending=True)[:MOST_VOXELS]
+    chosen = first + energy.argsort(descending=True)[: min(MOST_VOXELS, int((energy > 0).sum()))]
     fids = torch.complex(rows[0, chosen], rows[1, chosen])
     rates = 1.0 / (torch.tensor(t2_star) * unit)
     information = torch.eye(count - 1, dtype=torch.float64)

@@ -13,18 +13,24 @@ CHUNK = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Residual:
-    """Of V fitted FIDs.
+    """Of V fitted FIDs of T samples.
 
     Attributes:
+        count: FIDs examined; those without a noise (zeros, or an estimator that gives amplitudes alone) are not.
         tallest: height of the tallest line of the residual's spectrum over the SD of its noise, (V,).
         where: its number of point in :func:`mrsikit.spectra.spectrum`, (V,).
         wider: by how many standard deviations each line wants to be wider (below 0: narrower) than modelled, (V, K).
+        power: mean over the FIDs, shifts and phases taken out, of the residual's power spectrum over the noise's, (T,).
+        early_over_late: noise SD of the first over that of the last quarter of the FIDs.
         fit: fitted FIDs (V, T), complex64, or None.
     """
 
+    count: int
     tallest: Tensor
     where: Tensor
     wider: Tensor
+    power: Tensor
+    early_over_late: float
     fit: Tensor | None
 
 
@@ -32,8 +38,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     """Compute what the fit leaves.
 
     A line's own width is not fitted. Whether the data want it different is told by a score test: the residual's
-    component along the derivative by that width, cleared of what the fitted unknowns can explain. Estimates without a
-    noise (no FID, or an estimator that gives amplitudes alone) are not examined.
+    component along the derivative by that width, cleared of what the fitted unknowns can explain.
 
     Args:
         rows: (2, 1 + K + V, T), the estimator's input.
@@ -44,32 +49,48 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     first = 1 + peaks
     at, delayed = rows[0, 0], rows[1, 0]
     lines = torch.complex(rows[0, 1:first], rows[1, 1:first])
-    if not bool((estimates[3 * peaks + 5] > 0).any()):
-        return _nothing(estimates.shape[1], peaks)
-    parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-    for start in range(first, rows.shape[1], CHUNK):
-        fids = torch.complex(rows[0, start : start + CHUNK], rows[1, start : start + CHUNK])
-        own = estimates[:, start - first : start - first + CHUNK].transpose(0, 1)
-        amplitudes, noise = own[:, :peaks], own[:, 3 * peaks + 5].clamp(min=1e-30)
+    voxels, points = rows.shape[1] - first, rows.shape[2]
+    quarter = max(4, points // 4)
+    tallest, where = torch.zeros(voxels), torch.zeros(voxels, dtype=torch.long)
+    wider, power = torch.zeros(voxels, peaks), torch.zeros(points, dtype=torch.float64)
+    known = estimates[3 * peaks + 5] > 0
+    fit = torch.zeros(voxels, points, dtype=torch.complex64) if keep and bool(known.any()) else None
+    early = late = 0.0
+    for start in range(0, voxels, CHUNK):
+        chosen = start + known[start : start + CHUNK].nonzero()[:, 0]
+        if not len(chosen):
+            continue
+        fids = torch.complex(rows[0, first + chosen], rows[1, first + chosen])
+        own = estimates[:, chosen].transpose(0, 1)
+        amplitudes, noise = own[:, :peaks], own[:, 3 * peaks + 5]
         shift, phase, broadening = (own[:, 3 * peaks + k, None] for k in (0, 2, 3))
         angle = 2.0 * math.pi * shift * delayed + phase
-        turn = torch.polar(torch.ones_like(angle), angle) * torch.exp(-math.pi * broadening * at)
-        shapes = lines[None] * turn[:, None]
-        fit = (amplitudes[..., None] * shapes).sum(1)
-        left = fids - fit
-        power = torch.fft.fftshift(torch.fft.fft(left), dim=-1).abs()
-        tallest, where = power.max(1)
-        tallest = tallest / (noise * math.sqrt(2.0 * at.shape[0]))
+        turn = torch.polar(torch.ones_like(angle), angle)
+        shapes = lines[None] * (turn * torch.exp(-math.pi * broadening * at))[:, None]
+        fitted = (amplitudes[..., None] * shapes).sum(1)
+        left = fids - fitted
+        heights = torch.fft.fftshift(torch.fft.fft(left * turn.conj()), dim=-1).abs()
+        heights = heights / (noise * math.sqrt(2.0 * points))[:, None]
+        tallest[chosen], where[chosen] = heights.max(1)
+        power += (heights.double() ** 2).sum(0)
+        scaled = (left.abs() / noise[:, None]) ** 2
+        early += float(scaled[:, :quarter].sum())
+        late += float(scaled[:, -quarter:].sum())
         width = -at * amplitudes[..., None] * shapes
-        known = torch.cat([shapes, (1j * fit)[:, None], (2j * math.pi * delayed * fit)[:, None]], 1)
-        parts.append((tallest, where, _score(width, known, left, noise), fit if keep else fit[:0]))
-    tallest, where, wider, fit = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Residual(tallest=tallest, where=where, wider=wider, fit=fit if keep else None)
-
-
-def _nothing(count: int, peaks: int) -> Residual:
-    zeros = torch.zeros(count)
-    return Residual(tallest=zeros, where=zeros.long(), wider=torch.zeros(count, peaks), fit=None)
+        fixed = torch.cat([shapes, (1j * fitted)[:, None], (2j * math.pi * delayed * fitted)[:, None]], 1)
+        wider[chosen] = _score(width, fixed, left, noise)
+        if fit is not None:
+            fit[chosen] = fitted
+    count = int(known.sum())
+    return Residual(
+        count=count,
+        tallest=tallest,
+        where=where,
+        wider=wider,
+        power=power / max(1, count),
+        early_over_late=math.sqrt(early / late) if late > 0 else 1.0,
+        fit=fit,
+    )
 
 
 def _real(x: Tensor) -> Tensor:

@@ -71,6 +71,10 @@ def _acquisition_problems(fids: Fids) -> list[str]:
         problems.append(
             f"has a SpectrometerFrequency of {fids.larmor:g} MHz, which for {fids.nucleus} is {field:.3g} T; give MHz"
         )
+    if sum(size > 1 for size in fids.values.shape[4:]) > 1:
+        problems.append(
+            f"has the axes {' x '.join(map(str, fids.values.shape[4:]))} after the fourth; give one, of time"
+        )
     spare = [tag for tag in fids.tags if tag not in ("DIM_DYN", "DIM_MEAS", "DIM_USER_0", None)]
     if spare:
         problems.append(f"has axes {', '.join(spare)}; combine coils and average first, time points go on DIM_DYN")

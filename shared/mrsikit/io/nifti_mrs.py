@@ -19,14 +19,18 @@ from nifti_mrs.nifti_mrs import NIFTI_MRS
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
-from mrsikit.io.readers import ENDINGS, split_name
+from mrsikit.io.readers import CODES, ENDINGS, split_name
 from mrsikit.io.writers import whole_or_nothing
+from mrsikit.nuclei import NUCLEI
 
 EXTENSION = "header_extension"
 """Key of the metadata for the header extension, JSON as text: a dict would not survive collation."""
 
-ACQUISITION = ("dwell", "larmor", "nucleus", "reference", "delay")
-"""Keys of the metadata for what an acquisition is described by; reference and delay are NaN where the file has none."""
+ACQUISITION = ("dwell", "larmor", "nucleus", "reference", "delay", "echo")
+"""Keys of the metadata for what an acquisition is described by; the last three are NaN where the file has none."""
+
+LONGEST_FID_ECHO = 0.005
+"""Seconds. A header's echo time up to this is the time to the start of a FID, a longer one that to an echo's centre."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +44,10 @@ class Fids:
         larmor: Larmor frequency (MHz).
         nucleus: for example ``2H``.
         reference: chemical shift (ppm) of zero frequency, None if the file does not say.
-        delay: from excitation to the first sample (s), None if the file does not say.
+        delay: from excitation (or an echo's centre) to the first sample (s), None if the file does not say.
         extension: the whole header extension.
+        echo: time (s) to the centre of an echo, None if there is none or the file does not say.
+        codes: sform and qform codes, 0 where the file does not say how the patient lay.
     """
 
     values: NDArray[np.complex64]
@@ -52,6 +58,8 @@ class Fids:
     reference: float | None
     delay: float | None
     extension: dict[str, Any]
+    echo: float | None = None
+    codes: tuple[int, int] = (1, 1)
 
     @property
     def tags(self) -> tuple[str | None, ...]:
@@ -73,7 +81,9 @@ def read_fids(path: str | Path) -> Fids:
         stored = NIFTI_MRS(str(path))
         values = np.asarray(stored.image.data)
         extension = dict(stored.hdr_ext.to_dict())
-        affine = np.array(stored.voxToWorldMat, float)
+        image: Any = nib.load(path)
+        affine = np.array(image.affine, float)  # as for maps; other libraries make up another where no code is set
+        codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
         dwell, larmor = float(stored.dwelltime), float(ensure_tuple(stored.spectrometer_frequency)[0])
         nucleus = str(ensure_tuple(stored.nucleus)[0])
     except Exception as error:  # the decoders raise whatever the broken bytes lead them to
@@ -88,10 +98,35 @@ def read_fids(path: str | Path) -> Fids:
         dwell=dwell,
         larmor=larmor,
         nucleus=nucleus,
-        reference=_number(extension.get("SpecFreqChemShift")),
-        delay=_number(extension.get("AcquisitionStartTime")),
+        reference=_reference(extension, nucleus),
+        delay=_delay(extension),
         extension=extension,
+        echo=_echo(extension),
+        codes=codes,
     )
+
+
+def _reference(extension: Mapping[str, Any], nucleus: str) -> float | None:
+    """Chemical shift of zero frequency: that of the spectrometer frequency, and the receiver's offset from it."""
+    shift, offset = _number(extension.get("SpecFreqChemShift")), _number(extension.get("RxOffset"))
+    if not offset:
+        return shift
+    if shift is None and nucleus in NUCLEI:
+        shift = NUCLEI[nucleus].reference
+    return None if shift is None else shift + offset
+
+
+def _echo(extension: Mapping[str, Any]) -> float | None:
+    echo = _number(extension.get("EchoTime"))
+    return echo if echo is not None and echo > LONGEST_FID_ECHO else None
+
+
+def _delay(extension: Mapping[str, Any]) -> float | None:
+    """The start of a FID counts from the echo time, which for FIDs is the time from excitation to their start."""
+    start, echo = _number(extension.get("AcquisitionStartTime")), _number(extension.get("EchoTime"))
+    if echo is None or echo > LONGEST_FID_ECHO:
+        return start
+    return echo + (start or 0.0)
 
 
 def _why(path: str | Path, error: Exception) -> str:
@@ -122,10 +157,10 @@ def write_fids(path: str | Path, fids: Fids) -> None:
         fids: what to write; the header extension as it is, with the Larmor frequency and the nucleus of ``fids``.
     """
     standard: dict[str, Any] = {"SpectrometerFrequency": [fids.larmor], "ResonantNucleus": [fids.nucleus]}
-    if fids.delay is not None:
-        standard["AcquisitionStartTime"] = fids.delay
-    if fids.reference is not None:
-        standard["SpecFreqChemShift"] = fids.reference
+    if fids.delay is not None and fids.delay != _delay(fids.extension):
+        standard |= {"EchoTime": 0.0, "AcquisitionStartTime": fids.delay}
+    if fids.reference is not None and fids.reference != _reference(fids.extension, fids.nucleus):
+        standard |= {"SpecFreqChemShift": fids.reference, "RxOffset": 0.0}
     extension = Hdr_Ext.from_header_ext({**fids.extension, **standard})
     image = create_nmrs.gen_nifti_mrs_hdr_ext(
         np.asarray(fids.values, np.complex64), fids.dwell, extension, affine=fids.affine, no_conj=True
@@ -172,6 +207,7 @@ def metadata_of(fids: Fids) -> dict[str, Any]:
         MetaKeys.ORIGINAL_CHANNEL_DIM: float("nan"),
         MetaKeys.SPACE: SpaceKeys.RAS,
         EXTENSION: json.dumps(fids.extension),
+        CODES: np.asarray(fids.codes),
         **{key: float("nan") if value is None else value for key, value in acquisition.items()},
     }
 
@@ -208,7 +244,7 @@ class NiftiMRSWriter(ImageWriter):
         if resample or EXTENSION not in meta:
             raise ValueError("FIDs are written as they are, with the metadata of NiftiMRSReader")
         acquisition = {key: meta[key] for key in ACQUISITION}
-        for key in ("reference", "delay"):
+        for key in ("reference", "delay", "echo"):
             acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
         self.fids = Fids(
             values=np.asarray(self.data_obj),

@@ -35,6 +35,7 @@ class DmiPhantom:
         mri: the image, on a grid :data:`FINER` times finer, noise included, from 0 to about 1.
         lesions: mask of each by its letter.
         spacing: side of a voxel (mm).
+        contrast: (X, Y[, Z], K), what a lesion changes (mM), or would change where DMI does not see it; 0 elsewhere.
     """
 
     compartments: NDArray[np.int_]
@@ -42,6 +43,7 @@ class DmiPhantom:
     mri: NDArray[np.float32]
     lesions: Mapping[str, NDArray[np.bool_]]
     spacing: float
+    contrast: NDArray[np.float32]
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -132,17 +134,21 @@ def with_lesions(
     for label, profile in PROFILES.items():
         amplitudes[compartments == label] = profile
     masks = {}
+    change = np.zeros_like(amplitudes)
     for letter, place in places.items():
         where = tuple(slice(p - lesion // 2, p - lesion // 2 + lesion) for p in place)
         mask = np.zeros(compartments.shape, bool)
         mask[where] = True
         masks[letter] = mask
+        change[mask] = contrast * (np.array(LESION, np.float32) - amplitudes[mask])
         if SEEN_BY[letter] in ("DMI", "both"):
-            amplitudes[mask] += contrast * (np.array(LESION, np.float32) - amplitudes[mask])
+            amplitudes[mask] += change[mask]
         if SEEN_BY[letter] in ("MRI", "both"):
             mri[tuple(slice(s.start * FINER, s.stop * FINER) for s in where)] = LESION_LEVEL
     mri = np.maximum(mri + mri_noise * rng.standard_normal(mri.shape), 0).astype(np.float32)
-    return DmiPhantom(compartments=compartments, amplitudes=amplitudes, mri=mri, lesions=masks, spacing=spacing)
+    return DmiPhantom(
+        compartments=compartments, amplitudes=amplitudes, mri=mri, lesions=masks, spacing=spacing, contrast=change
+    )
 
 
 def b0_map(shape: Sequence[int], *, largest: float = 20.0) -> NDArray[np.float32]:

@@ -34,6 +34,8 @@ def test_ratio_and_concentration_differ_by_the_water_and_the_factor() -> None:
     ratio = predict(FIDS, **ACQUISITION).maps
     molar = predict(FIDS, water_mM=10, factors={"Glc": 0.5}, **ACQUISITION).maps
     np.testing.assert_allclose(molar["Glc"], 5 * ratio["Glc"], rtol=1e-5)
+    by_water = predict(FIDS, factors={"water": 2.0}, **ACQUISITION).maps
+    np.testing.assert_allclose(by_water["Glx"], ratio["Glx"] / 2, rtol=1e-5)
     np.testing.assert_allclose(molar["Glx_sd"], 10 * ratio["Glx_sd"], rtol=1e-5)
     np.testing.assert_allclose(ratio["Glc"], ratio["Glc_amplitude"] / ratio["water_amplitude"], rtol=1e-5)
 
@@ -58,6 +60,12 @@ def test_deviation_of_a_ratio_is_that_of_the_ratios() -> None:
         ({"metabolites": ["water", "GABA"]}, "GABA"),
         ({"t2_star": {"Lac": -1}}, "t2_star Lac -1"),
         ({"metabolites": "water"}, "is no list"),
+        ({"delay": 600}, "delay 600"),
+        ({"max_shift": 0.7}, "max_shift 0.7"),
+        ({"prior_strength": -1}, "prior_strength -1"),
+        ({"water_mM": -5}, "water_mM -5"),
+        ({"metabolites": ["Glc", "Glx"], "water_mM": 10}, "not water"),
+        ({"mri": np.ones((9, 9, 9))}, "mri_affine"),
         ({"mask": np.ones((3, 2, 1))}, "mask is of shape"),
         ({"watermM": 10}, "watermM"),
         ({"device": "gpu"}, "device gpu"),

@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 from dmi_quantification import predict
-from dmi_quantification.transforms import output_names
-from mrsikit.io import read_fids
+from dmi_quantification.acquisition import output_names
+from mrsikit import spectra
+from mrsikit.io import read_fids, write_fids
 from mrsikit.synthesis.dmi_phantom import DmiPhantom
 from mrsikit.synthesis.fid import noise_of_snr
 
-from .conftest import METABOLITES, MODEL
+from .conftest import BUNDLE, METABOLITES, MODEL, fids_of, simulated
 
 Command = Callable[..., subprocess.CompletedProcess]
 
@@ -115,7 +117,10 @@ def test_other_tracers_need_only_the_config(tmp_path: Path, command: Command, fo
     ("change", "words"),
     [
         ("noise", "mostly noise"),
-        ("extra", "not in the model, most often near 0.5 ppm"),
+        ("extra", "a line near 0.5 ppm that is not in the model"),
+        ("mirrored", "looks mirrored"),
+        ("filtered", "noise changes along the FIDs"),
+        ("short", "cannot tell lines"),
         ("lipid", "lipid at 1.3 ppm"),
         ("shift", "largest sought"),
         ("t2", "T2* of Glx looks shorter"),
@@ -136,6 +141,12 @@ def test_what_the_model_lacks_is_said(change: str, words: str) -> None:
     size, life = {"extra": (4.0, 0.03), "lipid": (12.0, 0.006), "t2": (0.0, 1.0)}.get(change, (0.0, 1.0))
     fids = fids + (size * torch.polar(torch.exp(-at / life), 2 * torch.pi * hz * (at + MODEL.delay))).to(fids.dtype)
     options = {"t2_star": {"Glx": 0.06}} if change == "t2" else {}
+    if change == "mirrored":
+        fids = fids.conj().resolve_conj()
+    elif change == "filtered":
+        fids = spectra.broadened(fids, 8.0, at)
+    elif change == "short":
+        fids = fids[:, :40]
     result = predict(
         fids.numpy().reshape(8, 8, 1, -1), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, **options
     )
@@ -150,12 +161,96 @@ def test_sound_data_raise_no_flag() -> None:
     assert (result.maps["quality"] == 1).all()
 
 
+def test_noise_does_not_become_a_map_by_smoothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    fids = MODEL.simulate(torch.zeros(144, 4), noise=3.0, generator=generator).numpy().reshape(12, 12, 1, -1)
+    mri = np.ones((12, 12, 1)) + np.eye(12)[..., None]
+    result = predict(fids, dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, mri=mri)
+    assert (result.maps["quality"] == 2).mean() > 0.6
+    assert any("mostly noise" in flag for flag in result.flags)
+
+
+def test_a_lesion_in_the_water_is_not_painted_over() -> None:
+    truth = np.tile([10.0, 2, 3, 1], (16, 16, 1, 1))
+    truth[6:8, 6:8, 0, 0] = 5
+    mri = np.ones((16, 16, 1)) + 0.01 * np.arange(16)[:, None, None]
+    maps = predict(simulated(truth, 12.0), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, mri=mri).maps
+    assert maps["water_amplitude"][6:8, 6:8].mean() == pytest.approx(5, abs=0.8)
+    assert maps["Glx"][6:8, 6:8].mean() == pytest.approx(0.6, abs=0.15)
+
+
+def test_fids_of_zeros_within_the_mask_are_not_data() -> None:
+    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
+    fids[3:5, 3:5] = 0
+    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay, "mask": np.ones((8, 8, 1))}
+    for extra in ({}, {"fit_t2_star": True}, {"mri": np.ones((8, 8, 1)) + np.eye(8)[..., None]}):
+        maps = predict(fids, **options, **extra).maps
+        assert (maps["quality"][3:5, 3:5] == 0).all()
+        assert (maps["Glx"][3:5, 3:5] == 0).all()
+        assert np.abs(maps["water_amplitude"][2, 2:6] - 10).max() < 2.5
+        assert all(np.isfinite(values).all() for name, values in maps.items() if name != "fit")
+
+
+def test_an_mri_that_does_not_cover_the_fids_does_nothing() -> None:
+    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
+    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay}
+    away = np.eye(4)
+    away[:3, 3] = 1000
+    plain = predict(fids, **options)
+    result = predict(fids, mri=np.random.default_rng(0).random((9, 9, 9)), mri_affine=away, **options)
+    assert any("MRI covers 0%" in flag for flag in result.flags)
+    np.testing.assert_allclose(result.maps["Glx_amplitude"], plain.maps["Glx_amplitude"])
+
+
+@pytest.mark.parametrize(
+    ("header", "delay", "words"),
+    [
+        ({"EchoTime": 0.0006}, 0.0006, None),
+        ({"EchoTime": 0.0006, "AcquisitionStartTime": 0.0}, 0.0006, None),
+        ({"AcquisitionStartTime": 0.0006}, 0.0006, None),
+        ({"EchoTime": 0.03, "AcquisitionStartTime": 0.0}, 0.0, "taken for an echo"),
+    ],
+)
+def test_delay_is_what_the_header_says(
+    header: dict, delay: float | None, words: str | None, tmp_path: Path, command: Command
+) -> None:
+    path = tmp_path / "in" / "a.nii.gz"
+    path.parent.mkdir()
+    values = simulated(np.tile([10.0, 2, 3, 1], (1, 1, 1, 1)), 60.0)
+    write_fids(path, fids_of(values, delay=None, extension=header))
+    assert read_fids(path).delay == delay
+    if words is not None:
+        assert command(dataset_dir=path.parent, output_dir=tmp_path / "out").returncode == 0
+        assert any(words in flag for flag in json.loads((tmp_path / "out" / "a.json").read_text())["flags"])
+
+
+def test_the_papers_network_runs_by_its_config(tmp_path: Path, folder: Path) -> None:
+    maps = tmp_path / "in"
+    maps.mkdir()
+    for name in ("rings.nii.gz", "rings_mask.nii.gz", "rings_mri.nii.gz"):
+        (maps / name).write_bytes((folder / name).read_bytes())
+    (maps / "plain.nii.gz").write_bytes((folder / "rings.nii.gz").read_bytes())
+    line = [sys.executable, "-m", "monai.bundle", "run", "--repeats", "2"]
+    line += ["--config_file", "['configs/inference.json','configs/paper.json']"]
+    line += ["--dataset_dir", str(maps), "--output_dir", str(tmp_path / "out")]
+    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for stem in ("rings", "plain"):
+        water = values(tmp_path / "out", f"{stem}_water_amplitude")
+        assert np.median(water[water > 0]) == pytest.approx(10, rel=0.15)
+        flags = json.loads((tmp_path / "out" / f"{stem}.json").read_text())["flags"]
+        assert any("network was trained at" in flag and "delay 0.0006" in flag for flag in flags)
+    spread = values(tmp_path / "out", "rings_Glx_sd")[values(tmp_path / "out", "rings_quality") > 0]
+    assert (spread > 0).all()
+    assert np.isnan(values(tmp_path / "out", "plain_Glx_sd")[water > 0]).all()  # not known is not exact
+
+
 def test_bad_options_end_with_a_line_each(command: Command, folder: Path, tmp_path: Path) -> None:
     bad = {"water_mN": 10, "max_shift": -1, "fit_t2_star": "maybe", "device": "cuda:99"}
-    bad |= {"metabolites": "['water','GABA']", "factors": "{'Glu':0.5}"}
+    bad |= {"factors": "{'Glu':0.5}", "delay": 600, "prior_strength": "abc"}
     done = command(dataset_dir=folder, output_dir=tmp_path / "out", **bad)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
-    for word in ("--water_mN", "--max_shift", "--fit_t2_star", "--device", "--metabolites GABA", "--factors Glu"):
+    for word in ("--water_mN", "--max_shift", "--fit_t2_star", "--device", "--factors Glu", "--delay", "--prior_"):
         assert word in done.stdout
     assert not (tmp_path / "out").exists()
