@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mrsikit.io import InputError
+from mrsikit.io.fid_checks import LONGEST_DELAY
 from mrsikit.nuclei import NUCLEI
 from mrsikit.synthesis.fid import FidModel
 
 METABOLITES = ("water", "Glc", "Glx", "Lac")
 """Of the config."""
-
-LONGEST_DELAY = 0.05
-"""Seconds; a delay beyond it was meant in another unit."""
 
 
 def option_problems(

@@ -25,8 +25,8 @@ SPECTRA = 3
 def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) -> bytes:
     """Draw the results of one NIfTI-MRS file from its outputs.
 
-    The slice with most fitted voxels is shown, at the first time point; spectra are those of the voxels whose reference
-    amplitude is the largest, the median and the smallest of the good ones.
+    The middle one of the slices with fitted voxels is shown, at the first time point. Spectra are those of the voxels
+    whose reference amplitude is the largest, the median and the smallest of the good ones.
 
     Args:
         inputs: of the run.
@@ -45,7 +45,11 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
         return values.reshape(*fids.values.shape[:3], -1)
 
     quality = read("quality")
-    level = int((quality[..., 0] > 0).sum((0, 1)).argmax())
+    filled = np.flatnonzero((quality[..., 0] > 0).any((0, 1)))
+    level = int(filled[len(filled) // 2]) if len(filled) else 0
+    slices, points = fids.values.shape[2], quality.shape[3]
+    place = f", slice {level + 1} of {slices}" if slices > 1 else ""
+    place += f", time point 1 of {points}" if points > 1 else ""
     is_map = min(fids.values.shape[:2]) > 1
     others = list(metabolites[1:])
     columns = [f"{metabolites[0]}_amplitude", *others]
@@ -57,7 +61,7 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
     for j, name in enumerate(columns if is_map else []):
         for i, ending in enumerate(("", "_sd")):
             axis = figure.add_subplot(grid[i, j * width : (j + 1) * width])
-            title = name.replace("_", " ") if i == 0 else f"standard deviation of {name.replace('_', ' ')}"
+            title = name.replace("_", " ") + place if i == 0 else f"standard deviation of {name.replace('_', ' ')}"
             _map(axis, read(name + ending)[:, :, level, 0], quality[:, :, level, 0], fids.affine, title, figure)
     chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., 0], quality[..., 0])
     fit_path = inputs.output_path(stem, "fit")
@@ -78,7 +82,7 @@ def _map(
     title: str,
     figure: Figure,
 ) -> None:
-    good = values[quality == 1]
+    good = values[quality == 1] if (quality == 1).any() else values[quality > 0]
     top = float(np.percentile(good, 99.5)) if good.size else 1.0
     shown, spacing, _ = radiological(np.where(quality > 0, values, np.nan), affine)
     axis.set_facecolor("black")

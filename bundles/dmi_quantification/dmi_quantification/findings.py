@@ -29,8 +29,10 @@ FEW = 50
 """FIDs below which relaxation times cannot be fitted well enough to ignore their own error."""
 
 
-def residual_findings(left: Residual, model: FidModel, names: Sequence[str], *, fitted_times: bool) -> list[str]:
-    """What the residuals of all FIDs together say against the model.
+def residual_findings(
+    left: Residual, model: FidModel, names: Sequence[str], *, fitted_times: bool
+) -> tuple[list[str], bool]:
+    """What the residuals of all FIDs together say against the model, and whether the spectrum is mirrored.
 
     Args:
         left: of the FIDs.
@@ -39,24 +41,28 @@ def residual_findings(left: Residual, model: FidModel, names: Sequence[str], *, 
         fitted_times: whether its relaxation times were fitted to the data.
     """
     if left.count == 0:
-        return []
-    return [*_extra_lines(left, model), *_odd_widths(left, model, names, fitted_times), *_noise(left)]
+        return [], False
+    lines, mirrored = _extra_lines(left, model)
+    if mirrored:
+        return lines, True
+    return [*lines, *_odd_widths(left, model, names, fitted_times), *_noise(left)], False
 
 
-def _extra_lines(left: Residual, model: FidModel) -> list[str]:
+def _extra_lines(left: Residual, model: FidModel) -> tuple[list[str], bool]:
     axis = spectra.ppm_axis(model.points, model.dwell, larmor=model.larmor, reference=model.reference).numpy()
     away = np.min([np.abs(axis - ppm) for ppm in model.ppm], axis=0) > NEAR
     # the mean power of many FIDs of noise: a Gamma distribution, and the largest of so many points
     limit = stats.gamma.isf(1e-4 / model.points, left.count) / left.count
     power = np.where(away, left.power.numpy(), 0)
     if power.max() <= limit:
-        return []
+        return [], False
     where = axis[power.argmax()]
-    flags = [f"there is a line near {where:.1f} ppm that is not in the model"]
     mirrored = [2 * model.reference - ppm for ppm in model.ppm if abs(ppm - model.reference) > NEAR]
     if any(abs(where - ppm) < 0.2 for ppm in mirrored):
-        flags.append("the spectrum looks mirrored: NIfTI-MRS wants the other sign, so conjugate the FIDs")
-    return flags
+        return [
+            "the spectrum looks mirrored, so the maps are worthless: conjugate the FIDs, NIfTI-MRS wants that sign"
+        ], True
+    return [f"there is a line near {where:.1f} ppm that is not in the model"], False
 
 
 def _odd_widths(left: Residual, model: FidModel, names: Sequence[str], fitted_times: bool) -> list[str]:

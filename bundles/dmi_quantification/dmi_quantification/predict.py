@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from dmi_quantification.acquisition import METABOLITES, option_problems
 from mrsikit.io import InputError
+from mrsikit.io.fid_checks import acquisition_problems
 from mrsikit.io.file_checks import companion_problems
 from mrsikit.io.nifti_mrs import Fids, metadata_of
 from mrsikit.io.options import check_device, check_positive
@@ -62,7 +63,7 @@ def predict(
         larmor: Larmor frequency (MHz).
         nucleus: as NIfTI-MRS names it.
         reference: chemical shift (ppm) of zero frequency; None: the nucleus's usual one.
-        affine: (4, 4) voxel to mm; None: 1 mm voxels.
+        affine: (4, 4) voxel to mm; None: 1 mm voxels, which will do without an MRI of its own grid.
         mask: (X, Y, Z) voxels to fit; None: all that hold a signal.
         mri: (X', Y', Z') image whose edges the metabolites are expected to share; None: no prior.
         mri_affine: of the image; None: it lies on the grid of the FIDs.
@@ -97,7 +98,7 @@ def predict(
     problems = option_problems(options.get("metabolites", METABOLITES), nucleus=nucleus, **judged)
     if problems:
         raise InputError(problems[0])
-    affine = np.eye(4) if affine is None else np.asarray(affine, float)
+    given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
     stored = Fids(
         values=fids.astype(np.complex64),
         affine=affine,
@@ -108,12 +109,19 @@ def predict(
         delay=None,
         extension={},
     )
+    found = acquisition_problems(stored)
+    if found:
+        raise InputError(f"these FIDs: {found[0]}")
     data: dict[str, Any] = {"image": MetaTensor(torch.from_numpy(stored.values)[None], meta=metadata_of(stored))}
     if mask is not None:
         if np.shape(mask) != fids.shape[:3]:
             raise InputError(f"mask is of shape {np.shape(mask)}, the FIDs of {fids.shape[:3]}; give it on their grid")
         data["mask"] = MetaTensor(torch.as_tensor(np.asarray(mask, np.float32))[None], affine=torch.as_tensor(affine))
     if mri is not None:
+        if mri_affine is not None and given is None:
+            raise InputError(
+                "mri_affine is given and affine is not: give the FIDs' affine too, or they cannot be overlaid"
+            )
         if mri_affine is None and np.shape(mri) != fids.shape[:3]:
             raise InputError(f"mri is of shape {np.shape(mri)}, the FIDs of {fids.shape[:3]}; give its mri_affine")
         found = companion_problems(np.asarray(mri, np.float32), np.ones(fids.shape[:3]), "anatomy")

@@ -98,7 +98,8 @@ class QuantifyFidsd(Transform):
             snr = np.where(measured, amplitude[0] / deviation[0], 0.0)
         edge = (np.abs(rest[0]) > 0.99) & measured
         width = np.where(measured, 1.0 / (math.pi * model.t2_star[0]) + rest[3] * self.unit(model), 0.0)
-        doubtful = (snr < FAINT) | edge | (width > 0.5 * nearest_lines(model.ppm) * model.larmor)
+        merged = width > nearest_lines(model.ppm) * model.larmor
+        doubtful = (snr < FAINT) | edge | merged
         odd = left.tallest.numpy() > EXTRA_LINE
         if "Lac" in self.metabolites:
             odd |= left.wider[:, self.metabolites.index("Lac")].numpy() > WIDE
@@ -111,8 +112,9 @@ class QuantifyFidsd(Transform):
             count=int(measured.sum()),
             fitted_times=fitted_times,
         )
-        flags += self._flags(snr[measured], edge) + self._own_flags(model)
-        flags += residual_findings(left, model, self.metabolites, fitted_times=fitted_times)
+        flags += self._flags(snr[measured], edge, merged) + self._own_flags(model)
+        found, mirrored = residual_findings(left, model, self.metabolites, fitted_times=fitted_times)
+        flags = found if mirrored else flags + found  # all else follows from the wrong sign
         bias = torch.as_tensor(out["bias"]).double().numpy().reshape(count, -1, dynamics) if "bias" in out else None
         if "mri" in out and self.prior is not None and self.prior.strength > 0:
             mri = torch.as_tensor(out["mri"]).as_subclass(Tensor).cpu().double().numpy().reshape(voxels.shape)
@@ -122,8 +124,9 @@ class QuantifyFidsd(Transform):
                 flags.append(f"the MRI covers {share:.0%} of the voxels; the others are as fitted")
             sure = measured & (snr >= FAINT) & covered[voxels][:, None]
             amplitude, deviation, covariance, bias = self._smoothed(amplitude, deviation, covariance, mri, voxels, sure)
-        maps = self._maps(amplitude, deviation, covariance, bias, measured)
-        maps |= {"shift": np.where(measured, rest[0] * self.unit(model), 0.0), "linewidth": width}
+        maps = self._maps(amplitude, deviation, covariance, bias, measured, model)
+        # NIfTI-MRS's frequencies fall with the chemical shift; a user's offset rises with it, as the field does
+        maps |= {"shift": np.where(measured, -rest[0] * self.unit(model), 0.0), "linewidth": width}
         maps["quality"] = np.where(measured, np.where(doubtful, 2, 1), 0)
         for name, values in maps.items():
             out[name] = self._as_map(values, voxels, meta)
@@ -136,9 +139,18 @@ class QuantifyFidsd(Transform):
             "time points": dynamics,
             "share doubtful": round(float(doubtful[measured].mean()), 4) if measured.any() else 0.0,
             "field (T)": round(NUCLEI[str(meta["nucleus"])].field_of(model.larmor), 2),
+            "delay (ms)": round(1e3 * model.delay, 4),
+            "dwell time (ms)": round(1e3 * model.dwell, 6),
+            "points fitted": model.points,
+            "reference (ppm)": model.reference,
         }
-        for k, name in enumerate(self.metabolites):
-            summary[f"median {name} amplitude"] = float(np.median(amplitude[k][measured])) if measured.any() else 0.0
+        good = measured & ~doubtful if (measured & ~doubtful).any() else measured
+        for name in (f"{self.metabolites[0]}_amplitude", *self.metabolites[1:]):
+            label = f"median {name.replace('_', ' ')}"
+            summary[label] = float(f"{np.median(maps[name][good]):.4g}") if good.any() else 0.0
+            summary[f"{label}, SD of a voxel"] = (
+                float(f"{np.median(maps[f'{name}_sd'][good]):.3g}") if good.any() else 0.0
+            )
         for name, life, spread in zip(self.metabolites, out["t2_star"], out["t2_star_sd"], strict=True):
             summary[f"T2* of {name} (ms)"] = round(1e3 * float(life), 2)
             if spread > 0:
@@ -166,6 +178,7 @@ class QuantifyFidsd(Transform):
         covariance: np.ndarray,
         bias: np.ndarray | None,
         measured: np.ndarray,
+        model: FidModel,
     ) -> dict[str, np.ndarray]:
         maps = {}
         water = np.where(measured, amplitude[0], 1.0)
@@ -176,6 +189,8 @@ class QuantifyFidsd(Transform):
             if k == 0:
                 continue
             factor = self.factors.get(name, 1.0) / self.factors.get(self.metabolites[0], 1.0) * (self.water or 1.0)
+            # a ratio is that at excitation: lines of other relaxation decay differently until the first sample
+            factor *= math.exp(model.delay * (1.0 / model.t2_star[k] - 1.0 / model.t2_star[0]))
             ratio = amplitude[k] / water
             variance = deviation[k] ** 2 - 2 * ratio * covariance[k] + ratio**2 * deviation[0] ** 2
             maps[name] = factor * ratio
@@ -243,8 +258,10 @@ class QuantifyFidsd(Transform):
         full[:, voxels] = values.T
         return MetaTensor(torch.from_numpy(full), meta=dict(meta))
 
-    def _flags(self, snr: np.ndarray, edge: np.ndarray) -> list[str]:
+    def _flags(self, snr: np.ndarray, edge: np.ndarray, merged: np.ndarray) -> list[str]:
         flags = []
+        if merged.any():
+            flags.append(f"{int(merged.sum())} FIDs have lines as wide as the distance between two")
         if snr.size and np.median(snr) < FAINT:
             flags.append(f"{self.metabolites[0]} is under 3 standard deviations in half of the voxels: mostly noise")
         if edge.any():

@@ -16,6 +16,9 @@ FEWEST_POINTS = 32
 DWELL = (1e-6, 0.1)
 """Shortest and longest time between two samples (s) that a scanner could have meant."""
 
+LONGEST_DELAY = 0.05
+"""From excitation to the first sample (s)."""
+
 FIELDS = (0.2, 30.0)
 """Weakest and strongest magnet (T)."""
 
@@ -35,7 +38,7 @@ def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
         fids = read_fids(path)
     except InputError as error:
         return [str(error)]
-    problems = [f"{path}: {problem}" for problem in _acquisition_problems(fids)]
+    problems = [f"{path}: {problem}" for problem in acquisition_problems(fids)]
     if problems:
         return problems
     energy = np.abs(fids.values).reshape(*fids.values.shape[:3], -1).max(-1)
@@ -52,7 +55,15 @@ def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
     return problems
 
 
-def _acquisition_problems(fids: Fids) -> list[str]:
+def acquisition_problems(fids: Fids) -> list[str]:
+    """Say what is wrong with FIDs and with what describes them.
+
+    Args:
+        fids: as read, or as given from Python.
+
+    Returns:
+        What is wrong and what would be right, a line each. None if all is well.
+    """
     problems = []
     if not np.isfinite(fids.values).all():
         problems.append("holds NaN or infinity; set voxels without data to zero")
@@ -62,6 +73,10 @@ def _acquisition_problems(fids: Fids) -> list[str]:
         problems.append(f"has FIDs of {fids.values.shape[3]} points; at least {FEWEST_POINTS} are needed")
     if not DWELL[0] <= fids.dwell <= DWELL[1]:
         problems.append(f"has a dwell time of {fids.dwell:g} s; set pixdim[4] in seconds")
+    if fids.delay is not None and not 0 <= fids.delay < LONGEST_DELAY:
+        problems.append(
+            f"has an acquisition delay of {fids.delay:g} s in its header; give seconds, under {LONGEST_DELAY:g}"
+        )
     nucleus = NUCLEI.get(fids.nucleus)
     if nucleus is None or not nucleus.resonances:
         known = ", ".join(name for name, entry in NUCLEI.items() if entry.resonances)

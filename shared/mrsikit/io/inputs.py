@@ -102,10 +102,10 @@ class InputFolder:
             InputError: ``dataset_dir`` is missing, unreadable or holds no input.
         """
         if self.dataset_dir is None:
-            raise InputError("dataset_dir is not given; add --dataset_dir with a folder of .nii, .nii.gz or .mnc maps")
+            raise InputError(f"dataset_dir is not given; add --dataset_dir with a folder of {self._wanted}")
         source = Path(str(self.dataset_dir)).expanduser().absolute()
         if not source.exists():
-            raise InputError(f"dataset_dir {source} does not exist; give a folder of .nii, .nii.gz or .mnc maps")
+            raise InputError(f"dataset_dir {source} does not exist; give a folder of {self._wanted}")
         if source.is_dir():
             items = [{"image": str(path)} for path in _images(source) if not self._suffix(path)]
         elif source.suffix.lower() == ".json":
@@ -116,6 +116,10 @@ class InputFolder:
             raise InputError(f"dataset_dir {source} holds no input{self._why_none(source)}")
         return [self._with_companions(item) for item in items]
 
+    @property
+    def _wanted(self) -> str:
+        return "NIfTI-MRS files (.nii, .nii.gz)" if self.holds == "fids" else ".nii, .nii.gz or .mnc maps"
+
     def _why_none(self, source: Path) -> str:
         if not source.is_dir():
             return "; its list is empty"
@@ -125,7 +129,7 @@ class InputFolder:
         inner = next((path.name for path in sorted(source.iterdir()) if path.is_dir() and _images(path)), None)
         if inner:
             return f", but its folder {inner} does; give that one, folders in folders are not searched"
-        return "; give .nii, .nii.gz or .mnc maps"
+        return f"; give {self._wanted}"
 
     def unknown_keys(self) -> list[str]:
         """Return the keys of a datalist's entries that are neither the image nor a companion, in order."""

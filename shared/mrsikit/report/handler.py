@@ -90,7 +90,10 @@ class RunReport:
         to_do = self.inputs.datalist()
         for item in to_do:
             # with overwrite, an old record must not vouch for new outputs if the run is killed between them
-            self.inputs.record_path(stem_of(item["image"])).unlink(missing_ok=True)
+            stem = stem_of(item["image"])
+            self.inputs.record_path(stem).unlink(missing_ok=True)
+            for suffix in self.inputs.optional_outputs:  # one that is not made this time must not stay from the last
+                self.inputs.output_path(stem, suffix).unlink(missing_ok=True)
         self._to_do = {stem_of(item["image"]): item for item in to_do}
         self._progress = tqdm(total=len(to_do), desc=self.bundle_name, unit="file")
 

@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from dmi_quantification import predict
 from mrsikit.io import InputError
+from mrsikit.nuclei import DEUTERIUM
+from mrsikit.synthesis.fid import FidModel
 
 from .conftest import BUNDLE, METABOLITES, MODEL, simulated
 
@@ -40,6 +44,31 @@ def test_ratio_and_concentration_differ_by_the_water_and_the_factor() -> None:
     np.testing.assert_allclose(ratio["Glc"], ratio["Glc_amplitude"] / ratio["water_amplitude"], rtol=1e-5)
 
 
+def test_ratios_are_those_at_excitation() -> None:
+    late = replace(MODEL, delay=0.003)
+    lives = torch.tensor(MODEL.t2_star)
+    at_excitation = torch.tensor([[10.0, 4.0, 5.0, 2.0]])
+    fids = late.simulate(at_excitation * torch.exp(-late.delay / lives)).numpy().reshape(1, 1, 1, -1)
+    maps = predict(fids, dwell=MODEL.dwell, larmor=MODEL.larmor, delay=0.003).maps
+    for name, ratio in {"Glc": 0.4, "Glx": 0.5, "Lac": 0.2}.items():
+        assert maps[name].item() == pytest.approx(ratio, rel=2e-3)
+
+
+def test_shift_is_positive_towards_higher_ppm() -> None:
+    fids = MODEL.simulate(torch.tensor([[10.0, 2.0, 3.0, 1.0]]), shift=-8.0).numpy().reshape(1, 1, 1, -1)
+    assert predict(fids, **ACQUISITION).maps["shift"].item() == pytest.approx(8, abs=0.1)
+
+
+def test_good_data_at_3_tesla_are_good() -> None:
+    lives = [DEUTERIUM.resonances[name].t2_star_at(3.0) for name in METABOLITES]
+    model = FidModel(ppm=MODEL.ppm, t2_star=lives, larmor=19.6, reference=4.7, dwell=4e-4, points=512)
+    truth = torch.tensor([10.0, 4.0, 5.0, 2.0]).expand(64, -1)
+    fids = model.simulate(truth, noise=0.3, broadening=2.0, generator=torch.Generator().manual_seed(0))
+    result = predict(fids.numpy().reshape(8, 8, 1, -1), dwell=4e-4, larmor=19.6, delay=0.0)
+    assert (result.maps["quality"] == 1).mean() > 0.95
+    assert result.flags == []
+
+
 def test_deviation_of_a_ratio_is_that_of_the_ratios() -> None:
     many = simulated(np.tile([10.0, 2, 3, 1], (30, 30, 1, 1)), 12.0)
     maps = predict(many, save_fit=False, **ACQUISITION).maps
@@ -66,6 +95,9 @@ def test_deviation_of_a_ratio_is_that_of_the_ratios() -> None:
         ({"water_mM": -5}, "water_mM -5"),
         ({"metabolites": ["Glc", "Glx"], "water_mM": 10}, "not water"),
         ({"mri": np.ones((9, 9, 9))}, "mri_affine"),
+        ({"mri": np.ones((9, 9, 9)), "mri_affine": np.eye(4)}, "FIDs' affine"),
+        ({"dwell": 0.4}, "dwell time of 0.4"),
+        ({"larmor": 45.7e6}, "give MHz"),
         ({"mask": np.ones((3, 2, 1))}, "mask is of shape"),
         ({"watermM": 10}, "watermM"),
         ({"device": "gpu"}, "device gpu"),

@@ -197,7 +197,8 @@ def test_an_mri_that_does_not_cover_the_fids_does_nothing() -> None:
     away = np.eye(4)
     away[:3, 3] = 1000
     plain = predict(fids, **options)
-    result = predict(fids, mri=np.random.default_rng(0).random((9, 9, 9)), mri_affine=away, **options)
+    mri = np.random.default_rng(0).random((9, 9, 9))
+    result = predict(fids, mri=mri, mri_affine=away, affine=np.eye(4), **options)
     assert any("MRI covers 0%" in flag for flag in result.flags)
     np.testing.assert_allclose(result.maps["Glx_amplitude"], plain.maps["Glx_amplitude"])
 
