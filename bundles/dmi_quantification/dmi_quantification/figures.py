@@ -117,18 +117,19 @@ def _spectrum(axis: Axes, fids: Fids, fit: Fids | None, voxel: tuple[int, ...]) 
     reference = nucleus.reference if fids.reference is None else fids.reference
     measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, 0])
     points = spectra.acquired_points(measured)
-    ppm = spectra.ppm_axis(2 * points, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
+    filled = 8 * points  # smooth lines: at 3 T a line is only a few points wide
+    ppm = spectra.ppm_axis(filled, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
     lines = {"measured": (measured[:points], "0.45", 0.0)}
     turn = 1.0 + 0.0j
     if fit is not None:
         model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, 0])[:points]
         # the fit knows the phase: at the first sample its lines are nearly in it
         turn = complex(torch.polar(torch.tensor(1.0), -torch.angle(model[0])))
-        step = 1.15 * float(spectra.spectrum(model * turn, points=2 * points).abs().max())
+        step = 1.15 * float(spectra.spectrum(model * turn, points=filled).abs().max())
         lines |= {"fit": (model, "#c1272d", 0.0), "residual": (measured[:points] - model, "0.2", -0.35 * step)}
     shown = (ppm >= nucleus.shown[0]) & (ppm <= nucleus.shown[1])
     for name, (values, colour, offset) in lines.items():
-        heights = spectra.spectrum(values * turn, points=2 * points).real.numpy()
+        heights = spectra.spectrum(values * turn, points=filled).real.numpy()
         axis.plot(ppm[shown], heights[shown] + offset, color=colour, linewidth=0.9, label=name)
     axis.set_xlim(nucleus.shown[1], nucleus.shown[0])
     axis.set_yticks([])

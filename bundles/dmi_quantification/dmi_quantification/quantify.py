@@ -121,7 +121,8 @@ class QuantifyFidsd(Transform):
             covered = torch.as_tensor(out["covered"]).as_subclass(Tensor).cpu().numpy().reshape(voxels.shape)
             share = float(covered[voxels].mean()) if voxels.any() else 1.0
             if share < 0.95:
-                flags.append(f"the MRI covers {share:.0%} of the voxels; the others are as fitted")
+                effect = "nothing was smoothed: do their headers agree?" if share == 0 else "the others are as fitted"
+                flags.append(f"the MRI covers {share:.0%} of the voxels; {effect}")
             sure = measured & (snr >= FAINT) & covered[voxels][:, None]
             amplitude, deviation, covariance, bias = self._smoothed(amplitude, deviation, covariance, mri, voxels, sure)
         maps = self._maps(amplitude, deviation, covariance, bias, measured, model)
