@@ -13,6 +13,7 @@ resamples the cases of the set.
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import logging
@@ -20,6 +21,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 
 from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
@@ -284,6 +287,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (output / "tables.md").write_text(markdown + "\n", encoding="utf-8")
     logger.info("%s, figures and tables are in %s", results.name, output)
     return 0
+
+
+def peak_memory(command: Sequence[str]) -> float:
+    """Largest memory (GB) of a fresh process, sampled every 10 ms; its output is dropped.
+
+    The system's own record of the peak would not do: a child begins with its parent's.
+
+    Raises:
+        RuntimeError: the process failed.
+    """
+    child = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while child.poll() is None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            peak = max(peak, child.memory_info().rss)
+        time.sleep(0.01)
+    if child.returncode:
+        raise RuntimeError("the process whose memory was to be measured failed")
+    return peak / 1e9
 
 
 def merged(record: dict[str, Any], rows: list[dict[str, Any]], part: str, origin: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import contextlib
 import io
 import logging
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
-from benchmark import REPOSITORY, Context, Demand, Table, find
+from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
 from scipy import ndimage
 from torch import Tensor
@@ -26,9 +24,10 @@ from tqdm import tqdm
 
 from dmi_quantification import predict
 from dmi_quantification.cnn import CnnEstimator, PaperCnn
-from dmi_quantification.fine_tuning import fine_tuned
+from dmi_quantification.fine_tuning import fine_tuned_amplitudes
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.prior import PaperPrior, RobustPrior, neighbours
+from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
+from dmi_quantification.prior import PaperPrior, RobustPrior, neighbours, paper_weights
 from dmi_quantification.relaxation import fit_t2_star
 from mrsikit import spectra
 from mrsikit.baselines.anisotropic_diffusion import anisotropic_diffusion
@@ -59,7 +58,7 @@ MODEL = FidModel(
 TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
 SNRS = (5.0, 6.0, 7.7, 9.0, 10.5, 12.1, 14.0, 16.0, 18.6, 21.0, 24.0, 27.0, 31.0, 35.0)
 LARGEST_SHIFT = 0.4
-OURS, CNN, FOURIER, SCIPY, AMARES = "ours", "paper's CNN", "Fourier, +-2 bins", "scipy, voxel by voxel", "pyAMARES"
+OURS, CNN, SCIPY, AMARES = "ours", "paper's CNN", "scipy, voxel by voxel", "pyAMARES"
 FINE = "paper's fine-tuning, lambda .01"
 LARGE = "a time series of 64x64x32 voxels, 8 points"
 NONE, PAPER, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust prior"
@@ -67,9 +66,8 @@ NONE, PAPER, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust pri
 
 def _rows(model: FidModel, fids: Tensor) -> Tensor:
     """The estimator's input (2, 1 + K + V, T)."""
-    at = (torch.complex(model.times, model.times + model.delay) * LARGEST_SHIFT * model.larmor)[None]
-    rows = torch.cat([at.to(torch.complex64), model.basis().to(torch.complex64), fids])
-    return torch.stack([rows.real, rows.imag])
+    head = acquisition_rows(model, LARGEST_SHIFT * model.larmor)
+    return real_and_imaginary(torch.cat([head, fids]))
 
 
 def fit(fids: Tensor, model: FidModel = MODEL) -> Tensor:
@@ -375,8 +373,7 @@ def _fine_tuning(context: Context) -> None:
     prompt = replace(MODEL, delay=0.0)
     phantom = rings(rng=np.random.default_rng(context.seed))
     pairs, change = neighbours(on_grid(phantom), phantom.mask)
-    with np.errstate(divide="ignore"):
-        weights = torch.from_numpy(np.minimum(1.0 / change**2, 60.0)).float()
+    weights = torch.from_numpy(paper_weights(change)).float()
     truth = torch.from_numpy(phantom.amplitudes[phantom.mask])
     noise = noise_of_snr(prompt, 12.0, amplitude=10.0)
     generator = torch.Generator().manual_seed(context.seed)
@@ -387,11 +384,10 @@ def _fine_tuning(context: Context) -> None:
         classical.append(fourier_integration(fids, prompt).numpy())
         rows = _rows(prompt, fids)
         with torch.no_grad():
-            features, scale = network.features(rows[None])
-            alone = single.connected(features[0]) * single.largest * scale[0, 0, 0]
-        tuned = fine_tuned(
-            network, features[0], torch.from_numpy(pairs), weights, strength=0.01, generator=generator
-        ) * float(single.largest * scale[0, 0, 0])
+            alone = network(rows[None])[0, : len(PEAKS)].T
+        tuned = fine_tuned_amplitudes(
+            network, rows, torch.from_numpy(pairs), weights, strength=0.01, generator=generator
+        )
         found[CNN].append(alone.numpy())
         found[FINE].append(tuned.numpy())
     inside = phantom.interior(3, 2)[phantom.mask]
@@ -552,18 +548,12 @@ def _large(context: Context) -> None:
         command += [str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
         command += ["--dataset_dir", str(Path(folder) / "in"), "--output_dir", str(Path(folder) / "out")]
         start = time.perf_counter()
-        child = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        peak = 0
-        while child.poll() is None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                peak = max(peak, child.memory_info().rss)
-            time.sleep(0.05)
-        if child.returncode:
-            raise RuntimeError("the run whose memory was to be measured failed")
+        peak = peak_memory(command)
+        seconds = time.perf_counter() - start
     context.add("any", LARGE, OURS, "FIDs", [count])
     context.add("any", LARGE, OURS, "data, GB", [size])
-    context.add("any", LARGE, OURS, "peak memory, GB", [peak / 1e9])
-    context.add("any", LARGE, OURS, "time, s", [time.perf_counter() - start])
+    context.add("any", LARGE, OURS, "peak memory, GB", [peak])
+    context.add("any", LARGE, OURS, "time, s", [seconds])
 
 
 def _simulation(context: Context) -> None:

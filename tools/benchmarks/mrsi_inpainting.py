@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sys
 import time
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import scipy.io
 import torch
-from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find
+from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from matplotlib.figure import Figure
 from scipy import ndimage
 from tqdm import tqdm
@@ -418,27 +416,19 @@ def _cost(context: Context) -> None:
             best = [min(a, b) for a, b in zip(best, times, strict=True)]
         ratios.append(best[1] / best[0])
     context.add("any", "cost of a 64^3 volume", FREE, "time / biharmonic", ratios)
-    context.add("any", "cost of a 64^3 volume", FREE, "peak memory of the process, GB", [_peak_memory()])
-
-
-def _peak_memory() -> float:
-    """Largest memory (GB) of a fresh process that fills a 64^3 volume, sampled every 10 ms.
-
-    The system's own record of the peak would not do: a child begins with its parent's.
-    """
-    program = (
-        "import numpy as np; from mrsi_inpainting import predict; v = np.zeros((64, 64, 64), np.float32);"
-        "v[8:56, 8:56, 8:56] = 1; v[20:40:5, 20:40:5, 20:40:5] = 0; predict(v)"
+    context.add(
+        "any",
+        "cost of a 64^3 volume",
+        FREE,
+        "peak memory of the process, GB",
+        [peak_memory([sys.executable, "-c", FILL_A_VOLUME])],
     )
-    child = psutil.Popen([sys.executable, "-c", program])
-    peak = 0
-    while child.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            peak = max(peak, child.memory_info().rss)
-        time.sleep(0.01)
-    if child.returncode:
-        raise RuntimeError("the process whose memory was to be measured failed")
-    return peak / 1e9
+
+
+FILL_A_VOLUME = (
+    "import numpy as np; from mrsi_inpainting import predict; v = np.zeros((64, 64, 64), np.float32);"
+    "v[8:56, 8:56, 8:56] = 1; v[20:40:5, 20:40:5, 20:40:5] = 0; predict(v)"
+)
 
 
 def real_maps(data: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -7,14 +7,13 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from monai.transforms import Transform
 from torch import Tensor
 from tqdm import tqdm
 
 from dmi_quantification.cnn import CnnEstimator
-from dmi_quantification.prior import neighbours
+from dmi_quantification.prior import LARGEST_WEIGHT, neighbours, paper_weights
 
 
 def fine_tuned(
@@ -25,11 +24,13 @@ def fine_tuned(
     *,
     strength: float,
     steps: int = 300,
-    batch: int = 64,
+    fewest_pairs: int = 1024,
     learning_rate: float = 1e-3,
     generator: torch.Generator,
 ) -> Tensor:
-    r"""Amplitudes (V, K) after the fully connected layers were trained on the data set, Eq. 4 of the PRECISE-DMI paper.
+    r"""Amplitudes (V, K), in units of the network's largest, after its last layers were trained on the data set.
+
+    Eq. 4 of the PRECISE-DMI paper:
 
     .. math:: \sum_v |C_2(Y_v) - C(Y_v)|^2 + \lambda \sum_{u \in \Omega_v} \omega_{vu} |C_2(Y_v) - C_2(Y_u)|^2
 
@@ -43,7 +44,7 @@ def fine_tuned(
         weights: (P,) Eq. 5.
         strength: lambda.
         steps: of Adam.
-        batch: pairs a step, in thousands of the paper's 3 x 3 batches it is one.
+        fewest_pairs: a step, or a sixteenth of all if that is more.
         learning_rate: of Adam.
         generator: of the order of pairs.
     """
@@ -51,22 +52,40 @@ def fine_tuned(
     with torch.no_grad():
         before = layers(features)
     optimiser = torch.optim.Adam(layers.parameters(), learning_rate)
-    size = max(batch * 16, len(pairs) // 16)
+    size = min(max(fewest_pairs, len(pairs) // 16), len(pairs))
+    # in a plane a voxel has 4 pairs at most, in space 13
     neighbourhood = 9.0 if len(pairs) < 6 * len(features) else 27.0
+    # every pair stands in both voxels' sums; a voxel has as many pairs as neighbours
+    per_voxel = 2.0 * len(pairs) / len(features)
     for _ in range(steps):
-        chosen = torch.randint(len(pairs), (min(size, len(pairs)),), generator=generator)
+        chosen = torch.randint(len(pairs), (size,), generator=generator)
         first, second = pairs[chosen].T
         here, there = layers(features[first]), layers(features[second])
         faithful = ((here - before[first]) ** 2).sum(1) + ((there - before[second]) ** 2).sum(1)
-        # every pair stands in both voxels' sums; a voxel has as many pairs as neighbours
         smooth = 2.0 * weights[chosen] * ((here - there) ** 2).sum(1)
-        per_voxel = 2.0 * len(pairs) / len(features)
         loss = (faithful / per_voxel + strength / neighbourhood * smooth).mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     with torch.no_grad():
         return layers(features)
+
+
+def fine_tuned_amplitudes(
+    network: CnnEstimator, rows: Tensor, pairs: Tensor, weights: Tensor, **options: Any
+) -> Tensor:
+    """Amplitudes (V, K) in the unit of the FIDs.
+
+    Args:
+        network: trained on single voxels.
+        rows: (2, 1 + K + V, T), the estimator's input.
+        pairs: as of :func:`fine_tuned`.
+        weights: likewise.
+        options: likewise.
+    """
+    with torch.no_grad():
+        features, scale = network.features(rows[None])
+    return fine_tuned(network, features[0], pairs, weights, **options) * network.cnn.largest * scale[0, 0, 0]
 
 
 class FineTuneFidsd(Transform):
@@ -79,7 +98,7 @@ class FineTuneFidsd(Transform):
         weights: of :class:`dmi_quantification.cnn.PaperCnn`.
         peaks: number K of lines.
         strength: lambda; the paper uses .004, .01 and .04.
-        largest: greatest weight of Eq. 5, which the paper does not print.
+        largest: greatest weight of Eq. 5.
         repeats: of the Monte Carlo.
         seed: of its noise and of the training.
 
@@ -93,7 +112,7 @@ class FineTuneFidsd(Transform):
         weights: str | Path,
         peaks: int = 4,
         strength: float = 0.01,
-        largest: float = 60.0,
+        largest: float = LARGEST_WEIGHT,
         repeats: int = 10,
         seed: int = 0,
     ) -> None:
@@ -117,25 +136,26 @@ class FineTuneFidsd(Transform):
         voxels = torch.as_tensor(out["voxels"]).as_subclass(Tensor).cpu().numpy().astype(bool)
         mri = torch.as_tensor(out["mri"]).as_subclass(Tensor).cpu().double().numpy().reshape(voxels.shape)
         pairs, change = neighbours(mri, voxels)
-        with np.errstate(divide="ignore"):
-            weights = torch.from_numpy(np.minimum(1.0 / change**2, self.largest)).float()
+        weights = torch.from_numpy(paper_weights(change, self.largest)).float()
         where = torch.from_numpy(pairs)
         generator = torch.Generator().manual_seed(self.seed)
         estimates = torch.as_tensor(out["pred"]).as_subclass(Tensor).cpu().clone()
         dynamics = int(out["dynamics"])
         bias = torch.zeros(self.peaks, estimates.shape[1])
         head = rows[:, : 1 + self.peaks]
+        options: dict[str, Any] = {"strength": self.strength, "generator": generator}
         for d in range(dynamics):
             fids = rows[:, 1 + self.peaks + d :: dynamics]
             single = estimates[: self.peaks, d::dynamics].T.clone()
-            tuned = self._tune(network, torch.cat([head, fids], 1), where, weights, generator)
+            tuned = fine_tuned_amplitudes(network, torch.cat([head, fids], 1), where, weights, **options)
             noise = self._noise(fids)
             lines = torch.complex(head[0, 1:], head[1, 1:])
             clean = torch.view_as_real(single.to(lines.dtype) @ lines).movedim(-1, 0)
             draws = []
             for _ in tqdm(range(self.repeats), desc="fine-tuning", leave=False, delay=2):
                 noisy = clean + noise[None, :, None] * torch.randn(clean.shape, generator=generator)
-                draws.append(self._tune(network, torch.cat([head, noisy], 1), where, weights, generator))
+                rows_of_it = torch.cat([head, noisy], 1)
+                draws.append(fine_tuned_amplitudes(network, rows_of_it, where, weights, **options))
             repeated = torch.stack(draws)
             estimates[: self.peaks, d::dynamics] = tuned.T
             estimates[self.peaks : 2 * self.peaks, d::dynamics] = repeated.std(0).T
@@ -147,13 +167,3 @@ class FineTuneFidsd(Transform):
     def _noise(fids: Tensor) -> Tensor:
         tail = fids[:, :, -max(8, fids.shape[-1] // 4) :]
         return tail.std((0, 2))
-
-    def _tune(
-        self, network: CnnEstimator, rows: Tensor, pairs: Tensor, weights: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        with torch.no_grad():
-            features, scale = network.features(rows[None])
-        tuned = fine_tuned(
-            network, features[0], pairs, weights, strength=self.strength, generator=generator
-        )  # in units of the network's largest amplitude
-        return tuned * network.cnn.largest * scale[0, 0, 0]

@@ -89,13 +89,13 @@ class PrepareFidsd(MapTransform):
             acquired = spectra.acquired_points(some.transpose(1, 2)) if len(places) else fids.shape[AXES]
             model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
             unit = self.max_shift * model.larmor
-            rows = _rows(_head(model, unit), fids, places)
+            rows = _rows(acquisition_rows(model, unit), fids, places)
             spread = [0.0] * len(self.metabolites)
             if self.fit_t2_star and len(places):
                 network = FidLeastSquares(peaks=len(self.metabolites))
                 times, spread = fit_t2_star(rows, list(model.t2_star), unit, network=network)
                 model = replace(model, t2_star=times)
-                rows[:, : 1 + len(times)] = _two(_head(model, unit))
+                rows[:, : 1 + len(times)] = real_and_imaginary(acquisition_rows(model, unit))
             out["t2_star"], out["t2_star_sd"] = torch.tensor(model.t2_star), torch.tensor(spread)
             out[key] = MetaTensor(rows, meta=meta)
             out["voxels"] = voxels
@@ -105,13 +105,18 @@ class PrepareFidsd(MapTransform):
         return out
 
 
-def _head(model: FidModel, unit: float) -> Tensor:
-    """Times and lines (1 + K, T), complex64: the first rows of the estimator's input."""
+def acquisition_rows(model: FidModel, unit: float) -> Tensor:
+    """Times and lines (1 + K, T), complex64: the first rows of the estimator's input.
+
+    Args:
+        model: of the FIDs.
+        unit: largest shift (Hz), the estimator's unit of frequency.
+    """
     at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
     return torch.cat([at, model.basis()]).to(torch.complex64)
 
 
-def _two(values: Tensor) -> Tensor:
+def real_and_imaginary(values: Tensor) -> Tensor:
     """Real and imaginary part (2, ...)."""
     return torch.stack([values.real, values.imag])
 
@@ -126,11 +131,11 @@ def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:
     """
     points, dynamics = head.shape[1], fids.shape[-1]
     rows = torch.empty(2, len(head) + len(places) * dynamics, points)
-    rows[:, : len(head)] = _two(head)
+    rows[:, : len(head)] = real_and_imaginary(head)
     for start in range(0, len(places), CHUNK):
         some = fids[tuple(places[start : start + CHUNK].T)][:, :points].transpose(1, 2).flatten(0, 1)
         first = len(head) + start * dynamics
-        rows[:, first : first + len(some)] = _two(some)
+        rows[:, first : first + len(some)] = real_and_imaginary(some)
     return rows
 
 
@@ -149,7 +154,7 @@ def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) 
     """
     values = torch.as_tensor(mri).as_subclass(Tensor).float()
     values = values if values.ndim == 4 else values[..., None]
-    # a column of the image and of ones: what lies beyond its border is not dark, it is unknown
+    # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
     both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=mri.affine)
     shift = torch.eye(4, dtype=torch.float64)
     shift[:3, 3] = -0.5 + 0.5 / FINER

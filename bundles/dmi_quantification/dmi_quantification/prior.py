@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 FIRST_WIDTH, FIRST_STRENGTH = 1.0, 0.3
 """The first pass, which only gives the metabolites' differences: width relative to the prior's, and strength."""
 
+LARGEST_WEIGHT = 60.0
+"""Of Eq. 5, which the paper does not print: with it the paper's prior has its threefold gain at lambda .01."""
+
 OF = 3
 """Number of metabolites the squared distance is scaled to, so that kappa means the same whatever their number."""
 
@@ -84,24 +87,29 @@ class PaperPrior:
 
     Attributes:
         strength: lambda of the paper.
-        largest: greatest weight, which the paper does not print; 60 gives its threefold gain at lambda .01.
+        largest: greatest weight.
     """
 
     strength: float = 0.01
-    largest: float = 60.0
+    largest: float = LARGEST_WEIGHT
 
     def __call__(
         self, maps: NDArray[np.float64], sd: NDArray[np.float64], mri: NDArray[np.float64], mask: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
         """Smooth; arguments and result as of :meth:`RobustPrior.__call__`, the standard deviations are not used."""
         pairs, change = neighbours(mri, mask)
-        with np.errstate(divide="ignore"):
-            weights = np.minimum(1.0 / change**2, self.largest)
+        weights = paper_weights(change, self.largest)
         # the paper's batches of 3^n voxels take the mean, and every pair is in two of them
         strength = 2 * self.strength / 3**mri.ndim
         out = maps.copy()
         out[mask] = solve(maps[mask], np.ones_like(maps[mask]), pairs, weights, strength)
         return out
+
+
+def paper_weights(change: NDArray[np.float64], largest: float = LARGEST_WEIGHT) -> NDArray[np.float64]:
+    """Weights (P,) of Eq. 5 of the PRECISE-DMI paper from the differences (P,) of the MRI."""
+    with np.errstate(divide="ignore"):
+        return np.minimum(1.0 / change**2, largest)
 
 
 def neighbours(mri: NDArray[np.float64], mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.float64]]:

@@ -18,7 +18,6 @@ class Residual:
     Attributes:
         count: FIDs examined; those without a noise (zeros, or an estimator that gives amplitudes alone) are not.
         tallest: height of the tallest line of the residual's spectrum over the SD of its noise, (V,).
-        where: its number of point in :func:`mrsikit.spectra.spectrum`, (V,).
         wider: by how many standard deviations each line wants to be wider (below 0: narrower) than modelled, (V, K).
         power: mean over the FIDs, shifts and phases taken out, of the residual's power spectrum over the noise's, (T,).
         early_over_late: noise SD of the first over that of the last quarter of the FIDs.
@@ -27,7 +26,6 @@ class Residual:
 
     count: int
     tallest: Tensor
-    where: Tensor
     wider: Tensor
     power: Tensor
     early_over_late: float
@@ -51,7 +49,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     lines = torch.complex(rows[0, 1:first], rows[1, 1:first])
     voxels, points = rows.shape[1] - first, rows.shape[2]
     quarter = max(4, points // 4)
-    tallest, where = torch.zeros(voxels), torch.zeros(voxels, dtype=torch.long)
+    tallest = torch.zeros(voxels)
     wider, power = torch.zeros(voxels, peaks), torch.zeros(points, dtype=torch.float64)
     known = estimates[3 * peaks + 5] > 0
     fit = torch.zeros(voxels, points, dtype=torch.complex64) if keep and bool(known.any()) else None
@@ -71,7 +69,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
         left = fids - fitted
         heights = torch.fft.fftshift(torch.fft.fft(left * turn.conj()), dim=-1).abs()
         heights = heights / (noise * math.sqrt(2.0 * points))[:, None]
-        tallest[chosen], where[chosen] = heights.max(1)
+        tallest[chosen] = heights.amax(1)
         power += (heights.double() ** 2).sum(0)
         scaled = (left.abs() / noise[:, None]) ** 2
         early += float(scaled[:, :quarter].sum())
@@ -85,7 +83,6 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     return Residual(
         count=count,
         tallest=tallest,
-        where=where,
         wider=wider,
         power=power / max(1, count),
         early_over_late=math.sqrt(early / late) if late > 0 else 1.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -97,40 +97,28 @@ def _option_problems(
 ) -> Iterator[str]:
     yield from unknown_options(sys.argv)
     for name in ("dataset_dir", "output_dir"):
-        try:
-            check_path_option(getattr(inputs, name), name)
-        except InputError as error:
-            yield str(error)
+        yield from _refused(check_path_option, getattr(inputs, name), name)
     for name, value in {"overwrite": inputs._overwrite, "skip_invalid": inputs._skip_invalid, **flags}.items():
-        try:
-            as_flag(value, name)
-        except InputError as error:
-            yield str(error)
+        yield from _refused(as_flag, value, name)
     for name, value in numbers.items():
-        try:
-            check_positive(value, name)
-        except InputError as error:
-            yield str(error)
+        yield from _refused(check_positive, value, name)
     for name, value in shares.items():
-        try:
-            check_share(value, name)
-        except InputError as error:
-            yield str(error)
+        yield from _refused(check_share, value, name)
 
 
-def _machine_problems(device: object, weights: object, network: torch.nn.Module | None) -> list[str]:
-    problems = []
+def _machine_problems(device: object, weights: object, network: torch.nn.Module | None) -> Iterator[str]:
+    if device is not None:
+        yield from _refused(check_device, device)
+    if network is not None:
+        yield from _refused(check_weights, weights, network)
+
+
+def _refused(check: Callable[..., object], *arguments: object) -> Iterator[str]:
+    """The line of a check that refuses; nothing of one that passes."""
     try:
-        if device is not None:
-            check_device(device)
+        check(*arguments)
     except InputError as error:
-        problems.append(str(error))
-    try:
-        if network is not None:
-            check_weights(weights, network)
-    except InputError as error:
-        problems.append(str(error))
-    return problems
+        yield str(error)
 
 
 def _output_problems(inputs: InputFolder) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from monai.transforms import LoadImaged
 
 from dmi_quantification.network import FidLeastSquares
+from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
 from mrsikit.io import read_map
 from mrsikit.pipeline import BundlePipeline
 
@@ -29,9 +30,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> torch.jit.ScriptModule
 def test_exported_estimator_equals_eager(exported: torch.jit.ScriptModule) -> None:
     truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(100, -1)
     fids = MODEL.simulate(truth, noise=2.0, shift=7.0, generator=torch.Generator().manual_seed(0))
-    at = torch.complex(MODEL.times, MODEL.times + MODEL.delay)[None] * 0.4 * MODEL.larmor
-    rows = torch.cat([at.to(torch.complex64), MODEL.basis().to(torch.complex64), fids])
-    x = torch.view_as_real(rows).movedim(-1, 0)[None].contiguous()
+    x = real_and_imaginary(torch.cat([acquisition_rows(MODEL, 0.4 * MODEL.larmor), fids]))[None]
     with torch.no_grad():
         torch.testing.assert_close(exported(x), FidLeastSquares().eval()(x), rtol=1e-5, atol=1e-5)
 

@@ -1,31 +1,25 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from dmi_quantification.network import FidLeastSquares
+from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
 from mrsikit.metrics.crlb import crlb
 from mrsikit.synthesis.fid import FidModel, noise_of_snr
 
-MODEL = FidModel(
-    ppm=(4.7, 3.7, 2.4, 1.3),
-    t2_star=(0.03, 0.03, 0.035, 0.06),
-    larmor=76.7,
-    reference=4.7,
-    dwell=4e-4,
-    points=512,
-    delay=6e-4,
-)
+from .conftest import MODEL as SHORT
+
+MODEL = replace(SHORT, points=512)
 LARGEST_SHIFT = 0.4 * MODEL.larmor
 TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
 
 
 def rows(fids: Tensor, model: FidModel = MODEL) -> Tensor:
     """The estimator's input (1, 2, 1 + K + V, T)."""
-    at = torch.complex(model.times, model.times + model.delay) * LARGEST_SHIFT
-    everything = torch.cat([at[None].to(torch.complex64), model.basis().to(torch.complex64), fids])
-    return torch.view_as_real(everything).movedim(-1, 0)[None].contiguous()
+    return real_and_imaginary(torch.cat([acquisition_rows(model, LARGEST_SHIFT), fids]))[None]
 
 
 def fitted(fids: Tensor, model: FidModel = MODEL) -> Tensor:
