@@ -38,6 +38,10 @@ class Resonance:
         """
         return _nearest(self.t2_star, tesla, f"T2* of {self.name}")
 
+    def t2_star_field(self, tesla: float) -> float:
+        """Field (T) at which the time that :meth:`t2_star_at` gives was measured."""
+        return min(self.t2_star, key=lambda known: abs(known - tesla))
+
     def t1_at(self, tesla: float) -> float:
         """Longitudinal relaxation time (s) at the nearest field of the table.
 

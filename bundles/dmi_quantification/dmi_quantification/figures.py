@@ -1,9 +1,9 @@
-"""The figure of one input in the report: maps with their standard deviations, and spectra with fit and residual."""
+"""The figure of one input in the report: maps with their standard deviations, time courses, spectra with their fit."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -17,61 +17,90 @@ from numpy.typing import NDArray
 from mrsikit import spectra
 from mrsikit.io import Fids, InputFolder, read_fids, stem_of
 from mrsikit.nuclei import NUCLEI
-from mrsikit.report.figures import radiological
+from mrsikit.report.figures import radiological, write_directions
 
-SPECTRA = 3
+SPECTRA, SLICES = 3, 3
+COLOURS = ("#1f77b4", "#d98200", "#2a9d4a")
+"""Of the voxels whose spectra are shown, in their time courses too."""
+
+Read = Callable[[str], NDArray[np.float64]]
 
 
-def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) -> bytes:
+def draw_fids(
+    inputs: InputFolder, path: Path, *, metabolites: Sequence[str], unit: str = "ratio to the first"
+) -> bytes:
     """Draw the results of one NIfTI-MRS file from its outputs.
 
-    The middle one of the slices with fitted voxels is shown, at the first time point. Spectra are those of the voxels
-    whose reference amplitude is the largest, the median and the smallest of the good ones.
+    Of a volume at most three slices with fitted voxels are shown, of a time series the last point as a map (an infusion
+    begins without metabolites), and the course of each amplitude. Where an MRI was used, what its prior does to the
+    middle slice is shown too. Spectra are those of the voxels whose reference amplitude is the largest, the median and
+    the smallest of the good ones.
 
     Args:
         inputs: of the run.
         path: the input.
         metabolites: the first is the reference.
+        unit: of all but the reference.
 
     Returns:
         The picture, PNG.
     """
     fids = read_fids(path)
     stem = stem_of(path)
+    grid = fids.values.shape[:3]
 
     def read(name: str) -> NDArray[np.float64]:
         image = nib.load(inputs.output_path(stem, name))
-        values = np.asarray(image.dataobj, np.float64)  # type: ignore[attr-defined]
-        return values.reshape(*fids.values.shape[:3], -1)
+        return np.asarray(image.dataobj, np.float64).reshape(*grid, -1)  # type: ignore[attr-defined]
 
     quality = read("quality")
-    filled = np.flatnonzero((quality[..., 0] > 0).any((0, 1)))
-    level = int(filled[len(filled) // 2]) if len(filled) else 0
-    slices, points = fids.values.shape[2], quality.shape[3]
-    place = f", slice {level + 1} of {slices}" if slices > 1 else ""
-    place += f", time point 1 of {points}" if points > 1 else ""
-    is_map = min(fids.values.shape[:2]) > 1
-    others = list(metabolites[1:])
-    columns = [f"{metabolites[0]}_amplitude", *others]
-    rows = 2 if is_map else 0
-    figure = Figure(figsize=(3.1 * len(columns), 2.7 * rows + 3.0), layout="constrained")
+    points = quality.shape[3]
+    columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
+    units = ["signal units", *[unit] * (len(columns) - 1)]
+    filled = np.flatnonzero((quality[..., -1] > 0).any((0, 1)))
+    levels = np.unique(filled[np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)]).tolist()
+    panels = []
+    if min(grid[:2]) > 1:
+        panels = [(level, ending) for level in levels for ending in ("", "_sd")]
+        biased = inputs.output_path(stem, f"{columns[0]}_bias").exists()
+        panels += [(levels[len(levels) // 2], "_bias")] if biased and levels else []
+    courses = 1 if points > 1 else 0
+    height = 2.7 * len(panels) + 2.4 * courses + 3.0
+    figure = Figure(figsize=(max(9.0, 3.1 * len(columns)), height), layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.add_gridspec(rows + 1, 12)
-    width = 12 // len(columns)
-    for j, name in enumerate(columns if is_map else []):
-        for i, ending in enumerate(("", "_sd")):
-            axis = figure.add_subplot(grid[i, j * width : (j + 1) * width])
-            title = name.replace("_", " ") + place if i == 0 else f"standard deviation of {name.replace('_', ' ')}"
-            _map(axis, read(name + ending)[:, :, level, 0], quality[:, :, level, 0], fids.affine, title, figure)
-    chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., 0], quality[..., 0])
-    fit_path = inputs.output_path(stem, "fit")
-    fit = read_fids(fit_path) if fit_path.exists() else None
-    for n, voxel in enumerate(chosen):
-        share = 12 // len(chosen)
-        _spectrum(figure.add_subplot(grid[rows, n * share : (n + 1) * share]), fids, fit, voxel)
+    below = len(panels) + courses
+    layout = figure.add_gridspec(below + 1, 1, height_ratios=[2.7] * len(panels) + [2.4] * courses + [3.0])
+    for i, (level, ending) in enumerate(panels):
+        row = layout[i].subgridspec(1, len(columns))
+        place = f", slice {level + 1} of {grid[2]}" if grid[2] > 1 else ""
+        place += f", time point {points} of {points}" if points > 1 else ""
+        for j, name in enumerate(columns):
+            axis = figure.add_subplot(row[j])
+            values, good = read(name + ending)[:, :, level, -1], quality[:, :, level, -1]
+            directions = _map(axis, values, good, fids.affine, name, ending, units[j], figure)
+            axis.set_title(TITLES[ending].format(name.replace("_", " ")) + (place if j == 0 else ""), fontsize=8)
+            if i == j == 0 and fids.codes != (0, 0):
+                write_directions(axis, directions)
+    chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., -1], quality[..., -1])
+    if courses:
+        row = layout[len(panels)].subgridspec(1, len(metabolites))
+        for j, name in enumerate(metabolites):
+            _course(figure.add_subplot(row[j]), read, name, chosen, quality)
+    if chosen:
+        fit_path = inputs.output_path(stem, "fit")
+        fit = read_fids(fit_path) if fit_path.exists() else None
+        row = layout[below].subgridspec(1, len(chosen))
+        for n, voxel in enumerate(chosen):
+            axis = figure.add_subplot(row[n])
+            _spectrum(axis, fids, fit, voxel, metabolites, float(read("shift")[voxel][-1]))
+            axis.set_title(f"voxel {tuple(v + 1 for v in voxel)}", fontsize=8, color=COLOURS[n])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
+
+
+TITLES = {"": "{}", "_sd": "SD of {}", "_bias": "the prior's effect on {}"}
+COLOUR_MAPS = {"": "inferno", "_sd": "viridis", "_bias": "RdBu_r"}
 
 
 def _map(
@@ -79,25 +108,30 @@ def _map(
     values: NDArray[np.float64],
     quality: NDArray[np.float64],
     affine: NDArray[np.float64],
-    title: str,
+    name: str,
+    ending: str,
+    unit: str,
     figure: Figure,
-) -> None:
+) -> tuple[str, str, str, str]:
+    """Draw one slice; returns the directions of its edges."""
     good = values[quality == 1] if (quality == 1).any() else values[quality > 0]
-    top = float(np.percentile(good, 99.5)) if good.size else 1.0
-    shown, spacing, _ = radiological(np.where(quality > 0, values, np.nan), affine)
+    top = float(np.percentile(np.abs(good), 99.5)) if good.size else 1.0
+    top = top if top > 0 else 1.0
+    shown, spacing, directions = radiological(np.where(quality > 0, values, np.nan), affine)
     axis.set_facecolor("black")
     picture = axis.imshow(
         np.ma.masked_invalid(shown),
-        cmap="viridis" if "deviation" in title else "inferno",
-        vmin=0,
-        vmax=top if top > 0 else 1.0,
+        cmap=COLOUR_MAPS[ending],
+        vmin=-top if ending == "_bias" else 0,
+        vmax=top,
         interpolation="nearest",
         aspect=spacing[0] / spacing[1],
     )
-    axis.set_title(title, fontsize=8)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    figure.colorbar(picture, ax=axis, fraction=0.046).ax.tick_params(labelsize=7)
+    axis.set(xticks=[], yticks=[])
+    bar = figure.colorbar(picture, ax=axis, fraction=0.046)
+    bar.set_label(unit, fontsize=7)
+    bar.ax.tick_params(labelsize=7)
+    return directions
 
 
 def _voxels(reference: NDArray[np.float64], quality: NDArray[np.float64]) -> list[tuple[int, ...]]:
@@ -112,17 +146,41 @@ def _voxels(reference: NDArray[np.float64], quality: NDArray[np.float64]) -> lis
     return [tuple(int(v) for v in order[k]) for k in picks][:SPECTRA]
 
 
-def _spectrum(axis: Axes, fids: Fids, fit: Fids | None, voxel: tuple[int, ...]) -> None:
+def _course(axis: Axes, read: Read, name: str, voxels: Sequence[tuple[int, ...]], quality: NDArray[np.float64]) -> None:
+    """Amplitude of one metabolite over the time points: the mean of all fitted voxels, and those of the spectra."""
+    amplitude, deviation = read(f"{name}_amplitude"), read(f"{name}_amplitude_sd")
+    at = np.arange(1, amplitude.shape[3] + 1)
+    for n, voxel in enumerate(voxels):
+        axis.errorbar(at, amplitude[voxel], deviation[voxel], color=COLOURS[n], linewidth=0.9, capsize=2)
+    everywhere = (quality > 0).all(-1)
+    if everywhere.sum() > len(voxels):
+        axis.plot(at, amplitude[everywhere].mean(0), color="black", linewidth=2, label="mean of the voxels")
+        axis.legend(fontsize=6, frameon=False)
+    axis.set_title(f"{name} amplitude, signal units", fontsize=8)
+    axis.set_xlabel("time point (bars: standard deviation)", fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
+
+
+def _spectrum(
+    axis: Axes,
+    fids: Fids,
+    fit: Fids | None,
+    voxel: tuple[int, ...],
+    metabolites: Sequence[str],
+    shift: float,
+) -> None:
+    """Spectrum, fit and residual of a voxel's last time point; ``shift`` (Hz) is where its lines lie."""
     nucleus = NUCLEI[fids.nucleus]
     reference = nucleus.reference if fids.reference is None else fids.reference
-    measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, 0])
+    measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, -1])
     points = spectra.acquired_points(measured)
     filled = 8 * points  # smooth lines: at 3 T a line is only a few points wide
     ppm = spectra.ppm_axis(filled, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
     lines = {"measured": (measured[:points], "0.45", 0.0)}
     turn = 1.0 + 0.0j
     if fit is not None:
-        model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, 0])[:points]
+        model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, -1])[:points]
         # the fit knows the phase: at the first sample its lines are nearly in it
         turn = complex(torch.polar(torch.tensor(1.0), -torch.angle(model[0])))
         step = 1.15 * float(spectra.spectrum(model * turn, points=filled).abs().max())
@@ -131,9 +189,13 @@ def _spectrum(axis: Axes, fids: Fids, fit: Fids | None, voxel: tuple[int, ...]) 
     for name, (values, colour, offset) in lines.items():
         heights = spectra.spectrum(values * turn, points=filled).real.numpy()
         axis.plot(ppm[shown], heights[shown] + offset, color=colour, linewidth=0.9, label=name)
+    axis.margins(y=0.12)
+    for name in metabolites:
+        at = nucleus.resonances[name].ppm + shift / fids.larmor
+        axis.axvline(at, color="0.8", linewidth=0.7, zorder=0)
+        axis.text(at, 0.99, name, transform=axis.get_xaxis_transform(), fontsize=7, ha="center", va="top")
     axis.set_xlim(nucleus.shown[1], nucleus.shown[0])
     axis.set_yticks([])
     axis.set_xlabel("ppm", fontsize=8)
     axis.tick_params(labelsize=7)
-    axis.set_title(f"voxel {tuple(n + 1 for n in voxel)}", fontsize=8)
-    axis.legend(fontsize=6, frameon=False)
+    axis.legend(fontsize=6, frameon=False, loc="upper right", bbox_to_anchor=(1, 0.93))

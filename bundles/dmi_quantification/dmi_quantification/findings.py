@@ -11,6 +11,7 @@ from scipy import stats
 from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.residual import Residual
 from mrsikit import spectra
+from mrsikit.nuclei import Resonance
 from mrsikit.synthesis.fid import FidModel
 
 FAINT = 3.0
@@ -24,6 +25,9 @@ WIDE = 4.0
 
 NEAR = 0.35
 """Distance (ppm) from a modelled line within which a residual is that line's, not another's."""
+
+OTHER_FIELD = 0.15
+"""Distance of the field of a tabulated T2* from the file's, as a share of it, that is mentioned."""
 
 FEW = 50
 """FIDs below which relaxation times cannot be fitted well enough to ignore their own error."""
@@ -94,12 +98,21 @@ def _noise(left: Residual) -> list[str]:
 
 
 def acquisition_findings(
-    model: FidModel, *, delay_known: bool, echo: float | None, count: int, fitted_times: bool
+    model: FidModel,
+    *,
+    lines: Sequence[Resonance],
+    tesla: float,
+    delay_known: bool,
+    echo: float | None,
+    count: int,
+    fitted_times: bool,
 ) -> list[str]:
     """What is odd about the acquisition.
 
     Args:
         model: of the FIDs.
+        lines: its metabolites in the nucleus's table.
+        tesla: field of the file.
         delay_known: whether the file or the user gave the delay.
         echo: echo time (s) in the header that was not used, or None.
         count: FIDs.
@@ -115,6 +128,18 @@ def acquisition_findings(
         flags.append(
             f"FIDs of {1e3 * model.points * model.dwell:.0f} ms cannot tell lines {apart:.0f} Hz apart: the standard "
             "deviations are too small"
+        )
+    from_table = [
+        line
+        for line, life in zip(lines, model.t2_star, strict=True)
+        if not fitted_times and math.isclose(life, line.t2_star_at(tesla), rel_tol=1e-4)
+    ]
+    far = [line for line in from_table if abs(line.t2_star_field(tesla) - tesla) > OTHER_FIELD * tesla]
+    if far:
+        measured = sorted({f"{line.t2_star_field(tesla):g}" for line in far})
+        flags.append(
+            f"the T2* of {', '.join(line.name for line in far)} were measured at {' and '.join(measured)} T, the file "
+            f"is of {tesla:.1f} T: give --t2_star, or try --fit_t2_star true"
         )
     if fitted_times and count < FEW:
         flags.append(f"relaxation times were fitted to {count} FIDs only: their own error is not in the deviations")

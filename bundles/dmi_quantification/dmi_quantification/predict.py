@@ -124,10 +124,11 @@ def predict(
             )
         if mri_affine is None and np.shape(mri) != fids.shape[:3]:
             raise InputError(f"mri is of shape {np.shape(mri)}, the FIDs of {fids.shape[:3]}; give its mri_affine")
-        found = companion_problems(np.asarray(mri, np.float32), np.ones(fids.shape[:3]), "anatomy")
+        on = affine if mri_affine is None else np.asarray(mri_affine, float)
+        image, filled = np.asarray(mri, np.float32), np.abs(stored.values).reshape(*fids.shape[:3], -1).max(-1)
+        found = companion_problems(image, filled, "anatomy", affine=on, map_affine=affine)
         if found:
             raise InputError(f"mri {found[0]}")
-        on = affine if mri_affine is None else np.asarray(mri_affine, float)
         data["mri"] = MetaTensor(torch.as_tensor(np.asarray(mri, np.float32))[None], affine=torch.as_tensor(on))
     out = _pipeline(Path(bundle_root), json.dumps(options, sort_keys=True, default=str))(data)
     maps = {name: _as_given(out[name]) for name in out["maps"]}

@@ -105,8 +105,11 @@ class QuantifyFidsd(Transform):
             odd |= left.wider[:, self.metabolites.index("Lac")].numpy() > WIDE
         doubtful |= odd.reshape(-1, dynamics)
         echo = float(meta["echo"])
+        nucleus = NUCLEI[str(meta["nucleus"])]
         flags = acquisition_findings(
             model,
+            lines=[nucleus.resonances[name] for name in self.metabolites],
+            tesla=nucleus.field_of(model.larmor),
             delay_known=self.delay is not None or not math.isnan(float(meta["delay"])),
             echo=None if math.isnan(echo) or self.delay is not None else echo,
             count=int(measured.sum()),
@@ -139,7 +142,7 @@ class QuantifyFidsd(Transform):
             "voxels fitted": int(voxels.sum()),
             "time points": dynamics,
             "share doubtful": round(float(doubtful[measured].mean()), 4) if measured.any() else 0.0,
-            "field (T)": round(NUCLEI[str(meta["nucleus"])].field_of(model.larmor), 2),
+            "field (T)": round(nucleus.field_of(model.larmor), 2),
             "delay (ms)": round(1e3 * model.delay, 4),
             "dwell time (ms)": round(1e3 * model.dwell, 6),
             "points fitted": model.points,

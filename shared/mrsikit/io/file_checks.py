@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -61,16 +62,17 @@ def companion_problems(
     Args:
         companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites.
         image: the map, sound by :func:`map_problems`.
-        kind: ``missing``, ``mask`` or ``percent``.
+        kind: ``missing``, ``mask``, ``percent``, or ``anatomy``: an image on its own grid.
         affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
         map_affine: the map's.
 
     Returns:
         What is wrong and what would be right, a line each, to stand after the companion's name. None if all is well.
     """
-    if kind == "anatomy":
-        return _anatomy_problems(companion)
     base = np.eye(4) if map_affine is None else map_affine
+    if kind == "anatomy":
+        own = base if affine is None else affine
+        return _anatomy_problems(companion) or _overlap_problems(companion.shape, own, image, base)
     problems = _geometry_problems(companion.shape, base if affine is None else affine, image.shape, base)
     if problems:
         return problems
@@ -88,6 +90,21 @@ def _anatomy_problems(image: NDArray[Any]) -> list[str]:
         return ["holds NaN or infinity; an image must be finite"]
     if image.min() == image.max():
         return [f"has the same value {image.flat[0]:g} in every voxel; give an image of the head"]
+    return []
+
+
+def _overlap_problems(
+    shape: tuple[int, ...], affine: NDArray[np.float64], image: NDArray[Any], map_affine: NDArray[np.float64]
+) -> list[str]:
+    """Compare the box of an image with that of what is not zero in the map, along the image's axes."""
+    values = image.reshape((*image.shape, 1)[:3] + (-1,))
+    filled = np.argwhere((np.nan_to_num(values) != 0).any(-1))
+    ends = np.stack([filled.min(0) - 0.5, filled.max(0) + 0.5], 1)
+    corners = np.array([[*corner, 1] for corner in itertools.product(*ends)]).T
+    seen = np.linalg.solve(affine, map_affine @ corners)[:3]
+    size = np.array((*shape, 1)[:3])
+    if (seen.max(1) < -0.5).any() or (seen.min(1) > size - 0.5).any():
+        return ["does not overlap its map by the headers; give an image of the same session, not moved since"]
     return []
 
 

@@ -99,7 +99,7 @@ def draw_case(
             bar.set_label(unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
     if oriented:
-        _write_directions(axes[0, 0], directions)
+        write_directions(axes[0, 0], directions)
     _add_legend(figure, panels)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
@@ -244,7 +244,8 @@ def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]
     return lines
 
 
-def _write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:
+def write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:
+    """Write the directions of the left, right, lower and upper edge, as :func:`radiological` gives them, into axes."""
     left, right, bottom, top = directions
     places = (
         (0.02, 0.5, left, "left", "center"),

@@ -30,6 +30,16 @@ def test_a_lesion_that_the_mri_does_not_show_stays() -> None:
     assert -0.45 * contrast < paper[where][:, 3].mean() < -0.25 * contrast
 
 
+def test_a_lesion_in_three_dimensions_is_not_outvoted_by_26_neighbours() -> None:
+    phantom = rings(matrix=18, dims=3, rng=np.random.default_rng(0))
+    mri = phantom.mri.reshape(18, FINER, 18, FINER, 18, FINER).mean((1, 3, 5)) * phantom.mask
+    truth, where = phantom.amplitudes.astype(float), phantom.lesions["B"]
+    robust = repeated(RobustPrior(), truth, mri / mri.max(), phantom.mask, 4)
+    contrast = truth[where][0, 3] - 1.0
+    assert abs((robust.mean(0) - truth)[where][:, 3].mean()) < 0.1 * contrast
+    assert (SD / robust.std(0, ddof=1)[phantom.interior(3)].mean(0) > 2).all()
+
+
 def test_noise_falls_where_nothing_speaks_against_it() -> None:
     truth, mri, phantom = scene()
     inside = phantom.interior(3)

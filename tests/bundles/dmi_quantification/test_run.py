@@ -12,13 +12,14 @@ import torch
 from dmi_quantification import predict
 from dmi_quantification.acquisition import output_names
 from mrsikit import spectra
-from mrsikit.io import read_fids, write_fids
+from mrsikit.io import InputError, read_fids, write_fids
 from mrsikit.synthesis.dmi_phantom import DmiPhantom
 from mrsikit.synthesis.fid import noise_of_snr
 
 from .conftest import BUNDLE, METABOLITES, MODEL, fids_of, simulated
 
 Command = Callable[..., subprocess.CompletedProcess]
+VOXEL = Path(__file__).parents[3] / "../shared/data/dmi_2h_3t_voxel/a_voxel_2HMRSI.txt"
 
 
 def values(folder: Path, name: str) -> np.ndarray:
@@ -191,16 +192,59 @@ def test_fids_of_zeros_within_the_mask_are_not_data() -> None:
         assert all(np.isfinite(values).all() for name, values in maps.items() if name != "fit")
 
 
-def test_an_mri_that_does_not_cover_the_fids_does_nothing() -> None:
+@pytest.mark.parametrize(("away", "share"), [(6.0, "25%"), (7.8, "0%")])
+def test_an_mri_does_nothing_where_it_does_not_cover_the_fids(away: float, share: str) -> None:
     fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
     options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay}
-    away = np.eye(4)
-    away[:3, 3] = 1000
+    beside = np.eye(4)
+    beside[0, 3] = away
     plain = predict(fids, **options)
-    mri = np.random.default_rng(0).random((9, 9, 9))
-    result = predict(fids, mri=mri, mri_affine=away, affine=np.eye(4), **options)
-    assert any("MRI covers 0%" in flag for flag in result.flags)
-    np.testing.assert_allclose(result.maps["Glx_amplitude"], plain.maps["Glx_amplitude"])
+    mri = np.random.default_rng(0).random((9, 9, 1))
+    result = predict(fids, mri=mri, mri_affine=beside, affine=np.eye(4), **options)
+    assert any(f"MRI covers {share}" in flag for flag in result.flags)
+    bare = slice(0, int(away))
+    np.testing.assert_allclose(result.maps["Glx_amplitude"][bare], plain.maps["Glx_amplitude"][bare])
+
+
+def test_an_mri_elsewhere_is_refused() -> None:
+    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
+    elsewhere = np.eye(4)
+    elsewhere[0, 3] = 9
+    with pytest.raises(InputError, match="does not overlap"):
+        predict(
+            fids,
+            mri=np.random.default_rng(0).random((9, 9, 9)),
+            mri_affine=elsewhere,
+            affine=np.eye(4),
+            dwell=MODEL.dwell,
+            larmor=MODEL.larmor,
+        )
+
+
+@pytest.mark.skipif(not VOXEL.exists(), reason="needs shared/data")
+def test_a_measured_voxel_agrees_with_pyamares(tmp_path: Path, command: Command) -> None:
+    """What pyAMARES makes of it with its authors' table is in the model card, written there by the benchmark."""
+    stored = np.loadtxt(VOXEL)
+    fid = (stored[:, 0] - 1j * stored[:, 1]).astype(np.complex64).reshape(1, 1, 1, -1)
+    (tmp_path / "in").mkdir()
+    write_fids(tmp_path / "in" / "voxel.nii.gz", fids_of(fid, dwell=2e-4, larmor=19.613053, delay=0.0))
+    done = command(dataset_dir=tmp_path / "in", output_dir=tmp_path / "out", fit_t2_star="true")
+    assert done.returncode == 0, done.stderr
+    assert "voxel.nii.gz: relaxation times were fitted to 1 FIDs only" in done.stdout
+    rows = json.loads((BUNDLE / "docs" / "results.json").read_text())["rows"]
+
+    def of_peer(name: str, metric: str) -> float:
+        wanted = {"set": name, "method": "pyAMARES", "metric": f"{metric} / first sample"}
+        return next(row["mean"] for row in rows if wanted.items() <= row.items())
+
+    first = float(np.abs(fid[0, 0, 0, :700]).max())
+    for name in ("water", "Glc", "Glx", "Lac"):
+        ours, sd = (
+            float(nib.load(tmp_path / "out" / f"voxel_{name}_{what}.nii.gz").get_fdata().item())
+            for what in ("amplitude", "amplitude_sd")
+        )
+        both = float(np.hypot(sd / first, of_peer(name, "stated SD")))
+        assert abs(ours / first - of_peer(name, "amplitude")) < both
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from mrsikit.io.file_checks import input_problems
 
 KINDS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 SHAPE = (10, 9, 8)
+SAME_SESSION = "give an image of the same session, not moved since"
 
 
 def save(path, data, affine=None):
@@ -31,6 +32,14 @@ def test_good_maps_pass(tmp_path, shape):
     data = np.random.default_rng(0).random(shape).astype(np.float32)
     data.flat[:5] = (np.nan, np.inf, -np.inf, 0, -1)
     assert input_problems({"image": save(tmp_path / "a.nii.gz", data)}, KINDS) == []
+
+
+@pytest.mark.parametrize(("shift", "overlaps"), [(9.0, True), (11.0, False), (-17.0, True), (-21.0, False)])
+def test_an_image_must_overlap_its_map_whatever_its_grid(tmp_path, good, shift, overlaps):
+    affine = np.array([[0, 2.0, 0, shift], [2, 0, 0, -5], [0, 0, 2, 0], [0, 0, 0, 1]])
+    image = save(tmp_path / "b_t1.nii.gz", good, affine)
+    problems = input_problems({"image": save(tmp_path / "b.nii.gz", good), "t1": image}, {"t1": "anatomy"})
+    assert problems == ([] if overlaps else [f"{image}: does not overlap its map by the headers; " + SAME_SESSION])
 
 
 def test_truncated_gz(tmp_path, good):
