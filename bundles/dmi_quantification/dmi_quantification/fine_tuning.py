@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from monai.transforms import Transform
+from monai.utils import convert_to_tensor
 from torch import Tensor
 from tqdm import tqdm
 
@@ -132,14 +133,14 @@ class FineTuneFidsd(Transform):
         state = torch.load(self.weights, map_location="cpu", weights_only=True)
         network.load_state_dict({k: v.float() for k, v in state.items()})
         network.eval()
-        rows = torch.as_tensor(out["image"]).as_subclass(Tensor).cpu()
-        voxels = torch.as_tensor(out["voxels"]).as_subclass(Tensor).cpu().numpy().astype(bool)
-        mri = torch.as_tensor(out["mri"]).as_subclass(Tensor).cpu().double().numpy().reshape(voxels.shape)
+        rows = convert_to_tensor(out["image"]).cpu()
+        voxels = convert_to_tensor(out["voxels"]).cpu().numpy().astype(bool)
+        mri = convert_to_tensor(out["mri"]).cpu().double().numpy().reshape(voxels.shape)
         pairs, change = neighbours(mri, voxels)
         weights = torch.from_numpy(paper_weights(change, self.largest)).float()
         where = torch.from_numpy(pairs)
         generator = torch.Generator().manual_seed(self.seed)
-        estimates = torch.as_tensor(out["pred"]).as_subclass(Tensor).cpu().clone()
+        estimates = convert_to_tensor(out["pred"]).cpu().clone()
         dynamics = int(out["dynamics"])
         bias = torch.zeros(self.peaks, estimates.shape[1])
         head = rows[:, : 1 + self.peaks]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 
 from dmi_quantification.acquisition import METABOLITES, option_problems
 from mrsikit.io import InputError
@@ -143,5 +144,5 @@ def _pipeline(bundle_root: Path, options: str) -> BundlePipeline:
 
 def _as_given(tensor: torch.Tensor) -> np.ndarray:
     """(X, Y, Z[, D]) from channel first."""
-    array = torch.as_tensor(tensor).as_subclass(torch.Tensor).numpy()
+    array = convert_to_tensor(tensor).numpy()
     return array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)

@@ -10,6 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, SpatialResample
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from dmi_quantification.acquisition import fid_model
@@ -76,13 +77,13 @@ class PrepareFidsd(MapTransform):
         """
         out = dict(data)
         for key in self.key_iterator(out):
-            fids = torch.as_tensor(out[key]).as_subclass(Tensor)[0]
+            fids = convert_to_tensor(out[key])[0]
             meta = dict(out[key].meta)
             grid = fids.shape[:AXES]
             voxels = (fids != 0).flatten(AXES).any(-1)
             if self.mask in out:
                 # a FID of zeros was not measured, whatever the mask says
-                voxels &= torch.as_tensor(out[self.mask]).as_subclass(Tensor).reshape(grid) > 0
+                voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0
             places = voxels.nonzero()
             fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
             some = fids[tuple(places[:: max(1, len(places) // SOME)].T)]
@@ -152,7 +153,7 @@ def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) 
         (X, Y, Z) float32, and bool where the image covers at least half of a voxel. The brightest hundredth of the
         voxels is cut, or one vessel would flatten every other edge.
     """
-    values = torch.as_tensor(mri).as_subclass(Tensor).float()
+    values = convert_to_tensor(mri).float()
     values = values if values.ndim == 4 else values[..., None]
     # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
     both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=mri.affine)
@@ -162,7 +163,7 @@ def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) 
     fine = SpatialResample(mode="bilinear", padding_mode="zeros")(
         both, dst_affine=affine.double() @ shift @ scale, spatial_size=[n * FINER for n in grid]
     )
-    mean = torch.nn.functional.avg_pool3d(torch.as_tensor(fine).as_subclass(Tensor)[None].float(), FINER)[0]
+    mean = torch.nn.functional.avg_pool3d(convert_to_tensor(fine)[None].float(), FINER)[0]
     covered = mean[1] >= 0.5
     level = torch.where(covered, mean[0] / mean[1].clamp(min=0.5), torch.zeros_like(mean[0])) * mask
     inside = level[mask & covered]

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Transform
+from monai.utils import convert_to_tensor
 from torch import Tensor
 from tqdm import tqdm
 
 from dmi_quantification.acquisition import fid_model, nearest_lines
 from dmi_quantification.findings import EXTRA_LINE, FAINT, WIDE, acquisition_findings, residual_findings
 from dmi_quantification.prior import RobustPrior
-from dmi_quantification.residual import examine
+from dmi_quantification.residual import Residual, examine
 from mrsikit.io import as_flag
 from mrsikit.nuclei import NUCLEI
 from mrsikit.synthesis.fid import FidModel
@@ -77,13 +78,13 @@ class QuantifyFidsd(Transform):
         out = dict(data)
         image = out["image"]
         meta = dict(image.meta)
-        voxels = torch.as_tensor(out["voxels"]).as_subclass(Tensor).cpu().numpy().astype(bool)
+        voxels = convert_to_tensor(out["voxels"]).cpu().numpy().astype(bool)
         dynamics = int(out["dynamics"])
         times = dict(zip(self.metabolites, out["t2_star"].tolist(), strict=True))
         model = fid_model(meta, image.shape[-1], metabolites=self.metabolites, t2_star=times, delay=self.delay)
         fitted_times = bool((out["t2_star_sd"] > 0).any())
-        rows = torch.as_tensor(image).as_subclass(Tensor).cpu()
-        estimates = torch.as_tensor(out["pred"]).as_subclass(Tensor).cpu()
+        rows = convert_to_tensor(image).cpu()
+        estimates = convert_to_tensor(out["pred"]).cpu()
         keep = rows.numel() * 4 < LARGEST_FIT if self.save_fit is None else self.save_fit
         left = examine(rows, estimates, len(self.metabolites), keep=keep)
         pred = estimates.double().numpy().reshape(len(estimates), -1, dynamics)
@@ -99,11 +100,7 @@ class QuantifyFidsd(Transform):
         edge = (np.abs(rest[0]) > 0.99) & measured
         width = np.where(measured, 1.0 / (math.pi * model.t2_star[0]) + rest[3] * self.unit(model), 0.0)
         merged = width > nearest_lines(model.ppm) * model.larmor
-        doubtful = (snr < FAINT) | edge | merged
-        odd = left.tallest.numpy() > EXTRA_LINE
-        if "Lac" in self.metabolites:
-            odd |= left.wider[:, self.metabolites.index("Lac")].numpy() > WIDE
-        doubtful |= odd.reshape(-1, dynamics)
+        doubtful = (snr < FAINT) | edge | merged | self._odd(left).reshape(-1, dynamics)
         echo = float(meta["echo"])
         nucleus = NUCLEI[str(meta["nucleus"])]
         flags = acquisition_findings(
@@ -120,8 +117,8 @@ class QuantifyFidsd(Transform):
         flags = found if mirrored else flags + found  # all else follows from the wrong sign
         bias = torch.as_tensor(out["bias"]).double().numpy().reshape(count, -1, dynamics) if "bias" in out else None
         if "mri" in out and self.prior is not None and self.prior.strength > 0:
-            mri = torch.as_tensor(out["mri"]).as_subclass(Tensor).cpu().double().numpy().reshape(voxels.shape)
-            covered = torch.as_tensor(out["covered"]).as_subclass(Tensor).cpu().numpy().reshape(voxels.shape)
+            mri = convert_to_tensor(out["mri"]).cpu().double().numpy().reshape(voxels.shape)
+            covered = convert_to_tensor(out["covered"]).cpu().numpy().reshape(voxels.shape)
             share = float(covered[voxels].mean()) if voxels.any() else 1.0
             if share < 0.95:
                 effect = "nothing was smoothed: do their headers agree?" if share == 0 else "the others are as fitted"
@@ -137,7 +134,7 @@ class QuantifyFidsd(Transform):
         if left.fit is not None:
             out["fit"] = self._as_fids(left.fit, voxels, dynamics, meta)
         out["maps"] = [*maps, *(["fit"] if left.fit is not None else [])]
-        summary = {
+        out["summary"] = {
             "matrix": "x".join(str(n) for n in voxels.shape),
             "voxels fitted": int(voxels.sum()),
             "time points": dynamics,
@@ -147,21 +144,35 @@ class QuantifyFidsd(Transform):
             "dwell time (ms)": round(1e3 * model.dwell, 6),
             "points fitted": model.points,
             "reference (ppm)": model.reference,
+            **self._medians(maps, measured & ~doubtful if (measured & ~doubtful).any() else measured),
+            **self._times(out["t2_star"], out["t2_star_sd"]),
         }
-        good = measured & ~doubtful if (measured & ~doubtful).any() else measured
-        for name in (f"{self.metabolites[0]}_amplitude", *self.metabolites[1:]):
-            label = f"median {name.replace('_', ' ')}"
-            summary[label] = float(f"{np.median(maps[name][good]):.4g}") if good.any() else 0.0
-            summary[f"{label}, SD of a voxel"] = (
-                float(f"{np.median(maps[f'{name}_sd'][good]):.3g}") if good.any() else 0.0
-            )
-        for name, life, spread in zip(self.metabolites, out["t2_star"], out["t2_star_sd"], strict=True):
-            summary[f"T2* of {name} (ms)"] = round(1e3 * float(life), 2)
-            if spread > 0:
-                summary[f"SD of that T2* of {name} (ms)"] = round(1e3 * float(spread), 2)
-        out["summary"] = summary
         out["flags"] = flags
         return out
+
+    def _medians(self, maps: Mapping[str, np.ndarray], good: np.ndarray) -> dict[str, float]:
+        found = {}
+        for name in (f"{self.metabolites[0]}_amplitude", *self.metabolites[1:]):
+            label = f"median {name.replace('_', ' ')}"
+            found[label] = float(f"{np.median(maps[name][good]):.4g}") if good.any() else 0.0
+            spread = float(f"{np.median(maps[f'{name}_sd'][good]):.3g}") if good.any() else 0.0
+            found[f"{label}, SD of a voxel"] = spread
+        return found
+
+    def _times(self, t2_star: Tensor, deviations: Tensor) -> dict[str, float]:
+        found = {}
+        for name, life, spread in zip(self.metabolites, t2_star, deviations, strict=True):
+            found[f"T2* of {name} (ms)"] = round(1e3 * float(life), 2)
+            if spread > 0:
+                found[f"SD of that T2* of {name} (ms)"] = round(1e3 * float(spread), 2)
+        return found
+
+    def _odd(self, left: Residual) -> np.ndarray:
+        """FIDs (V D,) in which a line is left over, or lactate too wide."""
+        odd = left.tallest.numpy() > EXTRA_LINE
+        if "Lac" in self.metabolites:
+            odd |= left.wider[:, self.metabolites.index("Lac")].numpy() > WIDE
+        return odd
 
     @staticmethod
     def _as_fids(fit: Tensor, voxels: np.ndarray, dynamics: int, meta: Mapping[str, Any]) -> MetaTensor:

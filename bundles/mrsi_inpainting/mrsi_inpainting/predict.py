@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 
 from mrsikit.io import InputError, as_flag
 from mrsikit.io.file_checks import companion_problems, map_problems
@@ -114,5 +115,5 @@ def _channel_first(array: np.ndarray, affine: np.ndarray, ndim: int) -> MetaTens
 
 
 def _as_given(tensor: torch.Tensor, ndim: int) -> np.ndarray:
-    array = torch.as_tensor(tensor).as_subclass(torch.Tensor)
+    array = convert_to_tensor(tensor)
     return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()

@@ -12,6 +12,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 from monai.transforms import MapTransform, Transform
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsi_inpainting.network import judged_missing
@@ -34,7 +35,7 @@ def _outlines(maps: Tensor) -> Tensor:
 
 def _upright_axis(affine: Tensor) -> int:
     """Axis of a volume (0, 1 or 2) that runs along the body, which is the one across axial slices."""
-    towards = nib.io_orientation(torch.as_tensor(affine).as_subclass(Tensor).cpu().numpy())[:, 0]
+    towards = nib.io_orientation(convert_to_tensor(affine).cpu().numpy())[:, 0]
     return int(np.flatnonzero(towards == 2)[0])
 
 
@@ -90,7 +91,7 @@ class PrepareMapd(MapTransform):
         """
         out = dict(data)
         for key in self.key_iterator(out):
-            values = torch.as_tensor(out[key]).as_subclass(Tensor).float()
+            values = convert_to_tensor(out[key]).float()
             meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
             companions = {
@@ -110,7 +111,7 @@ class PrepareMapd(MapTransform):
 
     @staticmethod
     def _companion(data: Mapping[Hashable, Any], name: str, values: Tensor) -> Tensor:
-        companion = torch.as_tensor(data[name]).as_subclass(Tensor).float()
+        companion = convert_to_tensor(data[name]).float()
         if companion.ndim == values.ndim - 1 and values.shape[-1] == 1:
             companion = companion[..., None]
         elif companion.ndim == values.ndim + 1 and companion.shape[-1] == 1:
@@ -179,7 +180,7 @@ class FillHolesd(Transform):
         """Make the outputs of one map."""
         out = dict(data)
         values = out["map"]
-        plain = torch.as_tensor(values).as_subclass(Tensor).cpu()
+        plain = convert_to_tensor(values).cpu()
         upright = _upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         fill, sd, probability = self._unstacked(out[self.pred], plain, upright)
         seen, evidence, brain = self._unstacked(out[self.image], plain, upright)
@@ -203,7 +204,7 @@ class FillHolesd(Transform):
             "share of map filled": round(lost, 4),
             "median uncertainty of filled / median of map": self._ratio(sd[holes], seen[signal & (seen > 0)]),
         }
-        marked = torch.as_tensor(out["missing"]).as_subclass(Tensor).cpu() > 0 if "missing" in out else None
+        marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         out["flags"] = self._flags(plain, seen, holes, evidence, brain, lost, out[self.image].ndim - 1)
         if plain.ndim == 4 and plain.shape[-1] > 1 and out[self.image].ndim == 3 and upright != 2:
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
@@ -214,7 +215,7 @@ class FillHolesd(Transform):
     @staticmethod
     def _unstacked(stacked: Tensor, values: Tensor, upright: int) -> tuple[Tensor, Tensor, Tensor]:
         """Three tensors of the map's shape (M, X, Y[, Z]) from (3 n, X, Y[, Z]) as the network had it."""
-        stacked = torch.as_tensor(stacked).as_subclass(Tensor).cpu().float()
+        stacked = convert_to_tensor(stacked).cpu().float()
         stacked = stacked.reshape(-1, 3, *stacked.shape[1:])
         if stacked.ndim == 4 and values.ndim == 4:
             stacked = stacked.reshape(values.shape[0], values.shape[3], 3, *values.shape[1:3]).permute(0, 2, 3, 4, 1)

@@ -165,6 +165,8 @@ def write_fids(path: str | Path, fids: Fids) -> None:
     image = create_nmrs.gen_nifti_mrs_hdr_ext(
         np.asarray(fids.values, np.complex64), fids.dwell, extension, affine=fids.affine, no_conj=True
     )
+    if any(fids.codes):  # without codes the library keeps no affine
+        image.header["sform_code"], image.header["qform_code"] = fids.codes
     with whole_or_nothing(path) as partial:
         image.save(str(partial))
         partial.chmod(0o644)  # the library leaves it to the owner alone
@@ -250,6 +252,7 @@ class NiftiMRSWriter(ImageWriter):
             values=np.asarray(self.data_obj),
             affine=np.asarray(convert_data_type(meta[MetaKeys.AFFINE], np.ndarray)[0], float),
             extension=json.loads(meta[EXTENSION]),
+            codes=(int(meta[CODES][0]), int(meta[CODES][1])),
             **{**acquisition, "dwell": float(acquisition["dwell"]), "larmor": float(acquisition["larmor"])},
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.transforms import RandomizableTransform
+from monai.utils import convert_to_tensor
 from scipy import ndimage
 
 from mrsikit.baselines.zero_rule import brain_outline
@@ -106,7 +107,7 @@ class RandMetaboliteMapd(RandomizableTransform):
 
     def _own_map(self, maps: torch.Tensor, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw one of the user's maps, its median 1, and its outline."""
-        values = torch.as_tensor(maps).as_subclass(torch.Tensor)[rng.integers(len(maps))].nan_to_num(0, 0, 0)
+        values = convert_to_tensor(maps)[rng.integers(len(maps))].nan_to_num(0, 0, 0)
         if values.ndim == 3 and self.spatial_dims == 2:
             filled = torch.nonzero((values != 0).flatten(0, 1).float().mean(0) > 0.05).flatten()
             values = values[..., int(filled[rng.integers(len(filled))]) if len(filled) else values.shape[-1] // 2]

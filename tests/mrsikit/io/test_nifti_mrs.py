@@ -1,5 +1,6 @@
 import json
 import locale
+from dataclasses import replace
 
 import itk
 import nibabel as nib
@@ -43,7 +44,7 @@ def test_what_was_written_is_read(tmp_path, shape):
 
 
 def test_stock_transforms_keep_the_header_extension(tmp_path):
-    given = fids((2, 3, 2, 64, 2), extension={"dim_5": "DIM_DYN", "ProtocolName": "DMI"})
+    given = replace(fids((2, 3, 2, 64, 2), extension={"dim_5": "DIM_DYN", "ProtocolName": "DMI"}), codes=(4, 1))
     write_fids(tmp_path / "a.nii.gz", given)
     item = loaded(tmp_path / "a.nii.gz")
     assert item["image"].shape == (1, 2, 3, 2, 64, 2)
@@ -56,6 +57,7 @@ def test_stock_transforms_keep_the_header_extension(tmp_path):
     found = read_fids(tmp_path / "out" / "a_fit.nii.gz")
     np.testing.assert_array_equal(found.values, given.values)
     assert found.extension == read_fids(tmp_path / "a.nii.gz").extension
+    assert found.codes == (4, 1)
     heights = nib.load(tmp_path / "out" / "a_height.nii.gz")
     assert heights.shape == (2, 3, 2, 2)
     np.testing.assert_allclose(heights.affine, AFFINE, atol=1e-6)
