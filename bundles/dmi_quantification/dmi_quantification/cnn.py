@@ -36,8 +36,8 @@ class PaperCnn(nn.Module):
         *,
         peaks: int = 4,
         points: int = 512,
-        features: Sequence[int] = (16, 32, 64, 64, 64),
-        hidden: int = 128,
+        features: Sequence[int] = (16, 32, 64, 128, 128),
+        hidden: int = 256,
         largest: float = 20.0,
     ) -> None:
         super().__init__()

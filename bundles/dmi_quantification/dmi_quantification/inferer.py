@@ -16,10 +16,10 @@ class VoxelInferer(Inferer):
 
     Args:
         peaks: number K of lines; the input's first 1 + K rows describe the acquisition.
-        voxels: FIDs at a time.
+        voxels: FIDs at a time; so few stay in the processor's cache.
     """
 
-    def __init__(self, *, peaks: int, voxels: int = 2048) -> None:
+    def __init__(self, *, peaks: int, voxels: int = 512) -> None:
         super().__init__()
         self.first = 1 + peaks
         self.voxels = voxels

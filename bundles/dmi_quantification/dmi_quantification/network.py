@@ -18,9 +18,7 @@ class FidLeastSquares(nn.Module):
        :math:`\mathrm{Re}(B^H B) = L L^T` and :math:`c = L^{-1} B^H y`, the energy explained is
        :math:`(\sum |c_k|^2 + |\sum c_k^2|) / 2` and the phase :math:`\arg(\sum c_k^2) / 2`. The best of the grid is the
        start; no line can be mistaken for another while the shift stays below half their distance.
-    2. *Gauss-Newton steps* over all unknowns from there; at the end one that makes the fit worse is not taken. The
-       broadening has a weak normal prior around none, as one more sample: without it a FID of SNR 5 in some thousands
-       is explained by lines twice as wide and twice as large.
+    2. *Gauss-Newton steps* over all unknowns from there; at the end one that makes the fit worse is not taken.
     3. *Bounds* from the Fisher information at the estimate and the noise of the residual.
 
     Times are in units of one over the largest shift, so that nothing here depends on the nucleus, field or dwell
@@ -31,22 +29,14 @@ class FidLeastSquares(nn.Module):
         shifts: number of shifts in the grid, from -1 to 1 in units of the largest shift.
         broadenings: of the grid, as multiples of the lines' mean decay rate.
         steps: Gauss-Newton steps, at least two.
-        expected_broadening: standard deviation of the prior, as a multiple of the lines' mean decay rate.
     """
 
     def __init__(
-        self,
-        *,
-        peaks: int = 4,
-        shifts: int = 33,
-        broadenings: tuple[float, ...] = (0.0, 1.0, 3.0),
-        steps: int = 4,
-        expected_broadening: float = 1.0,
+        self, *, peaks: int = 4, shifts: int = 33, broadenings: tuple[float, ...] = (0.0, 1.0, 3.0), steps: int = 4
     ) -> None:
         super().__init__()
         self.peaks = peaks
         self.steps = steps
-        self.expected_broadening = expected_broadening
         self.shifts = nn.Buffer(torch.linspace(-1.0, 1.0, shifts))
         self.broadenings = nn.Buffer(torch.tensor(broadenings))
 
@@ -79,23 +69,17 @@ class FidLeastSquares(nn.Module):
         fids = fids / scale
         amplitudes, phase, shift, rate = self._start(fids, lines, at, delayed)
         current = torch.cat([amplitudes, torch.stack([phase, shift, rate], 1)], 1)
-        rates = self._rates(lines, at)
-        slowest, expected = rates.min(), self.expected_broadening * rates.mean()
+        slowest = self._rates(lines, at).min()
         # the first steps need not see the tail of the FIDs
         half = max(16, at.shape[0] // 2)
         for _ in range(self.steps - 2):
             columns, residual = self._columns(fids[:, :half], lines[:, :half], at[:half], delayed[:half], current)
-            prior = self._noise(residual) / expected
-            columns, residual = self._with_prior(columns, residual, current, prior)
             current = self._stepped(current, columns, residual, slowest)
         columns, residual = self._columns(fids, lines, at, delayed, current)
-        prior = self._noise(residual) / expected
-        columns, residual = self._with_prior(columns, residual, current, prior)
         cost = (residual * residual).sum(1)
         for _ in range(2):
             new = self._stepped(current, columns, residual, slowest)
             new_columns, new_residual = self._columns(fids, lines, at, delayed, new)
-            new_columns, new_residual = self._with_prior(new_columns, new_residual, new, prior)
             new_cost = (new_residual * new_residual).sum(1)
             # a step that makes it worse is not taken
             better = new_cost <= cost * (1.0 + 1e-6)
@@ -198,17 +182,6 @@ class FidLeastSquares(nn.Module):
         )
         return columns, residual
 
-    def _noise(self, residual: Tensor) -> Tensor:
-        """Standard deviation (V,) of the noise in each channel."""
-        return torch.sqrt((residual * residual).sum(1) / max(1, residual.shape[1] - self.peaks - 3))
-
-    def _with_prior(self, columns: Tensor, residual: Tensor, current: Tensor, prior: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns and residual with one more sample, which speaks for no broadening with the weight (V,)."""
-        k = self.peaks
-        sample = torch.zeros([columns.shape[0], k + 3, 1], device=columns.device)
-        sample[:, k + 2, 0] = prior
-        return torch.cat([columns, sample], 2), torch.cat([residual, -(prior * current[:, k + 2])[:, None]], 1)
-
     def _normal(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Normal matrix scaled to a unit diagonal, and the scale (V, K + 3)."""
         normal = torch.matmul(columns, columns.transpose(1, 2))
@@ -223,9 +196,9 @@ class FidLeastSquares(nn.Module):
 
     def _results(self, parameters: Tensor, columns: Tensor, residual: Tensor, scale: Tensor, fids: Tensor) -> Tensor:
         k = self.peaks
-        measured = residual[:, :-1]
-        cost = (measured * measured).sum(1)
-        noise = self._noise(measured)
+        unknowns = k + 3
+        cost = (residual * residual).sum(1)
+        noise = torch.sqrt(cost / max(1, residual.shape[1] - unknowns))
         normal, weight = self._normal(columns)
         covariance = torch.linalg.inv_ex(normal)[0] * weight[:, :, None] * weight[:, None, :]
         covariance = covariance * (noise * noise)[:, None, None]
