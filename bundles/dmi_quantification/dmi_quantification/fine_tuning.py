@@ -60,9 +60,12 @@ def fine_tuned(
     per_voxel = 2.0 * len(pairs) / len(features)
     for _ in range(steps):
         chosen = torch.randint(len(pairs), (size,), generator=generator)
-        first, second = pairs[chosen].T
-        here, there = layers(features[first]), layers(features[second])
-        faithful = ((here - before[first]) ** 2).sum(1) + ((there - before[second]) ** 2).sum(1)
+        # a voxel that stands in several pairs goes through the layers once
+        voxels, places = torch.unique(pairs[chosen], return_inverse=True)
+        now = layers(features[voxels])
+        change = ((now - before[voxels]) ** 2).sum(1)
+        here, there = now[places[:, 0]], now[places[:, 1]]
+        faithful = change[places].sum(1)
         smooth = 2.0 * weights[chosen] * ((here - there) ** 2).sum(1)
         loss = (faithful / per_voxel + strength / neighbourhood * smooth).mean()
         optimiser.zero_grad()
