@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from mrsikit import spectra
@@ -31,10 +32,10 @@ def draw_fids(
 ) -> bytes:
     """Draw the results of one NIfTI-MRS file from its outputs.
 
-    Of a volume at most three slices with fitted voxels are shown, of a time series the last point as a map (an infusion
-    begins without metabolites), and the course of each amplitude. Where an MRI was used, what its prior does to the
-    middle slice is shown too. Spectra are those of the voxels whose reference amplitude is the largest, the median and
-    the smallest of the good ones.
+    Of a volume at most three slices with fitted voxels are shown, of a time series the last point that was fitted (an
+    infusion begins without metabolites) and the course of each amplitude. Where an MRI was used, what its prior does to
+    the middle slice is shown too, in the range of the map. Spectra are those of the voxels whose reference amplitude is
+    the largest, the median and the smallest of the good ones.
 
     Args:
         inputs: of the run.
@@ -55,45 +56,50 @@ def draw_fids(
 
     quality = read("quality")
     points = quality.shape[3]
+    when = int(np.flatnonzero((quality > 0).any((0, 1, 2)))[-1]) if (quality > 0).any() else points - 1
+    shown = quality[..., when]
     columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
     units = ["signal units", *[unit] * (len(columns) - 1)]
-    filled = np.flatnonzero((quality[..., -1] > 0).any((0, 1)))
-    levels = np.unique(filled[np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)]).tolist()
+    filled = np.flatnonzero((shown > 0).any((0, 1)))
+    places = np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)
+    levels = np.unique(filled[places]).tolist() if len(filled) else []
     panels = []
     if min(grid[:2]) > 1:
         panels = [(level, ending) for level in levels for ending in ("", "_sd")]
         biased = inputs.output_path(stem, f"{columns[0]}_bias").exists()
         panels += [(levels[len(levels) // 2], "_bias")] if biased and levels else []
-    courses = 1 if points > 1 else 0
-    height = 2.7 * len(panels) + 2.4 * courses + 3.0
-    figure = Figure(figsize=(max(9.0, 3.1 * len(columns)), height), layout="constrained")
+    chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., when], shown)
+    courses = points > 1 and bool(chosen)
+    heights = [2.8] * len(panels) + [2.4] * courses + [3.0]
+    figure = Figure(figsize=(max(9.0, 3.1 * len(columns)), sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    below = len(panels) + courses
-    layout = figure.add_gridspec(below + 1, 1, height_ratios=[2.7] * len(panels) + [2.4] * courses + [3.0])
+    layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    rows = [layout[i].subgridspec(1, len(columns)) for i in range(len(heights) - 1)]
     for i, (level, ending) in enumerate(panels):
-        row = layout[i].subgridspec(1, len(columns))
-        place = f", slice {level + 1} of {grid[2]}" if grid[2] > 1 else ""
-        place += f", time point {points} of {points}" if points > 1 else ""
+        place = [f"slice {level + 1} of {grid[2]}"] * (grid[2] > 1) + [f"time point {when + 1} of {points}"] * (
+            points > 1
+        )
         for j, name in enumerate(columns):
-            axis = figure.add_subplot(row[j])
-            values, good = read(name + ending)[:, :, level, -1], quality[:, :, level, -1]
-            directions = _map(axis, values, good, fids.affine, name, ending, units[j], figure)
-            axis.set_title(TITLES[ending].format(name.replace("_", " ")) + (place if j == 0 else ""), fontsize=8)
+            axis = figure.add_subplot(rows[i][j])
+            values = read(name + ending)[:, :, level, when]
+            top = _top(read(name + ("" if ending == "_bias" else ending))[..., when], shown)
+            directions = _map(axis, values, shown[:, :, level], fids.affine, ending, top, units[j], figure)
+            axis.set_title("\n".join([TITLES[ending].format(name.replace("_", " ")), ", ".join(place)]), fontsize=8)
             if i == j == 0 and fids.codes != (0, 0):
                 write_directions(axis, directions)
-    chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., -1], quality[..., -1])
-    if courses:
-        row = layout[len(panels)].subgridspec(1, len(metabolites))
-        for j, name in enumerate(metabolites):
-            _course(figure.add_subplot(row[j]), read, name, chosen, quality)
-    if chosen:
-        fit_path = inputs.output_path(stem, "fit")
-        fit = read_fids(fit_path) if fit_path.exists() else None
-        row = layout[below].subgridspec(1, len(chosen))
-        for n, voxel in enumerate(chosen):
-            axis = figure.add_subplot(row[n])
-            _spectrum(axis, fids, fit, voxel, metabolites, float(read("shift")[voxel][-1]))
-            axis.set_title(f"voxel {tuple(v + 1 for v in voxel)}", fontsize=8, color=COLOURS[n])
+    for j, name in enumerate(metabolites if courses else []):
+        _course(figure.add_subplot(rows[-1][j]), read, name, chosen, quality)
+    fit_path = inputs.output_path(stem, "fit")
+    fit = read_fids(fit_path) if fit_path.exists() else None
+    row = layout[len(heights) - 1].subgridspec(1, max(1, len(chosen)))
+    for n, voxel in enumerate(chosen):
+        axis = figure.add_subplot(row[n])
+        _spectrum(axis, fids, fit, (*voxel, when), metabolites, float(read("shift")[(*voxel, when)]))
+        axis.set_title(f"voxel {tuple(v + 1 for v in voxel)}", fontsize=8, color=COLOURS[n])
+    if not chosen:
+        axis = figure.add_subplot(row[0])
+        axis.text(0.5, 0.5, "nothing was fitted", ha="center", va="center")
+        axis.set_axis_off()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
@@ -103,20 +109,24 @@ TITLES = {"": "{}", "_sd": "SD of {}", "_bias": "the prior's effect on {}"}
 COLOUR_MAPS = {"": "inferno", "_sd": "viridis", "_bias": "RdBu_r"}
 
 
+def _top(values: NDArray[np.float64], quality: NDArray[np.float64]) -> float:
+    """Upper end of the colours of all slices: most of the good voxels lie below."""
+    good = values[quality == 1] if (quality == 1).any() else values[quality > 0]
+    top = float(np.nanpercentile(good, 99.5)) if np.isfinite(good).any() else 1.0
+    return top if top > 0 else 1.0
+
+
 def _map(
     axis: Axes,
     values: NDArray[np.float64],
     quality: NDArray[np.float64],
     affine: NDArray[np.float64],
-    name: str,
     ending: str,
+    top: float,
     unit: str,
     figure: Figure,
 ) -> tuple[str, str, str, str]:
     """Draw one slice; returns the directions of its edges."""
-    good = values[quality == 1] if (quality == 1).any() else values[quality > 0]
-    top = float(np.percentile(np.abs(good), 99.5)) if good.size else 1.0
-    top = top if top > 0 else 1.0
     shown, spacing, directions = radiological(np.where(quality > 0, values, np.nan), affine)
     axis.set_facecolor("black")
     picture = axis.imshow(
@@ -147,17 +157,21 @@ def _voxels(reference: NDArray[np.float64], quality: NDArray[np.float64]) -> lis
 
 
 def _course(axis: Axes, read: Read, name: str, voxels: Sequence[tuple[int, ...]], quality: NDArray[np.float64]) -> None:
-    """Amplitude of one metabolite over the time points: the mean of all fitted voxels, and those of the spectra."""
+    """Amplitude of one metabolite over the time points: the mean of the good voxels, and those of the spectra."""
     amplitude, deviation = read(f"{name}_amplitude"), read(f"{name}_amplitude_sd")
+    amplitude = np.where(quality > 0, amplitude, np.nan)
     at = np.arange(1, amplitude.shape[3] + 1)
     for n, voxel in enumerate(voxels):
         axis.errorbar(at, amplitude[voxel], deviation[voxel], color=COLOURS[n], linewidth=0.9, capsize=2)
-    everywhere = (quality > 0).all(-1)
-    if everywhere.sum() > len(voxels):
-        axis.plot(at, amplitude[everywhere].mean(0), color="black", linewidth=2, label="mean of the voxels")
+    good = np.where(quality == 1, amplitude, np.nan).reshape(-1, len(at))
+    count = np.isfinite(good).sum(0)
+    if count.max() > len(voxels):
+        mean = np.nansum(good, 0) / np.where(count, count, np.nan)
+        axis.plot(at, mean, color="black", linewidth=2, label="mean of the good voxels")
         axis.legend(fontsize=6, frameon=False)
     axis.set_title(f"{name} amplitude, signal units", fontsize=8)
     axis.set_xlabel("time point (bars: standard deviation)", fontsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.tick_params(labelsize=7)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
 
@@ -166,21 +180,22 @@ def _spectrum(
     axis: Axes,
     fids: Fids,
     fit: Fids | None,
-    voxel: tuple[int, ...],
+    place: tuple[int, ...],
     metabolites: Sequence[str],
     shift: float,
 ) -> None:
-    """Spectrum, fit and residual of a voxel's last time point; ``shift`` (Hz) is where its lines lie."""
+    """Spectrum, fit and residual of a voxel (x, y, z, time point); ``shift`` (Hz) is where its lines lie."""
+    voxel, when = place[:3], place[3]
     nucleus = NUCLEI[fids.nucleus]
     reference = nucleus.reference if fids.reference is None else fids.reference
-    measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, -1])
+    measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, when])
     points = spectra.acquired_points(measured)
     filled = 8 * points  # smooth lines: at 3 T a line is only a few points wide
     ppm = spectra.ppm_axis(filled, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
     lines = {"measured": (measured[:points], "0.45", 0.0)}
     turn = 1.0 + 0.0j
     if fit is not None:
-        model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, -1])[:points]
+        model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, when])[:points]
         # the fit knows the phase: at the first sample its lines are nearly in it
         turn = complex(torch.polar(torch.tensor(1.0), -torch.angle(model[0])))
         step = 1.15 * float(spectra.spectrum(model * turn, points=filled).abs().max())

@@ -100,7 +100,7 @@ def _noise(left: Residual) -> list[str]:
 def acquisition_findings(
     model: FidModel,
     *,
-    lines: Sequence[Resonance],
+    tabulated: Sequence[Resonance],
     tesla: float,
     delay_known: bool,
     echo: float | None,
@@ -111,7 +111,7 @@ def acquisition_findings(
 
     Args:
         model: of the FIDs.
-        lines: its metabolites in the nucleus's table.
+        tabulated: its lines whose relaxation times are the table's.
         tesla: field of the file.
         delay_known: whether the file or the user gave the delay.
         echo: echo time (s) in the header that was not used, or None.
@@ -129,17 +129,12 @@ def acquisition_findings(
             f"FIDs of {1e3 * model.points * model.dwell:.0f} ms cannot tell lines {apart:.0f} Hz apart: the standard "
             "deviations are too small"
         )
-    from_table = [
-        line
-        for line, life in zip(lines, model.t2_star, strict=True)
-        if not fitted_times and math.isclose(life, line.t2_star_at(tesla), rel_tol=1e-4)
-    ]
-    far = [line for line in from_table if abs(line.t2_star_field(tesla) - tesla) > OTHER_FIELD * tesla]
+    far = [line for line in tabulated if abs(line.t2_star_field(tesla) - tesla) > OTHER_FIELD * tesla]
     if far:
-        measured = sorted({f"{line.t2_star_field(tesla):g}" for line in far})
+        fields = " and ".join(sorted({f"{line.t2_star_field(tesla):g}" for line in far}))
         flags.append(
-            f"the T2* of {', '.join(line.name for line in far)} were measured at {' and '.join(measured)} T, the file "
-            f"is of {tesla:.1f} T: give --t2_star, or try --fit_t2_star true"
+            f"the T2* of {', '.join(line.name for line in far)} are the table's for {fields} T, the file is of "
+            f"{tesla:.1f} T: give --t2_star, or try --fit_t2_star true"
         )
     if fitted_times and count < FEW:
         flags.append(f"relaxation times were fitted to {count} FIDs only: their own error is not in the deviations")

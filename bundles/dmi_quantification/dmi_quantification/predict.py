@@ -126,6 +126,9 @@ def predict(
         if mri_affine is None and np.shape(mri) != fids.shape[:3]:
             raise InputError(f"mri is of shape {np.shape(mri)}, the FIDs of {fids.shape[:3]}; give its mri_affine")
         on = affine if mri_affine is None else np.asarray(mri_affine, float)
+        for name, matrix in {"affine": affine, "mri_affine": on}.items():
+            if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
+                raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
         image, filled = np.asarray(mri, np.float32), np.abs(stored.values).reshape(*fids.shape[:3], -1).max(-1)
         found = companion_problems(image, filled, "anatomy", affine=on, map_affine=affine)
         if found:

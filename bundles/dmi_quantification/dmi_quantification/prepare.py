@@ -45,8 +45,8 @@ class PrepareFidsd(MapTransform):
 
     Output:
         the key holds the estimator's input (2, 1 + K + V, T); "voxels" the mask of those fitted (X, Y, Z); "dynamics"
-        the number of time points; "t2_star" and "t2_star_sd" the relaxation times (s); "mri", if given, on the grid of
-        the FIDs, 0 to 1.
+        the number of time points; "t2_star" and "t2_star_sd" the relaxation times (s), "t2_star_given" which of them
+        the user gave; "mri", if given, on the grid of the FIDs, 0 to 1.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class PrepareFidsd(MapTransform):
                 times, spread = fit_t2_star(rows, list(model.t2_star), unit, network=network)
                 model = replace(model, t2_star=times)
                 rows[:, : 1 + len(times)] = real_and_imaginary(acquisition_rows(model, unit))
+            out["t2_star_given"] = torch.tensor([name in self.t2_star for name in self.metabolites])
             out["t2_star"], out["t2_star_sd"] = torch.tensor(model.t2_star), torch.tensor(spread)
             out[key] = MetaTensor(rows, meta=meta)
             out["voxels"] = voxels
@@ -154,7 +155,7 @@ def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) 
         voxels is cut, or one vessel would flatten every other edge.
     """
     values = convert_to_tensor(mri).float()
-    values = values if values.ndim == 4 else values[..., None]
+    values = values.flatten(3) if values.ndim > 3 else values[..., None]
     # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
     both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=mri.affine)
     shift = torch.eye(4, dtype=torch.float64)

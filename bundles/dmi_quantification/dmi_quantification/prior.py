@@ -8,8 +8,9 @@ over the neighbours :math:`u` of each voxel. The paper's weights (Eq. 5 of PRECI
 :math:`w = \min(1/(r_v - r_u)^2, w_\mathrm{max})`, and erase a lesion that only the metabolites show. The robust ones
 are a Gaussian of the MRI difference, divided by :math:`(1 + 4 d^2 / \kappa^2)^2` with :math:`d` the difference of the
 metabolites in standard deviations: where the data speak against it, the prior falls silent. They are found by
-iteration. All is in units of the noise, so one strength serves every data set. In three dimensions a voxel has 26
-neighbours instead of 8; the strength is shared among them, or a small lesion would be outvoted.
+iteration. All is in units of the noise, so one strength serves every data set. In a volume a voxel has up to 26
+neighbours instead of 8; where there are more than 8 on average they share the strength, or a small lesion would be
+outvoted.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class RobustPrior:
         if self.strength == 0 or not mask.any():
             return maps.copy()
         pairs, change = neighbours(mri, mask)
-        strength = self.strength * min(1.0, 8 / max(1, 3 ** sum(n > 1 for n in mask.shape) - 1))
+        strength = self.strength * min(1.0, 8 * int(mask.sum()) / max(1, 2 * len(pairs)))
         values, spread = maps[mask], sd[mask]
         shared = _shared(spread, pairs)
         gaussian = np.exp(-0.5 * (change / (FIRST_WIDTH * self.mri_width)) ** 2)

@@ -105,7 +105,11 @@ class QuantifyFidsd(Transform):
         nucleus = NUCLEI[str(meta["nucleus"])]
         flags = acquisition_findings(
             model,
-            lines=[nucleus.resonances[name] for name in self.metabolites],
+            tabulated=[
+                nucleus.resonances[name]
+                for name, given in zip(self.metabolites, out["t2_star_given"].tolist(), strict=True)
+                if not (given or fitted_times)
+            ],
             tesla=nucleus.field_of(model.larmor),
             delay_known=self.delay is not None or not math.isnan(float(meta["delay"])),
             echo=None if math.isnan(echo) or self.delay is not None else echo,
@@ -115,7 +119,7 @@ class QuantifyFidsd(Transform):
         flags += self._flags(snr[measured], edge, merged) + self._own_flags(model)
         found, mirrored = residual_findings(left, model, self.metabolites, fitted_times=fitted_times)
         flags = found if mirrored else flags + found  # all else follows from the wrong sign
-        bias = torch.as_tensor(out["bias"]).double().numpy().reshape(count, -1, dynamics) if "bias" in out else None
+        bias = convert_to_tensor(out["bias"]).double().numpy().reshape(count, -1, dynamics) if "bias" in out else None
         if "mri" in out and self.prior is not None and self.prior.strength > 0:
             mri = convert_to_tensor(out["mri"]).cpu().double().numpy().reshape(voxels.shape)
             covered = convert_to_tensor(out["covered"]).cpu().numpy().reshape(voxels.shape)

@@ -165,10 +165,17 @@ def write_fids(path: str | Path, fids: Fids) -> None:
     image = create_nmrs.gen_nifti_mrs_hdr_ext(
         np.asarray(fids.values, np.complex64), fids.dwell, extension, affine=fids.affine, no_conj=True
     )
-    if any(fids.codes):  # without codes the library keeps no affine
-        image.header["sform_code"], image.header["qform_code"] = fids.codes
+    sform, qform = fids.codes
+    if sform or qform:
+        # both matrices are written with the one affine there is: a qform that said something else is no more
+        image.header["sform_code"], image.header["qform_code"] = sform, qform if qform == sform or not sform else 0
     with whole_or_nothing(path) as partial:
         image.save(str(partial))
+        if not (sform or qform):  # the library knows no orientation that is unknown
+            stored = nib.Nifti2Image.from_filename(partial)
+            stored.header["sform_code"] = stored.header["qform_code"] = 0
+            values = np.asarray(stored.dataobj)
+            nib.save(nib.Nifti2Image(values, None, stored.header), partial)
         partial.chmod(0o644)  # the library leaves it to the owner alone
 
 

@@ -40,6 +40,19 @@ def test_a_lesion_in_three_dimensions_is_not_outvoted_by_26_neighbours() -> None
     assert (SD / robust.std(0, ddof=1)[phantom.interior(3)].mean(0) > 2).all()
 
 
+def test_a_slice_of_a_volume_is_smoothed_as_a_slice() -> None:
+    truth, mri, phantom = scene()
+    one = repeated(RobustPrior(), truth, mri, phantom.mask, 2)
+    masks, mris = (np.stack([np.zeros_like(image), image], -1) for image in (phantom.mask, mri))
+    truths = np.stack([truth, truth], 2)
+    rng = np.random.default_rng(1)
+    for n in range(2):
+        noisy = truths.copy()
+        noisy[:, :, 1] += SD * rng.standard_normal(truth.shape)
+        found = RobustPrior()(noisy, np.broadcast_to(SD, truths.shape), mris, masks)
+        np.testing.assert_allclose(found[:, :, 1], one[n], atol=1e-6)
+
+
 def test_noise_falls_where_nothing_speaks_against_it() -> None:
     truth, mri, phantom = scene()
     inside = phantom.interior(3)

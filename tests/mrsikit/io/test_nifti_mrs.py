@@ -43,8 +43,20 @@ def test_what_was_written_is_read(tmp_path, shape):
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii.gz"]
 
 
+@pytest.mark.parametrize(("codes", "kept"), [((1, 1), (1, 1)), ((4, 1), (4, 0)), ((0, 1), (0, 1)), ((0, 0), (0, 0))])
+def test_what_is_known_of_the_orientation_is_kept(tmp_path, codes, kept):
+    given = replace(fids((2, 3, 2, 64)), affine=np.diag([4.0, 5, 6, 1]), codes=codes)
+    write_fids(tmp_path / "a.nii.gz", given)
+    found = read_fids(tmp_path / "a.nii.gz")
+    assert found.codes == kept
+    np.testing.assert_array_equal(found.values, given.values)
+    assert found.larmor == given.larmor
+    if any(codes):
+        np.testing.assert_allclose(found.affine, given.affine)
+
+
 def test_stock_transforms_keep_the_header_extension(tmp_path):
-    given = replace(fids((2, 3, 2, 64, 2), extension={"dim_5": "DIM_DYN", "ProtocolName": "DMI"}), codes=(4, 1))
+    given = replace(fids((2, 3, 2, 64, 2), extension={"dim_5": "DIM_DYN", "ProtocolName": "DMI"}), codes=(4, 4))
     write_fids(tmp_path / "a.nii.gz", given)
     item = loaded(tmp_path / "a.nii.gz")
     assert item["image"].shape == (1, 2, 3, 2, 64, 2)
@@ -57,7 +69,7 @@ def test_stock_transforms_keep_the_header_extension(tmp_path):
     found = read_fids(tmp_path / "out" / "a_fit.nii.gz")
     np.testing.assert_array_equal(found.values, given.values)
     assert found.extension == read_fids(tmp_path / "a.nii.gz").extension
-    assert found.codes == (4, 1)
+    assert found.codes == (4, 4)
     heights = nib.load(tmp_path / "out" / "a_height.nii.gz")
     assert heights.shape == (2, 3, 2, 2)
     np.testing.assert_allclose(heights.affine, AFFINE, atol=1e-6)
