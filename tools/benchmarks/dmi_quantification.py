@@ -35,6 +35,7 @@ from mrsikit.baselines.fid_least_squares import fid_least_squares
 from mrsikit.baselines.fourier_integration import fourier_integration
 from mrsikit.io import Fids, write_fids
 from mrsikit.metrics.crlb import crlb, separate_lines_bound
+from mrsikit.nuclei import DEUTERIUM
 from mrsikit.synthesis.dmi_phantom import (
     FINER,
     PEAKS,
@@ -55,6 +56,7 @@ T2_STAR = (0.03, 0.03, 0.035, 0.06)
 MODEL = FidModel(
     ppm=(4.7, 3.7, 2.4, 1.3), t2_star=T2_STAR, larmor=76.7, reference=4.7, dwell=4e-4, points=512, delay=6e-4
 )
+LINES = [DEUTERIUM.resonances[name] for name in SETS]
 TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
 SNRS = (5.0, 6.0, 7.7, 9.0, 10.5, 12.1, 14.0, 16.0, 18.6, 21.0, 24.0, 27.0, 31.0, 35.0)
 LARGEST_SHIFT = 0.4
@@ -607,14 +609,14 @@ def _simulation(context: Context) -> None:
 
 
 def real_voxel(data: Path) -> tuple[Tensor, FidModel]:
-    """The measured 2H voxel at 3 T: 700 points, and its model with the lines its publishers fit."""
+    """The measured 2H voxel at 3 T: 700 points, and the model that the public command has of it."""
     folder = data / "dmi_2h_3t_voxel"
     stored = np.loadtxt(folder / "a_voxel_2HMRSI.txt")
     fid = torch.from_numpy((stored[:, 0] - 1j * stored[:, 1])[None]).to(torch.complex64)
     fid = fid[:, : spectra.acquired_points(fid)]
     model = FidModel(
-        ppm=(4.7, 3.8, 2.3, 1.3), t2_star=(0.026, 0.042, 0.053, 0.053), larmor=19.613053, reference=4.7, dwell=2e-4,
-        points=fid.shape[1],
+        ppm=[line.ppm for line in LINES], t2_star=[line.t2_star_at(3.0) for line in LINES], larmor=19.613053,
+        reference=DEUTERIUM.reference, dwell=2e-4, points=fid.shape[1],
     )  # fmt: skip
     return fid, model
 

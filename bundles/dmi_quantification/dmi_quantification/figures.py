@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mrsikit import spectra
 from mrsikit.io import Fids, InputFolder, read_fids, stem_of
+from mrsikit.io.inputs import read_record
 from mrsikit.nuclei import NUCLEI
 from mrsikit.report.figures import radiological, write_directions
 
@@ -27,21 +28,18 @@ COLOURS = ("#1f77b4", "#d98200", "#2a9d4a")
 Read = Callable[[str], NDArray[np.float64]]
 
 
-def draw_fids(
-    inputs: InputFolder, path: Path, *, metabolites: Sequence[str], unit: str = "ratio to the first"
-) -> bytes:
-    """Draw the results of one NIfTI-MRS file from its outputs.
+def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) -> bytes:
+    """Draw the results of one NIfTI-MRS file from its outputs and their record.
 
     Of a volume at most three slices with fitted voxels are shown, of a time series the last point that was fitted (an
     infusion begins without metabolites) and the course of each amplitude. Where an MRI was used, what its prior does to
     the middle slice is shown too, in the range of the map. Spectra are those of the voxels whose reference amplitude is
-    the largest, the median and the smallest of the good ones.
+    the largest, the median and the smallest of the good ones. Crosses mark doubtful voxels, grey those not fitted.
 
     Args:
         inputs: of the run.
         path: the input.
         metabolites: the first is the reference.
-        unit: of all but the reference.
 
     Returns:
         The picture, PNG.
@@ -59,7 +57,10 @@ def draw_fids(
     when = int(np.flatnonzero((quality > 0).any((0, 1, 2)))[-1]) if (quality > 0).any() else points - 1
     shown = quality[..., when]
     columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
-    units = ["signal units", *[unit] * (len(columns) - 1)]
+    record = read_record(inputs.record_path(stem))
+    in_mm = record.get("parameters", {}).get("water_mM") is not None
+    units = ["signal units", *["mM" if in_mm else f"ratio to {metabolites[0]}"] * (len(columns) - 1)]
+    delay = float(record.get("summary", {}).get("delay (ms)", 0.0)) / 1000
     filled = np.flatnonzero((shown > 0).any((0, 1)))
     places = np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)
     levels = np.unique(filled[places]).tolist() if len(filled) else []
@@ -94,7 +95,7 @@ def draw_fids(
     row = layout[len(heights) - 1].subgridspec(1, max(1, len(chosen)))
     for n, voxel in enumerate(chosen):
         axis = figure.add_subplot(row[n])
-        _spectrum(axis, fids, fit, (*voxel, when), metabolites, float(read("shift")[(*voxel, when)]))
+        _spectrum(axis, fids, fit, (*voxel, when), metabolites, float(read("shift")[(*voxel, when)]), delay)
         axis.set_title(f"voxel {tuple(v + 1 for v in voxel)}", fontsize=8, color=COLOURS[n])
     if not chosen:
         axis = figure.add_subplot(row[0])
@@ -128,7 +129,7 @@ def _map(
 ) -> tuple[str, str, str, str]:
     """Draw one slice; returns the directions of its edges."""
     shown, spacing, directions = radiological(np.where(quality > 0, values, np.nan), affine)
-    axis.set_facecolor("black")
+    axis.set_facecolor("0.6")  # not fitted; black is zero, or noise below it
     picture = axis.imshow(
         np.ma.masked_invalid(shown),
         cmap=COLOUR_MAPS[ending],
@@ -137,6 +138,8 @@ def _map(
         interpolation="nearest",
         aspect=spacing[0] / spacing[1],
     )
+    doubtful = np.argwhere(radiological(quality == 2, affine)[0])
+    axis.plot(doubtful[:, 1], doubtful[:, 0], "x", color="white", markersize=3, markeredgewidth=0.5)
     axis.set(xticks=[], yticks=[])
     bar = figure.colorbar(picture, ax=axis, fraction=0.046)
     bar.set_label(unit, fontsize=7)
@@ -183,8 +186,12 @@ def _spectrum(
     place: tuple[int, ...],
     metabolites: Sequence[str],
     shift: float,
+    delay: float,
 ) -> None:
-    """Spectrum, fit and residual of a voxel (x, y, z, time point); ``shift`` (Hz) is where its lines lie."""
+    """Spectrum, fit and residual of a voxel (x, y, z, time point); ``shift`` (Hz) is where its lines lie.
+
+    The phase that lines take up during the delay (s) is undone.
+    """
     voxel, when = place[:3], place[3]
     nucleus = NUCLEI[fids.nucleus]
     reference = nucleus.reference if fids.reference is None else fids.reference
@@ -193,16 +200,19 @@ def _spectrum(
     filled = 8 * points  # smooth lines: at 3 T a line is only a few points wide
     ppm = spectra.ppm_axis(filled, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
     lines = {"measured": (measured[:points], "0.45", 0.0)}
-    turn = 1.0 + 0.0j
+    turn = torch.polar(
+        torch.ones(filled), torch.from_numpy(2 * np.pi * (ppm - reference) * fids.larmor * delay).float()
+    )
     if fit is not None:
         model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, when])[:points]
-        # the fit knows the phase: at the first sample its lines are nearly in it
-        turn = complex(torch.polar(torch.tensor(1.0), -torch.angle(model[0])))
-        step = 1.15 * float(spectra.spectrum(model * turn, points=filled).abs().max())
+        # the fit knows the phase: that of its tallest line
+        turned = spectra.spectrum(model, points=filled) * turn
+        turn = turn * torch.polar(torch.tensor(1.0), -torch.angle(turned[turned.abs().argmax()]))
+        step = 1.15 * float(turned.abs().max())
         lines |= {"fit": (model, "#c1272d", 0.0), "residual": (measured[:points] - model, "0.2", -0.35 * step)}
     shown = (ppm >= nucleus.shown[0]) & (ppm <= nucleus.shown[1])
     for name, (values, colour, offset) in lines.items():
-        heights = spectra.spectrum(values * turn, points=filled).real.numpy()
+        heights = (spectra.spectrum(values, points=filled) * turn).real.numpy()
         axis.plot(ppm[shown], heights[shown] + offset, color=colour, linewidth=0.9, label=name)
     axis.margins(y=0.12)
     for name in metabolites:

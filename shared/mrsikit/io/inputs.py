@@ -125,7 +125,8 @@ class InputFolder:
             return "; its list is empty"
         if marked := [path.name for path in _images(source)]:
             endings = ", ".join(f"_{name}" for name in (*self.outputs, *self.companions))
-            return f": {marked[0]} and all others are named as outputs or companions ({endings}); rename the maps"
+            named = f"{marked[0]} and all others are named as outputs or companions ({endings})"
+            return f": {named}; rename the maps, or add those they belong to"
         inner = next((path.name for path in sorted(source.iterdir()) if path.is_dir() and _images(path)), None)
         if inner:
             return f", but its folder {inner} does; give that one, folders in folders are not searched"

@@ -155,12 +155,15 @@ def write_fids(path: str | Path, fids: Fids) -> None:
     Args:
         path: a ``.nii`` or ``.nii.gz`` file to make or to replace.
         fids: what to write; the header extension as it is, with the Larmor frequency and the nucleus of ``fids``.
+            A fifth axis without a tag holds time points.
     """
     standard: dict[str, Any] = {"SpectrometerFrequency": [fids.larmor], "ResonantNucleus": [fids.nucleus]}
     if fids.delay is not None and fids.delay != _delay(fids.extension):
         standard |= {"EchoTime": 0.0, "AcquisitionStartTime": fids.delay}
     if fids.reference is not None and fids.reference != _reference(fids.extension, fids.nucleus):
         standard |= {"SpecFreqChemShift": fids.reference, "RxOffset": 0.0}
+    if fids.values.ndim == 5 and "dim_5" not in fids.extension:
+        standard["dim_5"] = "DIM_DYN"
     extension = Hdr_Ext.from_header_ext({**fids.extension, **standard})
     image = create_nmrs.gen_nifti_mrs_hdr_ext(
         np.asarray(fids.values, np.complex64), fids.dwell, extension, affine=fids.affine, no_conj=True

@@ -106,8 +106,9 @@ class RunReport:
             record["summary"] = jsonable(item.get("summary", {}))
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
             write_text_atomically(self.inputs.record_path(stem_of(path)), text + "\n")
-            for flag in item.get("flags", ()):
-                logger.warning("%s: %s", path.name, flag)
+            with tqdm.external_write_mode():
+                for flag in item.get("flags", ()):
+                    logger.warning("%s: %s", path.name, flag)
             if self._progress is not None:
                 self._progress.update()
 

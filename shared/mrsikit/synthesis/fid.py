@@ -94,7 +94,7 @@ class FidModel:
 
         Args:
             amplitudes: (B, K), of the first sample.
-            shift: of all lines (Hz), a number or (B,).
+            shift: of all lines (Hz), a number or (B,); positive is towards lower ppm, as NIfTI-MRS's frequencies are.
             phase: common phase (rad), a number or (B,).
             broadening: of all lines by a rate (Hz, full width at half maximum), a number or (B,).
             longer: the paper's :math:`\delta T` (s), added to every relaxation time, a number or (B,).
