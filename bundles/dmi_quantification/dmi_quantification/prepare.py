@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, SpatialResample
+from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from dmi_quantification.relaxation import fit_t2_star
 from mrsikit import spectra
 from mrsikit.io import as_flag
 from mrsikit.synthesis.fid import FidModel
+from mrsikit.transforms.image_on_grid import image_on_grid
 
 CHUNK, SOME = 2048, 1024
 """Voxels laid out at a time; voxels in which the end of the acquired samples is looked for."""
@@ -154,19 +155,9 @@ def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) 
         (X, Y, Z) float32, and bool where the image covers at least half of a voxel. The brightest hundredth of the
         voxels is cut, or one vessel would flatten every other edge.
     """
-    values = convert_to_tensor(mri).float()
-    values = values.flatten(3) if values.ndim > 3 else values[..., None]
-    # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
-    both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=mri.affine)
-    shift = torch.eye(4, dtype=torch.float64)
-    shift[:3, 3] = -0.5 + 0.5 / FINER
-    scale = torch.diag(torch.tensor([1 / FINER] * 3 + [1.0], dtype=torch.float64))
-    fine = SpatialResample(mode="bilinear", padding_mode="zeros")(
-        both, dst_affine=affine.double() @ shift @ scale, spatial_size=[n * FINER for n in grid]
-    )
-    mean = torch.nn.functional.avg_pool3d(convert_to_tensor(fine)[None].float(), FINER)[0]
-    covered = mean[1] >= 0.5
-    level = torch.where(covered, mean[0] / mean[1].clamp(min=0.5), torch.zeros_like(mean[0])) * mask
+    mean, share = image_on_grid(mri, grid, affine, points=(FINER,) * AXES)
+    covered = share >= 0.5
+    level = torch.where(covered, mean, torch.zeros_like(mean)) * mask
     inside = level[mask & covered]
     top = torch.quantile(inside, 0.99) if inside.numel() else level.new_tensor(1.0)
     return (level / top.clamp(min=1e-12)).clamp(max=1.0), covered

@@ -56,8 +56,8 @@ def test_training_runs_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
         line = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.json", "--points", "64"]
         line += ["--epochs", str(epochs), "--iterations_per_epoch", "3", "--batch_size", "8", "--num_workers", "0"]
         line += ["--weights", str(tmp_path / f"{folder}.pt"), "--training_dir", str(tmp_path / folder)]
-        # the settings of a training name its epochs: a longer one of the same settings is a resumed one
-        line += ["--settings", "{}"]
+        # the settings of a training name its epochs: a longer one of the same settings and schedule is a resumed one
+        line += ["--settings", "{}", "--lr_scheduler#total_steps", "9"]
         done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return torch.load(tmp_path / f"{folder}.pt", weights_only=True)

@@ -1,0 +1,41 @@
+"""An image of the same head, averaged over the voxels of another grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.data import MetaTensor
+from monai.transforms import SpatialResample
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+
+def image_on_grid(
+    image: MetaTensor, shape: Sequence[int], affine: Tensor, *, points: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Average an image over voxels that are larger than its own, or as large.
+
+    Args:
+        image: (1, X', Y'[, Z']) with its affine.
+        shape: (X, Y, Z) of the grid.
+        affine: (4, 4) of the grid, voxel to mm.
+        points: at which the image is read along each axis of a voxel, evenly spread; their mean is the voxel's value.
+
+    Returns:
+        (X, Y, Z) float32 mean of what the image covers of each voxel, and the share of the voxel that it covers.
+    """
+    values = convert_to_tensor(image).float()
+    values = values.flatten(3) if values.ndim > 3 else values[..., None]
+    # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
+    both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=image.affine)
+    finer = torch.eye(4, dtype=torch.float64)
+    for axis, count in enumerate(points):
+        finer[axis, axis] = 1 / count
+        finer[axis, 3] = 0.5 / count - 0.5
+    fine = SpatialResample(mode="bilinear", padding_mode="zeros")(
+        both, dst_affine=affine.double() @ finer, spatial_size=[n * k for n, k in zip(shape, points, strict=True)]
+    )
+    mean = torch.nn.functional.avg_pool3d(convert_to_tensor(fine)[None].float(), tuple(points))[0]
+    covered = mean[1].clamp(0, 1)
+    return torch.where(covered > 0, mean[0] / covered.clamp(min=1e-6), torch.zeros_like(covered)), covered

@@ -1,0 +1,49 @@
+import pytest
+import torch
+
+from mrsikit.baselines.total_variation import _divergence, _gradient, total_variation
+from mrsikit.measurement import BLOCK, KSPACE, interpolated, measured
+
+
+def disc(radius: float = 11.3) -> torch.Tensor:
+    at = torch.arange(48.0) - 22.0
+    return ((at[:, None] ** 2 + at[None] ** 2).sqrt() < radius).float()
+
+
+def variation(image: torch.Tensor) -> float:
+    return float(_gradient(image).square().sum(0).sqrt().sum())
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_sharper_than_interpolation_and_measured_alike(psf: int) -> None:
+    image = disc()
+    coarse = measured(image, 4, psf)
+    start, fine = interpolated(coarse, 4, psf), total_variation(coarse, 4, psf)
+    assert (fine - image).square().mean() < 0.85 * (start - image).square().mean()
+    assert variation(fine) < variation(start)
+    torch.testing.assert_close(measured(fine, 4, psf), coarse, atol=1e-5, rtol=0)
+
+
+def test_an_mri_puts_the_edge_in_its_place() -> None:
+    image = disc()
+    coarse = measured(image, 4, BLOCK)
+    plain, guided = (total_variation(coarse, 4, BLOCK, mri=mri) for mri in (None, image))
+    assert (guided - image).square().mean() < 0.3 * (plain - image).square().mean()
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_strength_takes_noise_away(psf: int) -> None:
+    image = disc()
+    noise = 0.1 * torch.randn(12, 12, generator=torch.Generator().manual_seed(0))
+    coarse = measured(image, 4, psf) + noise
+    exact, faint, smooth = (total_variation(coarse, 4, psf, strength=s) for s in (0.0, 1e-3, 0.3))
+    assert (smooth - image).square().mean() < (exact - image).square().mean()
+    assert (faint - exact).square().mean() < 0.5 * (smooth - exact).square().mean()
+
+
+def test_divergence_is_minus_the_adjoint() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, field = torch.rand(7, 5, generator=generator), torch.rand(2, 7, 5, generator=generator)
+    assert float((_gradient(image) * field).sum()) == pytest.approx(
+        -float((image * _divergence(field)).sum()), abs=1e-4
+    )

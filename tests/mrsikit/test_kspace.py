@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mrsikit.kspace import band_weights, hamming_weights, in_band, low_pass_sample, weighted, zero_fill
+
+CASES = [(16, 4), (17, 3), (16, 2), (15, 4), (8, 3)]
+
+
+def wave(points: int, cycles: int, phase: float = 0.3) -> torch.Tensor:
+    """A cosine over the field of view, at the centres of so many voxels."""
+    at = (torch.arange(points, dtype=torch.float64) + 0.5) / points
+    return torch.cos(2 * math.pi * cycles * at + phase)
+
+
+@pytest.mark.parametrize(("size", "factor"), CASES)
+def test_a_wave_is_measured_and_interpolated_where_its_voxels_are(size: int, factor: int) -> None:
+    for cycles in (0, 1, 3):
+        coarse = wave(size, cycles)[:, None] * wave(size + 1, 2)[None]
+        fine = wave(size * factor, cycles)[:, None] * wave((size + 1) * factor, 2)[None]
+        torch.testing.assert_close(zero_fill(coarse, factor), fine, atol=1e-6, rtol=0)
+        torch.testing.assert_close(low_pass_sample(fine, factor), coarse, atol=1e-6, rtol=0)
+
+
+def test_a_wave_too_fine_is_not_seen() -> None:
+    fine = wave(64, 9)[:, None].expand(64, 64)
+    assert low_pass_sample(fine, 4).abs().max() < 1e-9
+    assert in_band(fine, 4).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("size", "factor"), CASES)
+def test_measuring_what_was_interpolated_changes_nothing_in_the_band(size: int, factor: int) -> None:
+    fine = torch.randn(2, size * factor, size * factor, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    coarse = low_pass_sample(fine, factor)
+    again = zero_fill(coarse, factor)
+    torch.testing.assert_close(low_pass_sample(again, factor), coarse)
+    torch.testing.assert_close(in_band(fine, factor), again, atol=1e-6, rtol=0)
+    torch.testing.assert_close(in_band(again, factor), again, atol=1e-6, rtol=0)
+
+
+def test_the_mean_stays() -> None:
+    fine = torch.rand(32, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    coarse = low_pass_sample(fine, 4)
+    assert float(coarse.mean()) == pytest.approx(float(fine.mean()))
+    assert float(zero_fill(coarse, 4).mean()) == pytest.approx(float(fine.mean()))
+
+
+def test_hamming_weights_are_those_of_each_axis() -> None:
+    weights = hamming_weights(32, 32, 4)
+    assert weights.shape == (32, 17)
+    assert float(weights[0, 0]) == pytest.approx(1)
+    assert float(weights[0, 2]) == pytest.approx(0.54 + 0.46 * math.cos(2 * math.pi * 2 / 8))
+    assert float(weights[1, 1]) == pytest.approx(float(weights[0, 1]) ** 2)
+    np.testing.assert_array_equal(weights > 0, band_weights(32, 32, 4) > 0)
+    image = wave(32, 2)[:, None].expand(32, 32)
+    torch.testing.assert_close(weighted(image, weights.double()), image * float(weights[0, 2]), atol=1e-6, rtol=0)

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from mrsikit.measurement import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
+
+
+def maps(size: int = 48, seed: int = 0) -> torch.Tensor:
+    smooth = torch.rand(1, 1, 9, 9, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(smooth, size=size, mode="bicubic", align_corners=True)[0, 0].double()
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_what_is_interpolated_is_measured_as_the_coarse_map(psf: int, factor: int) -> None:
+    coarse = measured(maps(), factor, psf)
+    assert coarse.shape == (48 // factor, 48 // factor)
+    torch.testing.assert_close(measured(interpolated(coarse, factor, psf), factor, psf), coarse, atol=1e-6, rtol=0)
+    torch.testing.assert_close(measured(back(coarse, factor, psf), factor, psf), coarse, atol=1e-6, rtol=0)
+
+
+def test_blocks_are_means() -> None:
+    fine = maps()
+    assert float(measured(fine, 4, BLOCK)[2, 3]) == pytest.approx(float(fine[8:12, 12:16].mean()))
+
+
+def test_interpolation_is_aligned() -> None:
+    ramp = torch.arange(48, dtype=torch.float64)[:, None].expand(48, 48)
+    left = cubic(measured(ramp, 4, BLOCK), 4)[12:36] - ramp[12:36]
+    assert left.abs().max() < 0.2  # an index away would be 1.5
+    assert abs(float(left.mean())) < 1e-6
+    bump = torch.exp(-(((torch.arange(48.0) - 20.5) / 9) ** 2)).double()
+    image = bump[:, None] * bump[None]
+    for psf in (BLOCK, KSPACE, HAMMING):
+        fine = interpolated(measured(image, 4, psf), 4, psf)
+        centre = (fine * torch.arange(48.0)[:, None]).sum() / fine.sum()
+        assert float(centre) == pytest.approx(20.5, abs=0.05)
+
+
+def test_hammings_filter_is_undone_up_to_the_noise() -> None:
+    image = maps()
+    plain, filtered = (zero - image for zero in (back(measured(image, 4, HAMMING), 4, HAMMING),
+                                                 interpolated(measured(image, 4, HAMMING), 4, HAMMING)))  # fmt: skip
+    assert filtered[8:-8, 8:-8].square().mean() < 0.5 * plain[8:-8, 8:-8].square().mean()
+    loud = interpolated(measured(image, 4, HAMMING), 4, HAMMING, noise=0.3)
+    assert loud.std() < interpolated(measured(image, 4, HAMMING), 4, HAMMING).std()

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import torch
+
+from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.transforms.coarse_map import RandFineMapd, lesion
+
+
+@pytest.fixture(scope="module")
+def tissues() -> torch.Tensor:
+    grid = Grid((128, 128), (1.8, 1.8), (0.0, 0.0, 20.0), 8.0)
+    return (VirtualSubject(3, tumours=1).tissues(grid).stacked()[None] * 255).round().to(torch.uint8)
+
+
+def drawn(tissues: torch.Tensor, seed: int, **options: float) -> dict:
+    transform = RandFineMapd(size=96, **options)
+    transform.set_random_state(seed)
+    return transform({"tissues": tissues})
+
+
+def test_maps_and_mris_are_of_one_head(tissues: torch.Tensor) -> None:
+    for seed in range(6):
+        out = drawn(tissues, seed)
+        assert set(out) == {"map", "flair", "t1"}
+        assert all(out[name].shape == (96, 96) and out[name].dtype == torch.float32 for name in out)
+        assert float(out["map"].max()) == pytest.approx(1)
+        assert float(out["map"].min()) >= 0
+        inside = out["map"] > 0.05
+        assert (out["flair"][inside] > 0).float().mean() > 0.9
+
+
+def test_draws_depend_on_the_state_alone(tissues: torch.Tensor) -> None:
+    one, again, other = (drawn(tissues, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["map"], other["map"])
+
+
+def test_mris_are_left_out_by_their_shares(tissues: torch.Tensor) -> None:
+    assert set(drawn(tissues, 0, flair=0.0)) == {"map", "t1"}
+    seen = [set(drawn(tissues, seed, flair=0.5, t1=0.0)) for seed in range(12)]
+    assert {frozenset(s) for s in seen} == {frozenset({"map"}), frozenset({"map", "flair"})}
+
+
+def test_some_lesions_are_in_the_map_alone_and_some_in_the_mri_alone(tissues: torch.Tensor) -> None:
+    outs = [drawn(tissues, seed) for seed in range(40)]
+    flairs = torch.stack([out["flair"] for out in outs])
+    maps = torch.stack([out["map"] for out in outs])
+    # orientation is drawn, so only totals can be compared: without mismatches both would follow the tissues
+    assert flairs.flatten(1).std(1).std() > 0.005
+    assert maps.flatten(1).mean(1).std() > 0.02
+
+
+def test_lesions_are_soft_blobs_of_many_sizes() -> None:
+    rng = np.random.default_rng(0)
+    inside = torch.zeros(64, 64, dtype=torch.bool)
+    inside[20:44, 20:44] = True
+    sizes = []
+    for _ in range(60):
+        blob = lesion((64, 64), inside, rng)
+        assert float(blob.min()) >= 0
+        assert float(blob.max()) <= 1
+        sizes.append(float(blob.sum()) ** 0.5)
+    assert min(sizes) < 4
+    assert max(sizes) > 12
+    assert lesion((64, 64), torch.zeros(64, 64, dtype=torch.bool), rng).sum() == 0
