@@ -44,11 +44,6 @@ def low_pass_sample(fine: Tensor, factor: int) -> Tensor:
     return fine
 
 
-def in_band(fine: Tensor, factor: int) -> Tensor:
-    """Project an image on what :func:`low_pass_sample` sees of it; same shape."""
-    return weighted(fine, band_weights(fine.shape[-2], fine.shape[-1], factor).to(fine))
-
-
 def band_weights(x: int, y: int, factor: int) -> Tensor:
     """1 where a frequency of a fine image is measured, else 0; (X, Y // 2 + 1) in the order of ``rfft2``."""
     along_x = torch.fft.fftfreq(x, 1.0 / x).abs() < x / factor / 2 - 0.25

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from mrsikit.kspace import band_weights, hamming_weights, in_band, low_pass_sample, weighted, zero_fill
+from mrsikit.kspace import band_weights, hamming_weights, low_pass_sample, weighted, zero_fill
 
 CASES = [(16, 4), (17, 3), (16, 2), (15, 4), (8, 3)]
+
+
+def in_band(fine: torch.Tensor, factor: int) -> torch.Tensor:
+    """What is measured of an image."""
+    return weighted(fine, band_weights(fine.shape[-2], fine.shape[-1], factor).to(fine))
 
 
 def wave(points: int, cycles: int, phase: float = 0.3) -> torch.Tensor:

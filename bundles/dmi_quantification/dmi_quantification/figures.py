@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
     stem = stem_of(path)
     grid = fids.values.shape[:3]
 
+    @functools.cache
     def read(name: str) -> NDArray[np.float64]:
         image = nib.load(inputs.output_path(stem, name))
         return np.asarray(image.dataobj, np.float64).reshape(*grid, -1)  # type: ignore[attr-defined]
@@ -77,9 +79,8 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
     layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     rows = [layout[i].subgridspec(1, len(columns)) for i in range(len(heights) - 1)]
     for i, (level, ending) in enumerate(panels):
-        place = [f"slice {level + 1} of {grid[2]}"] * (grid[2] > 1) + [f"time point {when + 1} of {points}"] * (
-            points > 1
-        )
+        place = [f"slice {level + 1} of {grid[2]}"] if grid[2] > 1 else []
+        place += [f"time point {when + 1} of {points}"] if points > 1 else []
         for j, name in enumerate(columns):
             axis = figure.add_subplot(rows[i][j])
             values = read(name + ending)[:, :, level, when]

@@ -18,7 +18,7 @@ from mrsikit.io import InputError
 from mrsikit.io.fid_checks import acquisition_problems
 from mrsikit.io.file_checks import companion_problems
 from mrsikit.io.nifti_mrs import Fids, metadata_of
-from mrsikit.io.options import check_device, check_positive
+from mrsikit.io.options import check_affine, check_device, check_positive
 from mrsikit.pipeline import BundlePipeline
 
 JUDGED = ("t2_star", "factors", "delay", "max_shift", "prior_strength", "water_mM")
@@ -127,8 +127,7 @@ def predict(
             raise InputError(f"mri is of shape {np.shape(mri)}, the FIDs of {fids.shape[:3]}; give its mri_affine")
         on = affine if mri_affine is None else np.asarray(mri_affine, float)
         for name, matrix in {"affine": affine, "mri_affine": on}.items():
-            if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
-                raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
+            check_affine(matrix, name)
         image, filled = np.asarray(mri, np.float32), np.abs(stored.values).reshape(*fids.shape[:3], -1).max(-1)
         found = companion_problems(image, filled, "anatomy", affine=on, map_affine=affine)
         if found:

@@ -13,7 +13,7 @@ from monai.utils import convert_to_tensor
 
 from mrsikit.io import InputError, as_flag
 from mrsikit.io.file_checks import companion_problems, map_problems
-from mrsikit.io.options import check_device, check_positive, check_share
+from mrsikit.io.options import check_affine, check_device, check_positive, check_share
 from mrsikit.pipeline import BundlePipeline
 
 BUNDLE_ROOT = Path(__file__).parents[1]
@@ -85,8 +85,7 @@ def predict(
         raise InputError(f"values must be real numbers, not {values.dtype}")
     _refuse("values", map_problems(values))
     affine = np.eye(4) if affine is None else np.asarray(affine, float)
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError("affine must be an invertible 4 x 4 matrix from voxel to mm")
+    check_affine(affine, "affine")
     data = {"image": _channel_first(values, affine, values.ndim)}
     for name, companion in {"missing": missing, "crlb": crlb, "brain": brain}.items():
         if companion is not None:

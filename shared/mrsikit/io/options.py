@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import monai.bundle
+import numpy as np
 import torch
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from mrsikit.io.errors import InputError
+from mrsikit.io.readers import is_affine
 
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 TRACKING_OPTIONS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "output_dir")
@@ -56,6 +58,20 @@ def check_positive(value: object, name: str) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise InputError(f"--{name} {value}: is no number above zero; give for example --{name} 20")
+
+
+def check_affine(matrix: np.ndarray, name: str) -> None:
+    """Refuse a matrix that does not lead from voxel to mm.
+
+    Args:
+        matrix: as given.
+        name: of the argument, for the message.
+
+    Raises:
+        InputError: it is not 4 x 4, finite and invertible.
+    """
+    if not is_affine(matrix):
+        raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
 
 
 def check_share(value: object, name: str) -> None:

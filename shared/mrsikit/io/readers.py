@@ -73,7 +73,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
             data = np.asarray(image.dataobj).astype(np.float32)  # type: ignore[attr-defined]
     except Exception as error:  # truncated or corrupt data after a sound header
         raise InputError(f"{path}: its data cannot be read ({_one_line(error)}); copy the file again") from error
-    if affine.shape != (4, 4) or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not is_affine(affine):
         raise InputError(f"{path}: its voxel-to-world matrix cannot be inverted; set a valid sform or qform")
     if isinstance(image, nib.minc1.Minc1Image):  # MINC2 images are a subclass
         data, affine = _minc_to_nifti_axes(data, affine, path)
@@ -87,6 +87,11 @@ def _read_dicom(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float
     except Exception as error:  # ITK raises its own kinds for what is no series
         raise InputError(f"{path}: holds no DICOM series ({_one_line(error)}); give the folder of one") from error
     return np.asarray(values, np.float32), np.asarray(meta[MetaKeys.AFFINE], np.float64)
+
+
+def is_affine(matrix: np.ndarray) -> bool:
+    """Tell whether a matrix leads from voxel to mm and back: 4 x 4, finite and invertible."""
+    return matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and abs(np.linalg.det(matrix[:3, :3])) >= 1e-9
 
 
 def read_codes(path: str | Path) -> tuple[int, int] | None:

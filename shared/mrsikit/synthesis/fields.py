@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 FIELD_OF_VIEW_MM = (208.0, 256.0, 208.0)
@@ -52,3 +55,19 @@ class SmoothField:
     def __call__(self, points: Tensor) -> Tensor:
         """Field values (C, ...) at ``points`` (..., 3) in mm."""
         return sample_trilinear(self.values, points)
+
+
+def waves(shape: Sequence[int], knots: Sequence[int], rng: np.random.Generator) -> np.ndarray:
+    """Smooth unit-variance noise on a grid: a quadratic spline through white noise at so many knots along each axis.
+
+    Args:
+        shape: of the grid.
+        knots: along each axis.
+        rng: source of the noise.
+
+    Returns:
+        float32 array of the shape.
+    """
+    coarse = rng.standard_normal(knots)
+    smooth = ndimage.zoom(coarse, [n / k for n, k in zip(shape, knots, strict=True)], order=2)
+    return (smooth / max(smooth.std(), 1e-6)).astype(np.float32)

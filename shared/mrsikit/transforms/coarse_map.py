@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from monai.transforms import RandomizableTransform
 from monai.utils import convert_to_tensor
-from scipy import ndimage
 from torch import Tensor
 
+from mrsikit.synthesis.fields import waves
 from mrsikit.synthesis.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
 from mrsikit.synthesis.mri import mri
 from mrsikit.synthesis.subject import Grid, Tissues
+from mrsikit.transforms.metabolite_map import randomly_oriented
 
 SPACING = 1.7
 """mm a fine voxel, for the texture of the MRIs."""
@@ -58,9 +59,7 @@ class RandFineMapd(RandomizableTransform):
         fractions = stack[rng.integers(len(stack))].float() / 255
         low = [(n - self.size) // 2 for n in fractions.shape[1:]]
         fractions = fractions[:, low[0] : low[0] + self.size, low[1] : low[1] + self.size]
-        flips = [axis for axis in (1, 2) if rng.random() < 0.5]
-        fractions = torch.flip(fractions.transpose(1, 2) if rng.random() < 0.5 else fractions, flips)
-        tissues = Tissues(*fractions)
+        tissues = Tissues(*randomly_oriented(fractions, rng))
         image = self._map(tissues, rng)
         brain = tissues.brain > 0.5
         names = [name for name, share in self.shares.items() if rng.random() < share]
@@ -148,6 +147,4 @@ def _scaled(image: Tensor, brain: Tensor) -> Tensor:
 def _waves(shape: tuple[int, ...], rng: np.random.Generator, length: float | None = None) -> Tensor:
     """Smooth unit-variance noise, correlated over ``length`` voxels, else about an eighth of the matrix."""
     step = max(2.0, shape[0] / 8 if length is None else length)
-    coarse = rng.standard_normal([max(3, round(n / step)) for n in shape])
-    waves = ndimage.zoom(coarse, [n / c for n, c in zip(shape, coarse.shape, strict=True)], order=2)
-    return torch.from_numpy((waves / max(waves.std(), 1e-6)).astype(np.float32))
+    return torch.from_numpy(waves(shape, [max(3, round(n / step)) for n in shape], rng))

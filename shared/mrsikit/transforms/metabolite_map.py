@@ -13,6 +13,7 @@ from monai.utils import convert_to_tensor
 from scipy import ndimage
 
 from mrsikit.baselines.zero_rule import brain_outline
+from mrsikit.synthesis.fields import waves
 from mrsikit.synthesis.metabolites import SMALLEST_TISSUE
 from mrsikit.synthesis.subject import Tissues
 
@@ -67,7 +68,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         if factor > 1:
             pool = F.avg_pool2d if fractions.ndim == 3 else F.avg_pool3d
             fractions = pool(fractions[None], factor)[0]
-        fractions = self._oriented(self._cropped(fractions, rng), rng)
+        fractions = randomly_oriented(self._cropped(fractions, rng), rng)
         tissues = Tissues(*fractions)
         tumour = tissues.tumour.numpy() > 0.5
         if rng.random() < 0.12:
@@ -111,7 +112,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         if values.ndim == 3 and self.spatial_dims == 2:
             filled = torch.nonzero((values != 0).flatten(0, 1).float().mean(0) > 0.05).flatten()
             values = values[..., int(filled[rng.integers(len(filled))]) if len(filled) else values.shape[-1] // 2]
-        values = self._oriented(self._cropped(values[None], rng), rng)[0]
+        values = randomly_oriented(self._cropped(values[None], rng), rng)[0]
         positive = values[values > 0]
         clean = (values / positive.median() if len(positive) else values).numpy()
         return clean, brain_outline(np.abs(clean))
@@ -127,13 +128,6 @@ class RandMetaboliteMapd(RandomizableTransform):
             low = int(rng.integers(0, size - side + 1))
             fractions = fractions.narrow(axis, low, side)
         return fractions
-
-    @staticmethod
-    def _oriented(fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        flips = [axis for axis in range(1, fractions.ndim) if rng.random() < 0.5]
-        if rng.random() < 0.5:
-            fractions = fractions.transpose(1, 2)
-        return torch.flip(fractions, flips)
 
     def _place(self, size: int, rng: np.random.Generator) -> tuple[int, int]:
         low = int(rng.integers(0, self.canvas - size + 1))
@@ -178,7 +172,13 @@ def _organ(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Smooth unit-variance noise, correlated over about an eighth of the matrix."""
-    coarse = rng.standard_normal([max(3, n // 8) for n in shape])
-    waves = ndimage.zoom(coarse, [n / c for n, c in zip(shape, coarse.shape, strict=True)], order=2)
-    return (waves / max(waves.std(), 1e-6)).astype(np.float32)
+    """Smooth unit-variance noise, a knot every eight voxels."""
+    return waves(shape, [max(3, n // 8) for n in shape], rng)
+
+
+def randomly_oriented(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Images (C, X, Y[, Z]) flipped along any of their axes and, in half of the draws, with X and Y exchanged."""
+    flips = [axis for axis in range(1, images.ndim) if rng.random() < 0.5]
+    if rng.random() < 0.5:
+        images = images.transpose(1, 2)
+    return torch.flip(images, flips)

@@ -206,7 +206,7 @@ def test_an_mri_does_nothing_where_it_does_not_cover_the_fids(away: float, share
     np.testing.assert_allclose(result.maps["Glx_amplitude"][bare], plain.maps["Glx_amplitude"][bare])
 
 
-def test_the_figure_shows_what_there_is(tmp_path: Path) -> None:
+def test_the_figure_shows_what_there_is(tmp_path: Path, command: Command) -> None:
     """A scan that was stopped, and one of which nothing was fitted."""
     rise = np.stack([np.tile([10.0, 2, 3, 1], (4, 4, 2, 1)) for _ in range(3)], -2)
     series = simulated(rise, 20.0).swapaxes(3, 4).copy()
@@ -218,9 +218,7 @@ def test_the_figure_shows_what_there_is(tmp_path: Path) -> None:
     outside = np.zeros((4, 4, 2), np.uint8)
     outside[3] = 1
     nib.save(nib.Nifti1Image(outside, grid), tmp_path / "in" / "masked_mask.nii.gz")
-    line = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
-    line += ["--dataset_dir", str(tmp_path / "in"), "--output_dir", str(tmp_path / "out")]
-    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
+    done = command(dataset_dir=tmp_path / "in", output_dir=tmp_path / "out")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "report.html").read_text().count("base64,") == 2
 
