@@ -25,6 +25,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from demo_dmi import dmi
+from demo_super_resolution import super_resolution
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -307,6 +308,7 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
 
 DEMOS: dict[str, Callable[..., None]] = {
     "mrsi_inpainting": inpainting,
+    "mrsi_super_resolution": partial(super_resolution, run=run_bundle),
     "dmi_quantification": partial(dmi, run=run_bundle),
 }
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 import torch.distributed as dist
 from ignite.engine import Engine, Events
 from ignite.handlers import EarlyStopping
+from monai.engines import IterationEvents
+from monai.inferers import SimpleInferer
 from torch import nn
 
 from mrsikit.data import SeededDataset
@@ -162,6 +165,51 @@ class ResumableTraining:
         module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
         module.load_state_dict(self.best_weights)
         logger.info("best %s %.5f", self.metric, self.best_score)
+
+
+class HalfPrecisionInferer(SimpleInferer):
+    """A network's pass in bfloat16 where PyTorch holds that safe: on CPUs that have it, a third faster."""
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        """As :class:`monai.inferers.SimpleInferer`."""
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return super().__call__(inputs, network, *args, **kwargs)
+
+
+class ClipGradients:
+    """Handler of a MONAI trainer: no step has a larger gradient than this, so that no rare batch ruins a training.
+
+    Args:
+        network: in training.
+        norm: largest of the whole gradient.
+    """
+
+    def __init__(self, *, network: nn.Module, norm: float = 1.0) -> None:
+        self.network = network
+        self.norm = norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Clip."""
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+
+
+def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float:
+    """Shift of a log standard deviation with which +-1.645 of it holds a share of the errors, averaged over maps.
+
+    Args:
+        ratios: a map's absolute errors over the standard deviations as they are, (N,) each.
+        coverage: the share; 0.9 belongs to 1.645, more leaves room for other anatomies.
+    """
+    low, high = -3.0, 3.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        covered = sum(float((r <= 1.645 * math.exp(middle)).float().mean()) for r in ratios) / len(ratios)
+        low, high = (middle, high) if covered < coverage else (low, middle)
+    return middle
 
 
 class SaveWeights:

@@ -14,7 +14,15 @@ from torch import nn
 
 from mrsikit.data import SeededDataset
 from mrsikit.io import InputError
-from mrsikit.training import ResumableTraining, SaveWeights, save_atomically, weights_of
+from mrsikit.training import (
+    ClipGradients,
+    HalfPrecisionInferer,
+    ResumableTraining,
+    SaveWeights,
+    log_sd_shift,
+    save_atomically,
+    weights_of,
+)
 
 ITERATIONS = 4
 
@@ -218,3 +226,34 @@ def test_weights_are_a_copy_on_the_cpu():
         network.weight.zero_()
     assert weights["weight"].any()
     assert set(weights) == {"weight", "bias"}
+
+
+def test_no_step_has_a_larger_gradient_than_asked():
+    network = nn.Linear(3, 1)
+    loader = DataLoader([{"image": 1e4 * torch.ones(3), "label": torch.zeros(1)}], batch_size=1)
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"), max_epochs=1, train_data_loader=loader, network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1), loss_function=nn.MSELoss(),
+        train_handlers=[ClipGradients(network=network, norm=0.5)],
+    )  # fmt: skip
+    before = [p.detach().clone() for p in network.parameters()]
+    trainer.run()
+    step = torch.cat([(a - b).flatten() for a, b in zip(network.parameters(), before, strict=True)]).norm()
+    assert float(step) == pytest.approx(0.05, rel=1e-3)
+
+
+def test_half_precision_rounds_the_pass_and_leaves_the_weights():
+    network, x = nn.Linear(64, 64), torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
+    half, full = HalfPrecisionInferer()(x, network), network(x)
+    assert half.dtype == torch.bfloat16
+    assert network.weight.dtype == torch.float32
+    assert 0 < (half.float() - full).abs().max() < 0.05
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_the_shift_makes_intervals_hold_their_share(coverage):
+    generator = torch.Generator().manual_seed(0)
+    ratios = [3 * torch.randn(4000, generator=generator).abs() for _ in range(3)]
+    shift = torch.tensor(log_sd_shift(ratios, coverage)).exp()
+    held = torch.stack([(r <= 1.645 * shift).float().mean() for r in ratios]).mean()
+    assert float(held) == pytest.approx(coverage, abs=0.01)

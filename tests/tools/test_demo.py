@@ -34,6 +34,13 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    folder = tmp_path / "mrsi_super_resolution"
+    errors = json.loads((folder / "table.json").read_text())
+    assert errors["spline"][0] + 0.5 < errors["ours, no MRI"][0] < errors["ours, with the FLAIR"][0] - 2
+    for path in (folder / "comparison.png", folder / "results" / "report.html"):
+        assert path.stat().st_size > 5000
+        assert str(path) in out
+
     folder = tmp_path / "dmi_quantification"
     errors = json.loads((folder / "table.json").read_text())
     assert errors["ours, with the MRI"][3] < errors["ours, single voxels"][3] < errors["Fourier integration"][3]

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from ignite.engine import Engine, Events
 
 from mrsi_inpainting.network import MapInpainter
-from mrsikit.training import save_atomically, weights_of
+from mrsikit.training import log_sd_shift, save_atomically, weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,9 @@ def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]],
     if not ratios:
         logger.warning("no validation map has 20 hole voxels: the standard deviation was not calibrated")
         return 1.0
-    low, high = -3.0, 3.0
-    for _ in range(40):
-        middle = (low + high) / 2
-        covered = sum(float((r <= 1.645 * math.exp(middle)).float().mean()) for r in ratios) / len(ratios)
-        low, high = (middle, high) if covered < coverage else (low, middle)
-    part.log_sd_shift.fill_(middle)
-    return math.exp(middle)
+    shift = log_sd_shift(ratios, coverage)
+    part.log_sd_shift.fill_(shift)
+    return math.exp(shift)
 
 
 class SaveCalibratedWeights:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import itk
 import nibabel as nib
 import numpy as np
 from monai.data import ImageReader, ITKReader
@@ -54,7 +55,8 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
         The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
 
     Raises:
-        InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine.
+        InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine; a
+            folder does not hold just one series.
     """
     if Path(path).is_dir():
         return _read_dicom(path)
@@ -82,6 +84,12 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
 
 def _read_dicom(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     reader = ITKReader()
+    series = itk.GDCMSeriesFileNames.New()
+    series.SetUseSeriesDetails(False)
+    series.SetDirectory(str(path))
+    count = len(series.GetSeriesUIDs())
+    if count > 1:
+        raise InputError(f"{path}: holds {count} DICOM series; give a folder of one")
     try:
         values, meta = reader.get_data(reader.read(str(path)))
     except Exception as error:  # ITK raises its own kinds for what is no series

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from monai.transforms import RandomizableTransform
+from monai.transforms import RandomizableTransform, ResizeWithPadOrCrop
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
@@ -27,89 +27,116 @@ class RandFineMapd(RandomizableTransform):
 
     Physics: each tissue has one concentration with slow regional variation, and a voxel holds the mean of its tissues.
     Half of the maps follow the concentrations of patients with gliomas, NAA, tCr, tCho or a ratio of two; the others
-    have any contrast. In half of the maps lesions that the MRIs do not show raise or lower the map, in a third the MRIs
-    show some that the map does not; in a third the MRIs lie up to 3 voxels and 3 degrees off; in a quarter their
-    contrast is another.
+    have any contrast. In two of five maps lesions that the MRIs do not show raise or lower the map, in a quarter the
+    MRIs show some that the map does not; in a quarter the MRIs lie up to 3 voxels and 3 degrees off; in a fifth
+    their contrast is another.
 
     Drawn: grey to white ratio U(.5, 1.6); tumour to white log-uniform .1 to 8; necrosis to tumour U(0, .3); fluid 0,
     one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions' mean radius U(1.2, 8) voxels, their map
     multiplied by U(0, .8) or 1.2 to 4.
 
     Args:
-        tissues: key of the (S, 8, X, Y) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn.
+        tissues: key of the (S, 8, X, Y) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
+            without it hold a measured fine map, (M, X, Y[, Z]), under "map" instead: one metabolite and one slice is
+            drawn, and there is no MRI.
         size: voxels a side, cut from the middle.
         flair: share of the heads of which there is a FLAIR.
         t1: share of those of which there is a T1.
+        agreeing: as the published cohorts are: gliomas' concentrations alone, and MRIs that agree with them.
 
     Output:
         "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1.
     """
 
-    def __init__(self, tissues: str = "tissues", *, size: int = 120, flair: float = 1.0, t1: float = 1.0) -> None:
+    def __init__(
+        self, tissues: str = "tissues", *, size: int = 120, flair: float = 1.0, t1: float = 1.0, agreeing: bool = False
+    ) -> None:
         super().__init__(1.0)
         self.tissues = tissues
         self.size = size
         self.shares = {"flair": flair, "t1": t1}
+        self.agreeing = agreeing
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the images; the tissues are dropped."""
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
+        if self.tissues not in out:
+            return {**out, "map": self._own_map(convert_to_tensor(out["map"]), rng)}
         stack = convert_to_tensor(out.pop(self.tissues))
         fractions = stack[rng.integers(len(stack))].float() / 255
         low = [(n - self.size) // 2 for n in fractions.shape[1:]]
         fractions = fractions[:, low[0] : low[0] + self.size, low[1] : low[1] + self.size]
         tissues = Tissues(*randomly_oriented(fractions, rng))
-        image = self._map(tissues, rng)
         brain = tissues.brain > 0.5
         names = [name for name, share in self.shares.items() if rng.random() < share]
-        contrasts = self._mris(tissues, names, rng)
-        if rng.random() < 0.5:
-            for _ in range(rng.integers(1, 4)):
-                gain = rng.uniform(0, 0.8) if rng.random() < 0.4 else np.exp(rng.uniform(np.log(1.2), np.log(4)))
-                image = image * (1 + (gain - 1) * lesion(image.shape, brain, rng))
-        if rng.random() < 0.33:
-            for _ in range(rng.integers(1, 4)):
-                where = lesion(image.shape, brain, rng)
-                contrasts = [c + (rng.uniform(0.1, 1.1) - c) * where * brain for c in contrasts]
-        if rng.random() < 0.33 and contrasts:
-            contrasts = _moved(torch.stack(contrasts), rng)
+        grid = Grid(tuple(tissues.gm.shape), (SPACING, SPACING))
+        contrasts = [mri(tissues, grid, contrast, rng) for contrast in names]
+        if self.agreeing:
+            image = _glioma_map(tissues, rng)
+        else:
+            image, contrasts = self._disagreeing(tissues, brain, contrasts, rng)
         out["map"] = image / image.max().clamp(min=1e-6)
         return out | {name: _scaled(c, brain) for name, c in zip(names, contrasts, strict=True)}
 
-    @staticmethod
-    def _map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
-        if rng.random() < 0.5:
-            drawn = draw_concentrations(rng, str(rng.choice(["low", "high"])))
-            name = str(rng.choice([*drawn, *RATIOS]))
-            if name in RATIOS:
-                numerator, denominator = (concentration_map(tissues, drawn[m]) for m in RATIOS[name])
-                image = ratio_map(numerator, denominator)
-            else:
-                image = concentration_map(tissues, drawn[name])
-        else:
-            tumour = np.exp(rng.uniform(np.log(0.1), np.log(8)))
-            csf = 0.0 if rng.random() < 0.83 else rng.uniform(0.02, 0.2)
-            white = 1 + (rng.uniform(0.6, 1.4) - 1) * tissues.oedema
-            image = rng.uniform(0.5, 1.6) * tissues.gm + white * tissues.wm + csf * tissues.csf
-            image = image + tumour * (tissues.viable + rng.uniform(0, 0.3) * tissues.necrosis)
-            present = tissues.gm + tissues.wm + tissues.tumour
-            image = image * ((present >= SMALLEST_TISSUE) | (csf > 0))
-        if rng.random() < 0.5:
-            image = image * torch.exp(rng.uniform(0.02, 0.15) * _waves(image.shape, rng))
-        return image
+    def _own_map(self, maps: Tensor, rng: np.random.Generator) -> Tensor:
+        """One slice of a measured map (M, X, Y[, Z]), its maximum 1, in the middle of (size, size)."""
+        planes = (
+            (maps if maps.ndim == 4 else maps[..., None]).float().nan_to_num(0.0, 0.0, 0.0).movedim(-1, 1).flatten(0, 1)
+        )
+        planes = planes[planes.flatten(1).amax(1) > 0]
+        plane = ResizeWithPadOrCrop((self.size, self.size))(planes[rng.integers(len(planes))][None])
+        plane = convert_to_tensor(randomly_oriented(plane, rng))[0]
+        return plane / plane.max().clamp(min=1e-6)
 
     @staticmethod
-    def _mris(tissues: Tissues, names: list[str], rng: np.random.Generator) -> list[Tensor]:
-        grid = Grid(tuple(tissues.gm.shape), (SPACING, SPACING))
-        images = [mri(tissues, grid, contrast, rng) for contrast in names]
+    def _disagreeing(
+        tissues: Tissues, brain: Tensor, contrasts: list[Tensor], rng: np.random.Generator
+    ) -> tuple[Tensor, list[Tensor]]:
+        image = _glioma_map(tissues, rng) if rng.random() < 0.5 else _any_map(tissues, rng)
+        if rng.random() < 0.5:
+            image = image * torch.exp(rng.uniform(0.02, 0.15) * _waves(image.shape, rng))
+        if rng.random() < 0.2:
+            contrasts = _other_contrast(contrasts, brain, rng)
+        if rng.random() < 0.4:
+            for _ in range(rng.integers(1, 4)):
+                gain = rng.uniform(0, 0.8) if rng.random() < 0.4 else np.exp(rng.uniform(np.log(1.2), np.log(4)))
+                image = image * (1 + (gain - 1) * lesion(image.shape, brain, rng))
         if rng.random() < 0.25:
-            # a monotone or folded curve of grey values stands for another protocol
-            heights = rng.uniform(0, 1, 5)
-            heights = np.sort(heights)[:: rng.choice([-1, 1])] if rng.random() < 0.6 else heights
-            curve = [np.interp(image, np.linspace(0, 1.2, 5), heights) for image in images]
-            images = [torch.from_numpy(c.astype(np.float32)) * (tissues.brain > 0.5) for c in curve]
-        return images
+            for _ in range(rng.integers(1, 4)):
+                where = lesion(image.shape, brain, rng)
+                contrasts = [c + (rng.uniform(0.1, 1.1) - c) * where * brain for c in contrasts]
+        if rng.random() < 0.25 and contrasts:
+            contrasts = _moved(torch.stack(contrasts), rng)
+        return image, contrasts
+
+
+def _glioma_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
+    """NAA, tCr, tCho (mM) or a ratio of two, of a patient with a glioma."""
+    drawn = draw_concentrations(rng, str(rng.choice(["low", "high"])))
+    name = str(rng.choice([*drawn, *RATIOS]))
+    if name in RATIOS:
+        over, under = RATIOS[name]
+        return ratio_map(concentration_map(tissues, drawn[over]), concentration_map(tissues, drawn[under]))
+    return concentration_map(tissues, drawn[name])
+
+
+def _any_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
+    """Any contrast between the tissues, white matter 1."""
+    tumour = np.exp(rng.uniform(np.log(0.1), np.log(8)))
+    csf = 0.0 if rng.random() < 0.83 else rng.uniform(0.02, 0.2)
+    white = 1 + (rng.uniform(0.6, 1.4) - 1) * tissues.oedema
+    image = rng.uniform(0.5, 1.6) * tissues.gm + white * tissues.wm + csf * tissues.csf
+    image = image + tumour * (tissues.viable + rng.uniform(0, 0.3) * tissues.necrosis)
+    return image * ((tissues.gm + tissues.wm + tissues.tumour >= SMALLEST_TISSUE) | (csf > 0))
+
+
+def _other_contrast(images: list[Tensor], brain: Tensor, rng: np.random.Generator) -> list[Tensor]:
+    """MRIs of another protocol: a monotone or folded curve of their grey values."""
+    heights = rng.uniform(0, 1, 5)
+    heights = np.sort(heights)[:: rng.choice([-1, 1])] if rng.random() < 0.6 else heights
+    curve = [np.interp(image, np.linspace(0, 1.2, 5), heights) for image in images]
+    return [torch.from_numpy(c.astype(np.float32)) * brain for c in curve]
 
 
 def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> Tensor:

@@ -145,26 +145,39 @@ def same_locale():
     locale.setlocale(locale.LC_ALL, before)
 
 
+def write_series(folder, values, uid="1.2.3"):
+    """Write a DICOM series of voxels of 2 x 2 x 5 mm."""
+    folder.mkdir(exist_ok=True)
+    writer = itk.ImageFileWriter[itk.Image[itk.SS, 2]]
+    for k in range(values.shape[2]):
+        image = itk.GetImageFromArray(np.ascontiguousarray(values[:, :, k].T))
+        image.SetSpacing((2.0, 2.0))
+        names = {"0020|0032": f"-10\\-20\\{5 * k - 7}", "0020|0037": "1\\0\\0\\0\\1\\0", "0018|0050": "5"}
+        names |= {"0018|0088": "5", "0008|0060": "MR", "0020|000d": "1.2", "0020|000e": uid, "0020|0013": str(k)}
+        names["0008|0018"] = f"{uid}.{k}"
+        dictionary = image.GetMetaDataDictionary()
+        for tag, value in names.items():
+            dictionary[tag] = value
+        saver = writer.New(Input=image, FileName=str(folder / f"{uid}.{k}.dcm"))
+        saver.UseInputMetaDataDictionaryOn()
+        saver.SetImageIO(itk.GDCMImageIO.New(KeepOriginalUID=True))
+        saver.Update()
+
+
+def test_a_folder_with_two_dicom_series_is_refused(tmp_path, same_locale):
+    values = np.random.default_rng(0).integers(0, 1000, (20, 16, 4)).astype(np.int16)
+    for uid in ("1.2.3", "1.2.4"):
+        write_series(tmp_path / "a_flair", values, uid)
+    with pytest.raises(InputError, match="holds 2 DICOM series"):
+        read_map(tmp_path / "a_flair")
+
+
 def test_an_image_may_be_a_dicom_series(tmp_path, same_locale):
     values = np.random.default_rng(0).integers(0, 1000, (20, 16, 4)).astype(np.int16)
     affine = np.diag([-2.0, -2.0, 5.0, 1.0])
     affine[:3, 3] = 10, 20, -7
     folder = tmp_path / "a_mri"
-    folder.mkdir()
-    writer = itk.ImageFileWriter[itk.Image[itk.SS, 2]]
-    for k in range(4):
-        image = itk.GetImageFromArray(np.ascontiguousarray(values[:, :, k].T))
-        image.SetSpacing((2.0, 2.0))
-        names = {"0020|0032": f"-10\\-20\\{5 * k - 7}", "0020|0037": "1\\0\\0\\0\\1\\0", "0018|0050": "5"}
-        names |= {"0018|0088": "5", "0008|0060": "MR", "0020|000d": "1.2", "0020|000e": "1.2.3", "0020|0013": str(k)}
-        names["0008|0018"] = f"1.2.3.{k}"
-        dictionary = image.GetMetaDataDictionary()
-        for tag, value in names.items():
-            dictionary[tag] = value
-        saver = writer.New(Input=image, FileName=str(folder / f"{k}.dcm"))
-        saver.UseInputMetaDataDictionaryOn()
-        saver.SetImageIO(itk.GDCMImageIO.New(KeepOriginalUID=True))
-        saver.Update()
+    write_series(folder, values)
     found, matrix = read_map(folder)
     np.testing.assert_array_equal(found, values)
     np.testing.assert_allclose(matrix, affine, atol=1e-4)

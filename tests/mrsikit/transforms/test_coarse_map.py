@@ -63,3 +63,15 @@ def test_lesions_are_soft_blobs_of_many_sizes() -> None:
     assert min(sizes) < 4
     assert max(sizes) > 12
     assert lesion((64, 64), torch.zeros(64, 64, dtype=torch.bool), rng).sum() == 0
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 30), (2, 70, 50, 3)])
+def test_a_measured_map_is_drawn_as_it_is(shape):
+    values = torch.zeros(shape)
+    values[:, 12:32, 5:25] = 7.0
+    values[:, 14, 12] = float("nan")
+    out = RandFineMapd(size=48).set_random_state(0)({"map": values})
+    assert set(out) == {"map"}
+    assert out["map"].shape == (48, 48)
+    assert out["map"].max() == 1
+    assert out["map"].sum() == pytest.approx(400 - 1)

@@ -1,0 +1,5 @@
+"""Sharpen metabolite maps, with or without an MRI, and never against what was measured."""
+
+from mrsi_super_resolution.predict import Sharpened, predict
+
+__all__ = ["Sharpened", "predict"]

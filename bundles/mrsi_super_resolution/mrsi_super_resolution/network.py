@@ -1,0 +1,429 @@
+r"""Networks that sharpen metabolite maps: the published blocks, and the bundle's default made of them.
+
+The blocks are those of FMEN (HFAB, ERB) and Restormer (GDFN), written from their papers. Each ERB computes with one
+merged 3 x 3 convolution a part, in training too: the kernels are combined, not the images, which is a fifth of the work
+and the same function. :func:`collapse` keeps the merged kernels alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+
+from mrsikit.kspace import band_weights, hamming_weights, weighted
+from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN
+
+START, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF = range(9)
+"""Channels of the default network's input."""
+
+CHANNELS = 9
+NO_TRUST = 0.2
+"""Standard deviation, of the map's maximum, of a coarse voxel that is not trusted: more than any that was measured."""
+
+MRI_SETS = 4
+"""None, FLAIR, T1, both: each has its own calibration of the standard deviation."""
+
+SLOPE = 0.1
+RIDGE = 1e-3
+"""Of the regression on the classes, relative to their power."""
+
+
+def mri_set(x: Tensor) -> Tensor:
+    """Which MRIs an input (B, 9, X, Y) has, (B,): 0 none, 1 FLAIR, 2 T1, 3 both."""
+    return (x[:, HAS_FLAIR, 0, 0] > 0.5).long() + 2 * (x[:, HAS_T1, 0, 0] > 0.5).long()
+
+
+class RepeatedConvolution(nn.Module):
+    r"""One re-parameterisable residual part of an ERB: :math:`x + C_1(C_3(y) + y)`, y = C_1 x, merged to a 3 x 3.
+
+    Beyond the border y continues with what zeros become, its bias; so the merged convolution, padded with zeros, is
+    exactly the same function.
+
+    Args:
+        channels: n.
+        expansion: r; y has r n channels.
+    """
+
+    def __init__(self, channels: int, expansion: int = 2) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.widen = nn.Conv2d(channels, wide, 1)
+        self.look = nn.Conv2d(wide, wide, 3)
+        self.narrow = nn.Conv2d(wide, channels, 1)
+
+    def merged(self) -> tuple[Tensor, Tensor]:
+        """Weight (n, n, 3, 3) and bias (n,) of the one convolution."""
+        widen, narrow = self.widen.weight[:, :, 0, 0], self.narrow.weight[:, :, 0, 0]
+        middle = torch.zeros_like(self.look.weight)
+        middle[:, :, 1, 1] = torch.eye(middle.shape[0], device=middle.device, dtype=middle.dtype)
+        look = self.look.weight + middle
+        weight = torch.einsum("om,mnyx,ni->oiyx", narrow, look, widen)
+        identity = torch.zeros_like(weight)
+        identity[:, :, 1, 1] = torch.eye(weight.shape[0], device=weight.device, dtype=weight.dtype)
+        first, second, last = self.widen.bias, self.look.bias, self.narrow.bias
+        assert first is not None  # TorchScript takes a convolution's bias for optional
+        assert second is not None
+        assert last is not None
+        return weight + identity, narrow @ (look.sum((2, 3)) @ first + second) + last
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        weight, bias = self.merged()
+        return F.conv2d(x, weight, bias, padding=1)
+
+    def expanded(self, x: Tensor) -> Tensor:
+        """The same by its three convolutions."""
+        wide = F.conv2d(F.pad(x, [1, 1, 1, 1]), self.widen.weight, self.widen.bias)
+        return self.narrow(self.look(wide) + wide[..., 1:-1, 1:-1]) + x
+
+    def collapsed(self) -> nn.Conv2d:
+        """The one convolution."""
+        weight, bias = self.merged()
+        out = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
+        out.weight, out.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
+        return out
+
+
+def collapse(network: nn.Module) -> None:
+    """Replace every :class:`RepeatedConvolution` within a network by its one convolution, in place."""
+    for name, part in network.named_children():
+        if isinstance(part, RepeatedConvolution):
+            setattr(network, name, part.collapsed())
+        else:
+            collapse(part)
+
+
+class EnhancedResidualBlock(nn.Module):
+    """ERB: two :class:`RepeatedConvolution` with a LeakyReLU between them.
+
+    Args:
+        channels: n.
+        normalised: an instance normalisation before the LeakyReLU, which the paper has not.
+    """
+
+    def __init__(self, channels: int, *, normalised: bool = False) -> None:
+        super().__init__()
+        self.first = RepeatedConvolution(channels)
+        self.between = nn.Sequential(
+            nn.InstanceNorm2d(channels, affine=True) if normalised else nn.Identity(), nn.LeakyReLU(SLOPE)
+        )
+        self.second = RepeatedConvolution(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        return self.second(self.between(self.first(x)))
+
+
+class HighFrequencyAttention(nn.Module):
+    """HFAB: the input weighted by what a narrow branch makes of it.
+
+    Args:
+        channels: n.
+        narrow: m, channels of the branch.
+        normalised: batch normalisation as in the paper; without it the weight is .5 to 1.5 and begins at 1.
+    """
+
+    def __init__(self, channels: int, narrow: int, *, normalised: bool = True) -> None:
+        super().__init__()
+
+        def norm(width: int) -> nn.Module:
+            return nn.BatchNorm2d(width) if normalised else nn.Identity()
+
+        self.least = 0.0 if normalised else 0.5
+        last = nn.Conv2d(narrow, channels, 3, padding=1)
+        if not normalised:
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.branch = nn.Sequential(
+            norm(channels),
+            nn.Conv2d(channels, narrow, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            EnhancedResidualBlock(narrow),
+            nn.LeakyReLU(SLOPE),
+            norm(narrow),
+            last,
+            norm(channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        return x * (self.least + self.branch(x))
+
+
+class GatedFeedForward(nn.Module):
+    """GDFN: one half of the widened channels gates the other, each seen through a depthwise 3 x 3.
+
+    Args:
+        channels: n.
+        expansion: gamma; the halves have gamma n channels.
+    """
+
+    def __init__(self, channels: int, expansion: float = 2.66) -> None:
+        super().__init__()
+        half = int(expansion * channels)
+        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
+        self.widen = nn.Conv2d(channels, 2 * half, 1, bias=False)
+        self.look = nn.Conv2d(2 * half, 2 * half, 3, padding=1, groups=2 * half, bias=False)
+        self.narrow = nn.Conv2d(half, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        spread = x.var(1, keepdim=True, unbiased=False)
+        normal = x * torch.rsqrt(spread + 1e-5) * self.scale
+        gate, value = self.look(self.widen(normal)).chunk(2, 1)
+        return x + self.narrow(F.gelu(gate) * value)
+
+
+class PaperNetwork(nn.Module):
+    """The published network: 32 x 32 map and FLAIR of 128 x 128 to the map at 128 x 128, about 650,000 parameters.
+
+    Args:
+        channels: n.
+        narrow: m.
+        depth: blocks.
+        factor: of the sharpening.
+        gated: with GDFN; the paper says that training is unstable without.
+    """
+
+    def __init__(
+        self, *, channels: int = 24, narrow: int = 16, depth: int = 8, factor: int = 4, gated: bool = True
+    ) -> None:
+        super().__init__()
+        self.factor = factor
+        self.head = nn.Conv2d(1 + factor**2, channels, 3, padding=1)
+        blocks: list[nn.Module] = []
+        for _ in range(depth):
+            blocks += [EnhancedResidualBlock(channels), HighFrequencyAttention(channels, narrow)]
+            blocks += [GatedFeedForward(channels)] if gated else []
+        self.body = nn.Sequential(*blocks, nn.Conv2d(channels, channels, 3, padding=1))
+        self.tail = nn.Conv2d(channels, factor**2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sharpen.
+
+        Args:
+            x: (B, 2, X, Y) on the fine grid: the map, each coarse voxel repeated, and FLAIR.
+
+        Returns:
+            (B, 1, X, Y).
+        """
+        coarse = F.avg_pool2d(x[:, :1], self.factor)
+        head = self.head(torch.cat([coarse, F.pixel_unshuffle(x[:, 1:2], self.factor)], 1))
+        fine = F.pixel_shuffle(self.tail(self.body(head) + head), self.factor)
+        return fine + x[:, :1]
+
+
+class Stage(nn.Module):
+    """What the default network does at one resolution: ERB, HFAB and, where it is coarse, GDFN.
+
+    Args:
+        channels: n.
+        attention: with HFAB.
+        gated: with GDFN.
+    """
+
+    def __init__(self, channels: int, *, attention: bool = True, gated: bool = True) -> None:
+        super().__init__()
+        self.residual = EnhancedResidualBlock(channels, normalised=True)
+        self.after = nn.Sequential(nn.InstanceNorm2d(channels, affine=True), nn.LeakyReLU(SLOPE))
+        self.attention = HighFrequencyAttention(channels, 16, normalised=False) if attention else nn.Identity()
+        self.gated = GatedFeedForward(channels) if gated else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        return self.gated(self.attention(self.after(self.residual(x))))
+
+
+class SuperResolution(nn.Module):
+    r"""The bundle's default: a residual on an aligned interpolation, without what contradicts the measurement.
+
+    With :math:`x_0` the interpolation, which measured again gives the coarse map, r the network's residual, P the
+    projection on what the acquisition sees, and W the trust in it,
+
+    .. math:: x = x_0 + (1 - P W)\, r, \qquad W = \frac{s^2}{s^2 + \sigma^2}
+
+    with :math:`\sigma` the noise and s how far the network itself errs, a parameter. P keeps the measured encodes; for
+    blocks it is the smooth image of the same block means, which makes no edges between blocks. Without noise the coarse
+    map is kept exactly (Hamming's filter: but for the corners of k-space); noise unknown: W = 0.
+
+    The paper's blocks stand in the shape of a U, on the fine grid: on the coarse one, where the paper has them, the
+    sub-voxel places of an MRI are channels, and the same edge must be learnt at each of them. The U divides the head
+    into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
+    the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
+    between tissues is met in one step. A last block sees how far the classes explain the map, and adds the rest. One
+    set of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
+
+    Args:
+        widths: channels at each resolution, each half of the one before.
+        classes: number of classes.
+        collapsed: as the weights are shipped, each ERB's parts one convolution; such a network is not trained further.
+    """
+
+    def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 64), classes: int = 10, collapsed: bool = False) -> None:
+        super().__init__()
+        # TorchScript sees attributes, not the module's constants
+        self.multiple = 2 ** (len(widths) - 1)
+        self.block, self.kspace, self.hamming = BLOCK, KSPACE, HAMMING
+        self.gain, self.hamming_noise, self.ridge = MOST_GAIN, HAMMING_NOISE, RIDGE
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
+        self.conditions = nn.ModuleList(nn.Linear(10, width) for width in widths[:-1])
+        self.bottom_conditions = nn.Linear(10, widths[-1])
+        self.encoder = nn.ModuleList(self._stage(k, width) for k, width in enumerate(widths[:-1]))
+        self.bottom = nn.Sequential(Stage(widths[-1]), Stage(widths[-1]))
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
+        self.up = nn.ModuleList(nn.ConvTranspose2d(coarse, fine, 2, stride=2) for fine, coarse in pairs[::-1])
+        self.mix = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs[::-1])
+        self.decoder = nn.ModuleList(self._stage(k, width) for k, width in reversed(list(enumerate(widths[:-1]))))
+        self.classes = nn.Conv2d(widths[0], classes, 1)
+        self.join = nn.Conv2d(widths[0] + 3, widths[0], 3, padding=1)
+        self.last = Stage(widths[0], attention=False, gated=False)
+        self.tail = nn.Conv2d(widths[0], 2, 3, padding=1)
+        self.log_error = nn.Parameter(torch.tensor(-3.5))
+        self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))
+        nn.init.zeros_(self.tail.weight)
+        with torch.no_grad():
+            self.tail.bias.copy_(torch.tensor([0.0, -3.0]))  # type: ignore[union-attr]
+        if collapsed:
+            collapse(self)
+
+    @staticmethod
+    def _stage(level: int, width: int) -> Stage:
+        return Stage(width, attention=level > 0, gated=level > 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Sharpen.
+
+        Args:
+            x: (B, 9, X, Y) on the fine grid, map units of about 1: interpolated map; FLAIR and T1, brain about 0 to 1,
+                0 where there is none; 1 where FLAIR and T1 are there; standard deviation of the coarse map's noise, and
+                1 where it is known; factor; point-spread function, of :mod:`mrsikit.measurement`.
+
+        Returns:
+            (B, 2, X, Y): the map and its standard deviation.
+        """
+        start, flair, t1, has_flair, has_t1, noise, known, factor, psf = x.unbind(1)
+        rows, columns = x.shape[-2], x.shape[-1]
+        images = torch.stack([start, flair, t1, 10.0 * noise * known], 1)
+        images = F.pad(images, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
+        flags = [has_flair, has_t1, 10.0 * (noise * known).mean([1, 2], keepdim=True), known]
+        flags += [(factor == value).to(x.dtype) for value in (2, 3, 4)]
+        flags += [(psf == value).to(x.dtype) for value in (self.block, self.kspace, self.hamming)]
+        told = torch.stack([flag[:, 0, 0] for flag in flags], 1)
+        z = self.stem(images.contiguous(memory_format=torch.channels_last))
+        skips: list[Tensor] = []
+        for tell, stage, down in zip(self.conditions, self.encoder, self.down):  # noqa: B905 (TorchScript)
+            z = stage(z + tell(told)[..., None, None])
+            skips.append(z)
+            z = down(z)
+        z = self.bottom(z + self.bottom_conditions(told)[..., None, None])
+        for up, mix, stage in zip(self.up, self.mix, self.decoder):  # noqa: B905 (TorchScript)
+            z = stage(mix(torch.cat([up(z), skips.pop()], 1)))
+        z = z[..., :rows, :columns]
+        classes = torch.softmax(self.classes(z).float(), 1)
+        told_noise = noise * known
+        explained = torch.stack(
+            [
+                self._explained(start[b], classes[b], told_noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
+                for b in range(len(x))
+            ]
+        )
+        seen = torch.stack([start, explained, start + explained], 1)
+        out = self.tail(self.last(self.join(torch.cat([z, seen], 1)))).float()
+        residual = torch.stack(
+            [
+                self._kept(
+                    explained[b] + out[b, 0],
+                    noise[b],
+                    bool(known[b, 0, 0] > 0.5),
+                    max(1, int(factor[b, 0, 0])),
+                    int(psf[b, 0, 0]),
+                )
+                for b in range(len(x))
+            ]
+        )
+        shift = self.log_sd_shift[(told[:, 0] > 0.5).long() + 2 * (told[:, 1] > 0.5).long()]
+        sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, 2.0))
+        return torch.stack([start + residual, sd], 1)
+
+    def _explained(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
+        """What the classes (K, X, Y) tell of the map beyond its interpolation (X, Y), by regression on them."""
+        images = torch.cat([classes, start[None]])
+        if psf == self.block:
+            coarse = F.avg_pool2d(images[None], factor)[0]
+            noise = F.avg_pool2d(noise[None, None], factor)[0, 0]
+        else:
+            coarse = self._seen(images, factor, psf)[:, ::factor, ::factor]
+            noise = noise[::factor, ::factor]
+        error = torch.exp(2 * self.log_error).double()
+        weight = error / (error + noise.flatten().double().square())
+        # double precision, for classes can be nearly alike; half precision then passes it by in training
+        coarse = coarse.flatten(1).double()
+        a, d = coarse[:-1], coarse[-1]
+        products = (a * weight) @ a.T / a.shape[1]
+        # relative to each class's own power, so that a small one is not drawn to zero
+        ridge = torch.diag(self.ridge * products.diagonal() + 1e-9 * products.diagonal().mean())
+        level = torch.linalg.solve(products + ridge, a @ (weight * d) / a.shape[1]).to(classes)
+        fine = (level[:, None, None] * classes).sum(0)
+        if psf == self.block:
+            return fine - self._consistent(F.avg_pool2d(fine[None, None], factor), factor)
+        return fine - self._seen(fine[None], factor, psf)[0]
+
+    def _consistent(self, coarse: Tensor, factor: int) -> Tensor:
+        """Smooth image (X, Y) whose blocks have these means (1, 1, X / factor, Y / factor)."""
+        fine = F.interpolate(coarse, scale_factor=float(factor), mode="bicubic", align_corners=False)
+        error = coarse - F.avg_pool2d(fine, factor)
+        return (fine + F.interpolate(error, scale_factor=float(factor), mode="nearest"))[0, 0]
+
+    def _seen(self, images: Tensor, factor: int, psf: int) -> Tensor:
+        """Projection of images (C, X, Y) on what the acquisition sees."""
+        if psf == self.block:
+            means = F.avg_pool2d(images[None], factor)
+            return F.interpolate(means, scale_factor=float(factor), mode="nearest")[0]
+        return weighted(images, band_weights(images.shape[-2], images.shape[-1], factor).to(images))
+
+    def _kept(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:
+        """What of one residual (X, Y) the measurement does not speak against."""
+        if not known:
+            return residual
+        error = torch.exp(2 * self.log_error)
+        if psf == self.block:
+            trust = error / (error + noise**2)
+            seen = F.avg_pool2d(residual[None, None], factor) * F.avg_pool2d(trust[None, None], factor)
+            return residual - self._consistent(seen, factor)
+        power = band_weights(residual.shape[0], residual.shape[1], factor).to(residual) * error
+        variance = (noise**2).mean() + 1e-12
+        if psf == self.hamming:
+            filter_ = hamming_weights(residual.shape[0], residual.shape[1], factor).to(residual)
+            power = power * (self.gain * filter_).clamp(max=1.0) ** 2
+            variance = variance / self.hamming_noise**2
+        return residual - weighted(residual, power / (power + variance))
+
+
+class PlainUNet(nn.Module):
+    """What the default is measured against: MONAI's U-Net of as many parameters, on the same input.
+
+    It adds a residual to the interpolation, without classes and without data consistency.
+
+    Args:
+        features: as of :class:`monai.networks.nets.BasicUNet`.
+    """
+
+    def __init__(self, *, features: Sequence[int] = (16, 32, 64, 128, 256, 32)) -> None:
+        super().__init__()
+        self.unet = BasicUNet(spatial_dims=2, in_channels=CHANNELS, out_channels=2, features=features)
+        self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 2, X, Y) of (B, 9, X, Y), as :class:`SuperResolution`."""
+        rows, columns = x.shape[-2:]
+        padded = F.pad(x, [0, -columns % 16, 0, -rows % 16], mode="replicate")
+        out = self.unet(padded)[..., :rows, :columns].float()
+        shift = self.log_sd_shift[mri_set(x)]
+        sd = torch.exp((out[:, 1] - 3.0 + shift[:, None, None]).clamp(-9.0, 2.0))
+        return torch.stack([x[:, START] + out[:, 0], sd], 1)

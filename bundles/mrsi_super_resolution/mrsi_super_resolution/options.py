@@ -1,0 +1,90 @@
+"""What can be wrong with the options of a run, and the ratios it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mrsikit.io import InputError
+from mrsikit.measurement import PSF
+
+FACTORS = (2, 3, 4)
+
+
+def ratio_pairs(ratios: object, metabolites: object = None) -> list[tuple[str, int, int]]:
+    """Ratios as pairs of places on the metabolite axis.
+
+    Args:
+        ratios: "tCho/NAA", "3/1", or several, in a list or parted by commas; None: none.
+        metabolites: names of the maps on the last axis, in order, likewise; without them maps are counted from 1.
+
+    Returns:
+        (name, place of the numerator, place of the denominator), from 0.
+
+    Raises:
+        InputError: a ratio is not of two maps that are named or counted, or a name stands twice.
+
+    Example:
+        >>> ratio_pairs("tCho/NAA", "NAA,tCr,tCho")
+        [('tCho/NAA', 2, 0)]
+    """
+    names = names_of(metabolites)
+    out = []
+    for ratio in _listed(ratios):
+        places = []
+        for part in ratio.split("/"):
+            if part in names:
+                places.append(names.index(part))
+            elif part.isdecimal() and int(part) > 0:
+                places.append(int(part) - 1)
+            else:
+                known = f"the names are {', '.join(names)}" if names else "name the maps with --metabolites, in order"
+                raise InputError(f"--ratios {ratio}: {part!r} is no map of the file; {known}")
+        if len(places) != 2 or places[0] == places[1]:
+            raise InputError(f"--ratios {ratio}: a ratio is of two maps, as in tCho/NAA or 3/1")
+        out.append((ratio, places[0], places[1]))
+    return out
+
+
+def names_of(metabolites: object) -> list[str]:
+    """Names of the maps on the last axis, in order, from a list or a line parted by commas.
+
+    Raises:
+        InputError: a name stands twice.
+    """
+    names = _listed(metabolites)
+    if len(set(names)) < len(names):
+        raise InputError(f"--metabolites {','.join(names)}: a name stands twice")
+    return names
+
+
+def _listed(given: object) -> list[str]:
+    if given is None:
+        return []
+    parts = given.split(",") if isinstance(given, str) else given if isinstance(given, Sequence) else [given]
+    return [str(part).strip() for part in parts]
+
+
+def option_problems(
+    *, factor: object = 4, psf: object = "block", ratios: object = None, metabolites: object = None
+) -> list[str]:
+    """Say what is wrong with the options of a run.
+
+    Args:
+        factor: one of :data:`FACTORS`.
+        psf: one of :data:`mrsikit.measurement.PSF`.
+        ratios: as of :func:`ratio_pairs`.
+        metabolites: likewise.
+
+    Returns:
+        A line a problem, with what would be right.
+    """
+    problems = []
+    if type(factor) is not int or factor not in FACTORS:
+        problems.append(f"--factor {factor}: is none of {', '.join(map(str, FACTORS))}")
+    if not isinstance(psf, str) or psf not in PSF:
+        problems.append(f"--psf {psf}: is none of {', '.join(PSF)}")
+    try:
+        ratio_pairs(ratios, metabolites)
+    except InputError as error:
+        problems.append(str(error))
+    return problems

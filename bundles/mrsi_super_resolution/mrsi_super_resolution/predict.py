@@ -1,0 +1,139 @@
+"""The bundle as one Python call."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
+
+from mrsi_super_resolution.options import option_problems, ratio_pairs
+from mrsikit.io import InputError
+from mrsikit.io.file_checks import companion_problems, map_problems
+from mrsikit.io.options import check_affine, check_device, check_positive
+from mrsikit.pipeline import BundlePipeline
+
+BUNDLE_ROOT = Path(__file__).parents[1]
+OPTIONS = ("factor", "psf", "noise", "ratio", "ratios", "metabolites", "device", "weights")
+JUDGED = ("factor", "psf", "ratios", "metabolites")
+
+
+class Sharpened(NamedTuple):
+    """Result of :func:`predict`.
+
+    Attributes:
+        sr: the sharpened map (factor X, factor Y[, Z[, M]]), float32, in the map's unit.
+        uncertainty: its standard deviation, same shape and unit.
+        affine: (4, 4) of the fine grid.
+        flags: what the user must know.
+        ratio: (factor X, factor Y, Z, R) of the R ratios asked for, NaN where the denominator is lost in its deviation.
+        ratio_uncertainty: its standard deviation, same shape.
+    """
+
+    sr: np.ndarray
+    uncertainty: np.ndarray
+    affine: np.ndarray
+    flags: list[str]
+    ratio: np.ndarray | None = None
+    ratio_uncertainty: np.ndarray | None = None
+
+
+def predict(
+    values: np.ndarray,
+    *,
+    affine: np.ndarray | None = None,
+    flair: np.ndarray | None = None,
+    flair_affine: np.ndarray | None = None,
+    t1: np.ndarray | None = None,
+    t1_affine: np.ndarray | None = None,
+    crlb: np.ndarray | None = None,
+    bundle_root: str | Path = BUNDLE_ROOT,
+    **options: Any,
+) -> Sharpened:
+    """Sharpen a map: the pipeline of ``configs/inference.json`` on arrays.
+
+    Args:
+        values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
+        affine: (4, 4) voxel to mm; needed with an MRI. None: 1 mm voxels.
+        flair: (X', Y'[, Z']) FLAIR of the same head, brain alone, on its own grid.
+        flair_affine: of the FLAIR.
+        t1: likewise.
+        t1_affine: of the T1.
+        crlb: Cramér-Rao bounds in percent, the map's shape, or without its last axis M.
+        bundle_root: folder of the bundle.
+        options: parameters of the config: ``factor``, ``psf``, ``noise``, ``ratio``, ``ratios``, ``metabolites``,
+            ``device``, ``weights``.
+
+    Raises:
+        InputError: for all that the command refuses, or an unknown option.
+
+    Example:
+        >>> import numpy as np
+        >>> naa = np.zeros((16, 16)); naa[4:12, 3:13] = 9.0
+        >>> predict(naa, factor=2, noise=0.3).sr.shape
+        (32, 32)
+    """
+    unknown = set(options) - set(OPTIONS)
+    if unknown:
+        raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
+    check_positive(options.get("noise"), "noise")
+    if "device" in options:
+        check_device(options["device"])
+    problems = option_problems(**{k: v for k, v in options.items() if k in JUDGED})
+    if problems:
+        raise InputError(problems[0])
+    options |= {k: ",".join(map(str, v)) for k, v in options.items() if isinstance(v, list | tuple)}
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"values must be real numbers, not {values.dtype}")
+    _refuse("values", map_problems(values))
+    given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
+    check_affine(affine, "affine")
+    for name, *places in ratio_pairs(options.get("ratios"), options.get("metabolites")):
+        maps = values.shape[3] if values.ndim == 4 else 1
+        if max(places) >= maps:
+            raise InputError(f"ratio {name}: values has {maps} maps")
+    data = {"image": _channel_first(values, affine, values.ndim)}
+    if crlb is not None:
+        _refuse("crlb", companion_problems(np.asarray(crlb), values, "percent"))
+        data["crlb"] = _channel_first(np.asarray(crlb), affine, np.ndim(crlb))
+    for name, image, own in (("flair", flair, flair_affine), ("t1", t1, t1_affine)):
+        if image is None:
+            continue
+        if own is None or given is None:
+            raise InputError(f"{name} needs {name}_affine, and the map its affine, or they cannot be overlaid")
+        image, own = np.asarray(image), np.asarray(own, float)
+        if image.dtype.kind not in "biuf":
+            raise InputError(f"{name} must be real numbers, not {image.dtype}")
+        check_affine(own, f"{name}_affine")
+        image = image.astype(np.float32)
+        _refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
+        data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
+    out = _pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
+    sharpened, spread = (_as_given(out[name], values.ndim) for name in ("sr", "uncertainty"))
+    ratios = [_as_given(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out]
+    return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], *ratios)
+
+
+def _refuse(name: str, problems: list[str]) -> None:
+    if problems:
+        raise InputError(f"{name} {problems[0]}")
+
+
+@functools.lru_cache(maxsize=4)
+def _pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
+    return BundlePipeline(bundle_root, **dict(options))
+
+
+def _channel_first(array: np.ndarray, affine: np.ndarray, ndim: int) -> MetaTensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return MetaTensor(tensor.movedim(-1, 0) if ndim == 4 else tensor[None], affine=torch.as_tensor(affine))
+
+
+def _as_given(tensor: torch.Tensor, ndim: int) -> np.ndarray:
+    array = convert_to_tensor(tensor)
+    return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()

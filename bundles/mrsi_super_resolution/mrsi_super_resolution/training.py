@@ -1,0 +1,97 @@
+"""Training pairs of the default network."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from monai.transforms import RandomizableTransform, Transform
+from torch import Tensor
+
+from mrsi_super_resolution import network
+from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, HAS_T1, NO_TRUST, NOISE, NOISE_KNOWN, START, T1
+from mrsikit.kspace import hamming_weights, weighted
+from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, back, interpolated, measured
+
+
+class RandMeasuredd(RandomizableTransform):
+    """Measure a fine map coarsely, and lay out the default network's input.
+
+    Drawn: factor 4, 3 or 2; in one of seven heads half the size, as a coarse matrix or a large field of view makes it;
+    block, k-space or Hamming; no noise, or SD log-uniform .003 to .08 of the coarse maximum, in half of the maps
+    nowhere outside the head; Hamming's filter smooths the noise, too. For blocks the noise may vary over the map, and
+    a few voxels may have no trust. Whether the noise is known: 17 in 20.
+
+    Output:
+        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`, "label" (1, X, Y).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1.0)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make one pair."""
+        rng = np.random.default_rng(self.R.randint(2**31))
+        images = {name: data[name] for name in ("map", "flair", "t1") if name in data}
+        if rng.random() < 0.15:
+            images = {name: _half(image) for name, image in images.items()}
+        fine = images["map"]
+        factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
+        psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=[0.45, 0.35, 0.2]))
+        coarse = measured(fine, factor, psf)
+        noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
+        level = torch.full_like(coarse, noise)
+        if psf == BLOCK and rng.random() < 0.3:
+            waves = torch.from_numpy(rng.uniform(-0.7, 0.7, (1, 1, 3, 3)).astype(np.float32))
+            size = (coarse.shape[0], coarse.shape[1])
+            level = level * torch.exp(F.interpolate(waves, size=size, mode="bicubic")[0, 0])
+            if rng.random() < 0.3:
+                lost = torch.from_numpy(rng.random(coarse.shape) < rng.uniform(0, 0.05))
+                level = torch.where(lost, NO_TRUST, level)
+        spread = torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))
+        if psf == HAMMING:
+            spread = weighted(spread, hamming_weights(coarse.shape[0], coarse.shape[1], 1)) / HAMMING_NOISE
+        spread = level * spread
+        coarse = coarse + (spread * (coarse > 0.02) if rng.random() < 0.5 else spread)
+        top = coarse.max().clamp(min=1e-6)
+        coarse, level, fine = coarse / top, level / top, fine / top
+        known = rng.random() < 0.85
+        image = torch.zeros(CHANNELS, *fine.shape)
+        image[START] = interpolated(coarse, factor, psf)
+        if known:
+            image[NOISE] = back(level, factor, BLOCK)
+            image[NOISE_KNOWN] = 1
+        for name, channel, flag in (("flair", FLAIR, HAS_FLAIR), ("t1", T1, HAS_T1)):
+            if name in images:
+                image[channel], image[flag] = images[name], 1
+        image[network.FACTOR], image[network.PSF] = factor, psf
+        return {"image": image, "label": fine[None]}
+
+
+def _half(image: Tensor) -> Tensor:
+    """An image (X, Y) at half its size, zeros around it."""
+    small = F.avg_pool2d(image[None], 2)[0]
+    rows, columns = (n - m for n, m in zip(image.shape, small.shape, strict=True))
+    return F.pad(small, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
+
+
+class PaperPaird(Transform):
+    """The paper's training pair: the mean of each block, repeated over it, beside the FLAIR.
+
+    Args:
+        factor: fine voxels a coarse one.
+
+    Output:
+        "image" (2, X, Y) of :class:`mrsi_super_resolution.network.PaperNetwork`, "label" (1, X, Y).
+    """
+
+    def __init__(self, *, factor: int = 4) -> None:
+        self.factor = factor
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make one pair."""
+        coarse = back(measured(data["map"], self.factor, BLOCK), self.factor, BLOCK)
+        return {"image": torch.stack([coarse, data["flair"]]), "label": data["map"][None]}

@@ -1,0 +1,107 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BUNDLE = REPOSITORY / "bundles" / "mrsi_super_resolution"
+SHIPPED = BUNDLE / "models" / "model.pt"
+FLAIR_VOXEL = np.array([1.0, 1.0, 4.0])
+
+
+def grid(spacing: tuple[float, float, float] = (6.9, 6.9, 10.0), turn: float = 0.0) -> np.ndarray:
+    """Voxel to mm of a slice about the scanner's centre, turned in plane by some degrees."""
+    c, s = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
+    out = np.eye(4)
+    out[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag(spacing)
+    out[:3, 3] = -out[:3, :3] @ [11.5, 11.5, 0]
+    return out
+
+
+def head(affine: np.ndarray, shape: tuple[int, ...], *, level: float = 9.0, lesion: float = 0.0) -> np.ndarray:
+    """A disc with a dark middle, and a lesion, seen on any grid."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in (*shape, 1)[:3]), indexing="ij"), -1)
+    x, y, _ = np.moveaxis(index @ affine[:3, :3].T + affine[:3, 3], -1, 0)
+    values = level * ((x / 60) ** 2 + (y / 72) ** 2 < 1) * (1 - 0.8 * (np.hypot(x, y) < 14))
+    values = values * (1 + lesion * (np.hypot(x - 30, y - 10) < 15))
+    return values.reshape(shape).astype(np.float32)
+
+
+def save(path: Path, values: np.ndarray, affine: np.ndarray) -> Path:
+    nib.save(nib.nifti1.Nifti1Image(values, affine), path)
+    return path
+
+
+def flair_grid(shift: float = 0.0) -> np.ndarray:
+    """Of a FLAIR of 160 x 160 x 12 around the map."""
+    out = np.diag([*FLAIR_VOXEL, 1.0])
+    out[:3, 3] = -80 + shift, -80, -22
+    return out
+
+
+def save_flair(path: Path, shift: float = 0.0) -> Path:
+    return save(path, 100 * head(flair_grid(), (160, 160, 12), level=1, lesion=0.5), flair_grid(shift))
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., subprocess.CompletedProcess]:
+    """The public command with the shipped weights; options by name."""
+
+    def run(*, cwd: Path = BUNDLE, **options: object) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
+        if cwd == BUNDLE:
+            line += ["configs/inference.json"]
+        else:
+            line += [str(BUNDLE / "configs" / "inference.json"), "--bundle_root", str(BUNDLE)]
+        for name, value in options.items():
+            line += [f"--{name}", str(value)]
+        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sound maps of every kind, with and without companions, and bad ones."""
+    folder = tmp_path_factory.mktemp("maps")
+    flat, volume = grid(), grid()
+    save(folder / "plain.nii.gz", head(flat, (24, 24)), flat)
+    save(folder / "guided.nii.gz", head(flat, (24, 24)), flat)
+    save_flair(folder / "guided_flair.nii.gz")
+    turned = grid(turn=20)
+    both = np.stack([head(turned, (24, 24, 2), lesion=1), head(turned, (24, 24, 2), level=4)], -1)
+    both[3, 3, 0, 0] = np.nan
+    save(folder / "two.nii.gz", both, turned)
+    save(folder / "two_crlb.nii.gz", np.full((24, 24, 2), 6, np.float32), turned)
+    save_flair(folder / "two_flair.nii.gz")
+    save_flair(folder / "two_t1.nii.gz")
+    save(folder / "volume.nii", head(volume, (24, 20, 3)), volume)
+    save(folder / "half.nii.gz", head(flat, (24, 24)), flat)
+    save_flair(folder / "half_flair.nii.gz", shift=75)
+    save(folder / "bad_apart.nii.gz", head(flat, (24, 24)), flat)
+    save_flair(folder / "bad_apart_flair.nii.gz", shift=400)
+    save(folder / "bad_empty.nii.gz", np.zeros((24, 24), np.float32), flat)
+    save(folder / "bad_axes.nii.gz", np.ones((12, 12, 2, 2, 2), np.float32), flat)
+    save(folder / "bad_complex.nii.gz", head(flat, (24, 24)).astype(np.complex64) * 1j, flat)
+    whole = (folder / "plain.nii.gz").read_bytes()
+    (folder / "bad_cut.nii.gz").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+BAD = ("bad_apart", "bad_empty", "bad_axes", "bad_complex", "bad_cut")
+OPTIONS = {"ratios": "tCho/NAA", "metabolites": "tCho,NAA"}
+
+
+@pytest.fixture(scope="session")
+def finished(
+    folder: Path, command: Callable[..., subprocess.CompletedProcess], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Outputs of the public command over the folder, bad files skipped, run from the root of the file system."""
+    output = tmp_path_factory.mktemp("outputs")
+    done = command(cwd=Path("/"), dataset_dir=folder, output_dir=output, skip_invalid="true", unit="mM")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output

@@ -1,0 +1,38 @@
+import math
+
+import pytest
+import torch
+
+from mrsi_super_resolution.losses import LogCoshLoss, SuperResolutionLoss
+
+
+def test_log_cosh_is_that_and_does_not_overflow() -> None:
+    error = torch.tensor([0.0, 0.3, -2.0, 5.0]).reshape(1, 1, 2, 2)
+    expected = torch.log(torch.cosh(error.double())).mean()
+    assert float(LogCoshLoss()(error, torch.zeros_like(error))) == pytest.approx(float(expected), abs=1e-6)
+    huge = LogCoshLoss()(torch.full((1, 1, 2, 2), 1e4), torch.zeros(1, 1, 2, 2))
+    assert float(huge) == pytest.approx(1e4 - math.log(2))
+
+
+def test_a_better_map_and_an_honest_deviation_cost_less() -> None:
+    generator = torch.Generator().manual_seed(0)
+    label = torch.rand(2, 1, 24, 24, generator=generator)
+    noise = torch.randn(2, 1, 24, 24, generator=generator)
+    loss = SuperResolutionLoss()
+
+    def of(error: float, sd: float) -> float:
+        return float(loss(torch.cat([label + error * noise, torch.full_like(label, sd)], 1), label))
+
+    assert of(0.02, 0.02) < of(0.1, 0.1)
+    assert of(0.05, 0.05) < of(0.05, 0.5)
+    assert of(0.05, 0.05) < of(0.05, 0.005)
+
+
+def test_the_deviation_does_not_move_the_map() -> None:
+    label = torch.rand(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    image = (label + 0.1).requires_grad_()
+    gradients = []
+    for sd in (0.01, 1.0):
+        pred = torch.cat([image, torch.full_like(label, sd)], 1)
+        gradients.append(torch.autograd.grad(SuperResolutionLoss()(pred, label), image)[0])
+    torch.testing.assert_close(gradients[0], gradients[1])

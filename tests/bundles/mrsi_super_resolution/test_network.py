@@ -1,0 +1,172 @@
+import pytest
+import torch
+
+from mrsi_super_resolution.network import (
+    CHANNELS,
+    FACTOR,
+    FLAIR,
+    HAS_FLAIR,
+    NOISE,
+    NOISE_KNOWN,
+    PSF,
+    START,
+    PaperNetwork,
+    PlainUNet,
+    RepeatedConvolution,
+    SuperResolution,
+    collapse,
+)
+from mrsikit.measurement import BLOCK, HAMMING, KSPACE, interpolated, measured
+
+
+def network(seed: int = 0) -> SuperResolution:
+    """A small network that changes its input."""
+    torch.manual_seed(seed)
+    out = SuperResolution(widths=(4, 8, 8))
+    torch.nn.init.normal_(out.tail.weight, std=0.05)
+    return out.eval()
+
+
+def layered(coarse: torch.Tensor, factor: int, psf: int, noise: float | None) -> torch.Tensor:
+    x = torch.zeros(1, CHANNELS, *(factor * n for n in coarse.shape))
+    x[0, START] = interpolated(coarse, factor, psf)
+    x[0, FLAIR] = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(1))
+    x[0, HAS_FLAIR] = 1
+    if noise is not None:
+        x[0, NOISE], x[0, NOISE_KNOWN] = noise, 1
+    x[0, FACTOR], x[0, PSF] = factor, psf
+    return x
+
+
+def coarse_map(rows: int = 12, columns: int = 15) -> torch.Tensor:
+    return torch.rand(rows, columns, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_merged_convolution_is_the_three_it_stands_for() -> None:
+    torch.manual_seed(0)
+    part = RepeatedConvolution(6)
+    x = torch.randn(2, 6, 9, 7)
+    torch.testing.assert_close(part(x), part.expanded(x), atol=1e-5, rtol=1e-5)
+    part(x).square().sum().backward()
+    merged = part.look.weight.grad.clone()
+    part.zero_grad()
+    part.expanded(x).square().sum().backward()
+    torch.testing.assert_close(merged, part.look.weight.grad, atol=1e-3, rtol=1e-3)
+
+
+def test_the_papers_network_has_the_size_it_states() -> None:
+    paper = PaperNetwork()
+    assert sum(p.numel() for p in paper.parameters()) == pytest.approx(650_000, rel=0.01)
+    assert paper(torch.rand(2, 2, 128, 128)).shape == (2, 1, 128, 128)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_without_noise_what_was_measured_stays(factor: int, psf: int) -> None:
+    coarse = coarse_map()
+    if psf == KSPACE:  # what a real image can give: not the encode that has no counterpart
+        coarse = measured(interpolated(coarse, factor, psf), factor, psf)
+    with torch.no_grad():
+        fine = network()(layered(coarse, factor, psf, 0.0))[0, 0]
+    assert (fine - interpolated(coarse, factor, psf)).abs().max() > 0.01
+    torch.testing.assert_close(measured(fine, factor, psf), coarse, atol=2e-5, rtol=0)
+
+
+def test_the_more_noise_the_more_freedom() -> None:
+    coarse = coarse_map()
+    moved = []
+    with torch.no_grad():
+        for noise in (0.0, 0.01, 0.1, None):
+            fine = network()(layered(coarse, 4, BLOCK, noise))[0, 0]
+            moved.append(float((measured(fine, 4, BLOCK) - coarse).abs().mean()))
+    assert moved[0] < 1e-5 < moved[1] < min(moved[2:])
+
+
+def test_noise_that_varies_frees_where_it_is() -> None:
+    coarse = coarse_map(12, 12)
+    x = layered(coarse, 4, BLOCK, 0.0)
+    x[0, NOISE, :24] = 0.2
+    with torch.no_grad():
+        moved = (measured(network()(x)[0, 0], 4, BLOCK) - coarse).abs()
+    assert moved[6:].max() < 2e-5
+    assert moved[:6].mean() > 1e-3
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE, HAMMING])
+def test_scripted_and_batched_alike(psf: int) -> None:
+    x = torch.cat([layered(coarse_map(), 4, psf, 0.02), layered(coarse_map(), 4, psf, None)])
+    eager = network()
+    with torch.no_grad():
+        both = eager(x)
+        torch.testing.assert_close(torch.jit.script(eager)(x), both, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(eager(x[1:]), both[1:], atol=1e-5, rtol=1e-5)
+    assert (both[:, 1] > 0).all()
+
+
+def test_collapsed_network_is_the_same_function_with_a_third_of_the_parameters() -> None:
+    trained = network()
+    x = layered(coarse_map(), 4, BLOCK, 0.02)
+    collapsed = SuperResolution(widths=(4, 8, 8), collapsed=True)
+    with torch.no_grad():
+        expected = trained(x)
+        collapse(trained)
+        collapsed.load_state_dict(trained.state_dict())
+        torch.testing.assert_close(collapsed.eval()(x), expected, atol=1e-5, rtol=1e-5)
+    sizes = [sum(p.numel() for p in net.parameters()) for net in (collapsed, network())]
+    assert sizes[0] < 0.6 * sizes[1]
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE, HAMMING])
+@pytest.mark.parametrize("factor", [2, 4])
+def test_classes_that_explain_a_map_give_it_back_whatever_its_contrast(factor: int, psf: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    classes = torch.softmax(8 * torch.rand(5, 48, 40, generator=generator), 0)
+    # k-space has no encode beside the highest: what it cannot hold is no part of a real map
+    for levels in ((1.0, 0.2, 0.5, 0.0, 0.8), (0.1, 0.9, 0.0, 0.4, 0.3)):
+        truth = (torch.tensor(levels)[:, None, None] * classes).sum(0)
+        start = interpolated(measured(truth, factor, psf), factor, psf)
+        found = start + network()._explained(start, classes, torch.zeros(48, 40), factor, psf)
+        before, after = ((image - truth).square().mean().sqrt() for image in (start, found))
+        assert after < (0.2 if psf == HAMMING else 0.1) * before
+
+
+def test_what_the_classes_do_not_explain_stays_as_interpolated() -> None:
+    classes = torch.ones(3, 32, 32) / 3
+    start = interpolated(coarse_map(8, 8), 4, BLOCK)
+    torch.testing.assert_close(
+        network()._explained(start, classes, torch.zeros(32, 32), 4, BLOCK), torch.zeros(32, 32), atol=1e-5, rtol=0
+    )
+
+
+def test_plain_unet_takes_the_same_input_and_any_size() -> None:
+    net = PlainUNet(features=(4, 4, 8, 8, 8, 4))
+    assert net(layered(coarse_map(), 4, BLOCK, 0.1)).shape == (1, 2, 48, 60)
+    sizes = [sum(p.numel() for p in other.parameters()) for other in (PlainUNet(), SuperResolution())]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+
+
+def test_a_small_class_keeps_its_level() -> None:
+    x, y = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    lesion = (torch.hypot(x - 30, y - 34) < 2).float()
+    head = (torch.hypot(x - 32, y - 32) < 26).float() - lesion
+    classes = torch.stack([1 - head - lesion, head, lesion])
+    truth = head + 2 * lesion
+    start = interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
+    found = start + network()._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)
+    assert float(found[lesion > 0].mean()) == pytest.approx(2, rel=0.02)
+
+
+def test_voxels_without_trust_do_not_say_what_a_class_holds() -> None:
+    classes = torch.stack([torch.zeros(64, 64), torch.ones(64, 64)])
+    classes[0, :, :30], classes[1, :, :30] = 1, 0
+    truth = 0.3 * classes[0] + classes[1]
+    coarse, noise = measured(truth, 4, BLOCK), torch.zeros(64, 64)
+    coarse[2:6, 2:5], noise[8:24, 8:20] = 3.0, 0.2
+    start = interpolated(coarse, 4, BLOCK)
+    net = network()
+    trusting = net._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)
+    wary = net._explained(start, classes, noise, 4, BLOCK)
+    edge = slice(28, 32)
+    ideal = truth - interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
+    errors = [(found - ideal)[:, edge].square().mean() for found in (trusting, wary)]
+    assert errors[1] < 0.1 * errors[0]

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrsi_super_resolution import predict
+from mrsikit.io import InputError, read_map
+
+from .conftest import flair_grid, grid, head
+
+
+def companions(folder: Path, stem: str) -> dict:
+    found = {}
+    for name in ("flair", "t1", "crlb"):
+        path = folder / f"{stem}_{name}.nii.gz"
+        if path.exists():
+            found[name], affine = read_map(path)
+            found |= {} if name == "crlb" else {f"{name}_affine": affine}
+    return found
+
+
+@pytest.mark.parametrize("stem", ["plain", "guided", "two", "volume"])
+def test_call_gives_what_the_command_gives(folder: Path, finished: Path, stem: str) -> None:
+    image = nib.load(next(folder.glob(f"{stem}.nii*")))
+    result = predict(image.get_fdata(), affine=image.affine, device="cpu", **companions(folder, stem))
+    for name in ("sr", "uncertainty"):
+        expected, affine = read_map(finished / f"{stem}_{name}.nii.gz")
+        np.testing.assert_allclose(getattr(result, name), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(result.affine, affine, atol=1e-4)
+    assert result.ratio is None
+
+
+MAP = head(grid(), (24, 24))
+FLAIR = head(flair_grid(), (160, 160, 12))
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        (MAP * 1j, {}, "real"),
+        (np.ones(16), {}, "axes"),
+        (np.ones((2, 8, 8, 8, 2)), {}, "axes"),
+        (MAP[:7], {}, "at least 8 voxels"),
+        (np.zeros((16, 16)), {}, "zero in every voxel"),
+        (np.full((16, 16), np.nan), {}, "no finite voxel"),
+        (np.full((16, 16), 3.0), {}, "same value 3"),
+        (MAP, {"affine": np.eye(3)}, "affine"),
+        (MAP, {"flair": FLAIR}, "flair needs flair_affine"),
+        (MAP, {"affine": grid(), "flair": FLAIR, "flair_affine": flair_grid(400)}, "does not overlap"),
+        (MAP, {"affine": grid(), "flair": np.full((9, 9), np.nan), "flair_affine": grid()}, "NaN"),
+        (MAP, {"affine": grid(), "t1": np.ones((9, 9)), "t1_affine": grid()}, "same value"),
+        (MAP, {"crlb": np.full((24, 24), 0.2)}, "crlb .* fractions"),
+        (MAP, {"factor": 5}, "factor 5"),
+        (MAP, {"psf": "box"}, "psf box"),
+        (MAP, {"noise": 0}, "noise"),
+        (MAP, {"ratios": "NAA"}, "ratios NAA"),
+        (MAP, {"ratios": "1/1"}, "ratio is of two"),
+        (MAP, {"ratios": "1/2"}, "has 1 maps"),
+        (MAP, {"factr": 4}, "factr.*factor"),
+        (MAP, {"device": "gpu"}, "device gpu"),
+        (MAP, {"weights": "nowhere.pt"}, "nowhere.pt"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_named(values: np.ndarray, options: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        predict(values, **options)
+
+
+def test_ratio_of_named_maps() -> None:
+    values = np.stack([MAP, 2 * MAP, 3 * MAP], -1)[:, :, None]
+    result = predict(values, noise=0.05, metabolites=["NAA", "tCr", "tCho"], ratios=["tCho/NAA", "tCr/NAA"])
+    assert result.ratio.shape == (96, 96, 1, 2)
+    assert np.nanmedian(result.ratio[..., 0]) == pytest.approx(3, rel=0.05)
+    assert np.nanmedian(result.ratio[..., 1]) == pytest.approx(2, rel=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_unit_does_not_matter(scale: float) -> None:
+    one, other = predict(MAP, noise=0.1), predict(scale * MAP, noise=0.1 * scale)
+    np.testing.assert_allclose(other.sr / scale, one.sr, atol=1e-3)
+    np.testing.assert_allclose(other.uncertainty / scale, one.uncertainty, atol=1e-3)

@@ -1,0 +1,181 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from mrsi_super_resolution import network
+from mrsi_super_resolution.inferer import SliceStackInferer
+from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
+from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, subdivided
+from mrsikit.measurement import BLOCK, measured
+
+AFFINE = torch.tensor([[-7.0, 0, 0, 100], [0, 7, 0, -90], [0, 0, 10, 20], [0, 0, 0, 1]], dtype=torch.float64)
+
+
+def volume(maps: int = 1) -> MetaTensor:
+    values = torch.rand(maps, 12, 16, 3, generator=torch.Generator().manual_seed(0)) + 0.5
+    return MetaTensor(values * torch.tensor([50.0, 2.0])[:maps, None, None, None], affine=AFFINE)
+
+
+def layers(out: dict) -> torch.Tensor:
+    """(n, 9, X, Y) of what was prepared."""
+    return out["image"].as_tensor().reshape(-1, CHANNELS, *out["image"].shape[1:])
+
+
+def flair(shift: float = 0.0) -> MetaTensor:
+    """A ramp along the first world axis on its own fine grid, over all of the map."""
+    fine = AFFINE @ subdivided(7) @ torch.diag(torch.tensor([1, 1, 0.1, 1.0], dtype=torch.float64))
+    fine[2, 3] -= 4.5
+    fine[0, 3] += shift
+    values = torch.arange(84.0)[:, None, None].expand(84, 112, 30) + 10
+    return MetaTensor(values[None].contiguous(), affine=fine)
+
+
+def test_voxels_are_subdivided_where_they_are() -> None:
+    fine = AFFINE @ subdivided(4)
+    corners = [m @ torch.tensor([-0.5, -0.5, 0, 1], dtype=torch.float64) for m in (AFFINE, fine)]
+    torch.testing.assert_close(corners[0], corners[1])
+    far = [m @ v for m, v in ((AFFINE, torch.tensor([11.5, 15.5, 2, 1])), (fine, torch.tensor([47.5, 63.5, 2, 1])))
+           for m, v in [(m, v.double())]]  # fmt: skip
+    torch.testing.assert_close(far[0], far[1])
+
+
+@pytest.mark.parametrize("psf", ["block", "kspace"])
+def test_each_slice_of_each_metabolite_is_laid_out(psf: str) -> None:
+    given = volume(2)
+    out = PrepareCoarsed(factor=4, psf=psf, noise=0.5)({"image": given})
+    found = layers(out)
+    assert found.shape == (6, CHANNELS, 48, 64)
+    np.testing.assert_allclose(out["image"].affine, AFFINE @ subdivided(4))
+    scale = given.as_tensor().amax((1, 2))  # each slice of each metabolite by its own
+    if psf == "block":
+        again = measured(found[4, START], 4, BLOCK) * scale[1, 1]
+        torch.testing.assert_close(again, given.as_tensor()[1, :, :, 1], atol=1e-5, rtol=1e-5)
+    assert (found[:, NOISE_KNOWN] == 1).all()
+    torch.testing.assert_close(found[:3, NOISE], (0.5 / scale[0])[:, None, None].expand(3, 48, 64))
+    assert (found[:, network.FACTOR] == 4).all()
+    assert (found[:, HAS_FLAIR] == 0).all()
+
+
+def test_bounds_give_each_voxel_its_noise_and_a_ratio_has_none() -> None:
+    given = volume()
+    crlb = MetaTensor(torch.full((1, 12, 16, 3), 10.0), affine=AFFINE)
+    crlb[0, 2, 3, 1], crlb[0, 3, 3, 1] = float("nan"), 999
+    found = layers(PrepareCoarsed()({"image": given, "crlb": crlb}))
+    maps = given.as_tensor()[0, :, :, 0] / given.as_tensor()[0, :, :, 0].max()
+    torch.testing.assert_close(found[0, NOISE, 1::4, 1::4], 0.1 * maps.float())
+    assert (found[1, NOISE, 8:16, 12:16] == NO_TRUST).all()
+    assert (layers(PrepareCoarsed(ratio="true")({"image": given, "crlb": crlb}))[:, NOISE_KNOWN] == 0).all()
+    assert (layers(PrepareCoarsed()({"image": given}))[:, NOISE_KNOWN] == 0).all()
+
+
+def head_map() -> MetaTensor:
+    """A disc of 1 to 1.5 on zeros."""
+    x, y = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    inside = torch.hypot(x - 11, y - 12) < 9
+    values = (1 + 0.5 * torch.rand(24, 24, generator=torch.Generator().manual_seed(0))) * inside
+    return MetaTensor(values[None], affine=AFFINE)
+
+
+@pytest.mark.parametrize("outside", [float("nan"), 999.0])
+@pytest.mark.parametrize("psf", ["block", "kspace"])
+def test_bounds_outside_the_head_say_nothing_of_the_head(psf: str, outside: float) -> None:
+    given = head_map()
+    plain = MetaTensor(torch.full((1, 24, 24), 5.0), affine=AFFINE)
+    fitted = MetaTensor(torch.where(given.as_tensor() > 0, 5.0, outside), affine=AFFINE)
+    found = [layers(PrepareCoarsed(psf=psf)({"image": given, "crlb": crlb}))[0] for crlb in (plain, fitted)]
+    torch.testing.assert_close(found[0], found[1])
+    assert found[1][NOISE].max() < 0.06
+
+
+@pytest.mark.parametrize("psf", ["block", "kspace"])
+def test_no_number_outside_the_head_is_nothing(psf: str) -> None:
+    given = head_map()
+    empty = MetaTensor(torch.where(given.as_tensor() > 0, given.as_tensor(), torch.nan), affine=AFFINE)
+    found = [layers(PrepareCoarsed(psf=psf, noise=0.05)({"image": image})) for image in (given, empty)]
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_a_weak_slice_is_sharpened_as_if_it_were_alone() -> None:
+    given = head_map().as_tensor()
+    both = PrepareCoarsed(noise=0.01)({"image": MetaTensor(torch.stack([given, 0.1 * given], -1), affine=AFFINE)})
+    alone = layers(PrepareCoarsed(noise=0.01)({"image": MetaTensor(0.1 * given, affine=AFFINE)}))
+    torch.testing.assert_close(layers(both)[1], alone[0])
+
+
+def test_an_mri_is_cut_to_the_tissue_of_a_negative_map_too() -> None:
+    image = MetaTensor(head_map().as_tensor()[..., None], affine=AFFINE)
+    found = [layers(PrepareCoarsed()({"image": sign * image, "flair": flair()}))[0, FLAIR] for sign in (1, -1)]
+    torch.testing.assert_close(found[0], found[1])
+
+
+def test_an_mri_comes_to_the_fine_grid_by_its_affine() -> None:
+    found = layers(PrepareCoarsed()({"image": volume(), "flair": flair()}))
+    rows = found[1, FLAIR, :, 30]
+    expected = (torch.arange(48.0) + 0.5) * 84 / 48 - 0.5 + 10
+    torch.testing.assert_close(rows[2:-2] / rows[24], expected[2:-2] / expected[24], atol=0.02, rtol=0)
+    assert (found[:, HAS_FLAIR] == 1).all()
+    moved = layers(PrepareCoarsed()({"image": volume(), "flair": flair(-7.0)}))[1, FLAIR, :, 30]
+    assert float((moved[10:30] - moved[9:29]).mean()) > 0
+    assert not torch.allclose(moved, rows)
+
+
+def test_gaps_in_the_head_take_their_neighbours_and_no_trust() -> None:
+    given = volume()
+    given[0, 5, 6, 0] = float("nan")
+    found = layers(PrepareCoarsed(noise=0.1)({"image": given}))
+    assert torch.isfinite(found).all()
+    assert (found[0, NOISE, 20:24, 24:28] == NO_TRUST).all()
+    assert (found[0, START, 20:24, 24:28] > 0.3).all()
+    assert (found[0, NOISE, :20] < 0.1).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 16), (1, 12, 16, 3), (2, 12, 16, 3)])
+def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None:
+    given = volume(shape[0]).reshape(shape[0], 12, 16, 3)[..., : shape[3] if len(shape) == 4 else 1]
+    given = MetaTensor(given.as_tensor().reshape(shape), affine=AFFINE)
+    item = PrepareCoarsed(factor=2, noise=1e-6)({"image": given})
+
+    def same(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, START], 0.01 + 0 * x[:, START]], 1)
+
+    item["pred"] = SliceStackInferer(2)(item["image"].as_tensor()[None], same)[0]
+    out = RestoreFined(factor=2)(item)
+    assert out["sr"].shape == (shape[0], 24, 32, *shape[3:])
+    again = measured(out["sr"].as_tensor().movedim(3, 1) if len(shape) == 4 else out["sr"].as_tensor(), 2, BLOCK)
+    wanted = given.as_tensor().movedim(3, 1) if len(shape) == 4 else given.as_tensor()
+    torch.testing.assert_close(again, wanted, atol=1e-4, rtol=1e-5)
+    top = given.as_tensor().reshape(shape[0], 12, 16, -1)[..., 0].flatten(1).amax(1)
+    corner = out["uncertainty"].as_tensor()[:, 0, 0].reshape(shape[0], -1)[:, 0]
+    torch.testing.assert_close(corner, 0.01 * top)
+    np.testing.assert_allclose(out["sr"].affine, AFFINE @ subdivided(2))
+    assert not [flag for flag in out["flags"] if "noise" in flag]
+
+
+def test_flags_say_what_is_amiss() -> None:
+    given = volume()
+    given[0, 5, 6, 0] = float("nan")
+    item = PrepareCoarsed()({"image": given, "flair": flair(60.0)})
+    item["pred"] = torch.zeros(6, 48, 64)
+    flags = " ".join(RestoreFined()(item)["flags"])
+    for words in ("noise is not known", "outside the 16 to 64", "1 voxels hold no number", "the flair covers"):
+        assert words in flags
+    item = PrepareCoarsed(noise=9.0)({"image": head_map() - 0.4})
+    item["pred"] = torch.zeros(2, 96, 96)
+    flags = " ".join(RestoreFined(ratios="2/1", metabolites="NAA,tCr")(item)["flags"])
+    for words in ("negative values", "noise is over", "--metabolites names 2 maps, the file has 1"):
+        assert words in flags
+
+
+def test_ratio_and_its_deviation_by_hand() -> None:
+    item = PrepareCoarsed(noise=0.01)({"image": MetaTensor(torch.cat([head_map(), 2 * head_map()]), affine=AFFINE)})
+    pred = torch.zeros(2, 2, 96, 96)
+    pred[:, 0], pred[0, 1], pred[1, 1] = 1.0, 0.1, 0.2
+    pred[1, 0, :10] = 0.5  # of its maximum, 3: 1.5 against a deviation of 0.6
+    item["pred"] = pred.flatten(0, 1)
+    out = RestoreFined(ratios="1/2")(item)
+    ratio, spread = (out[name].as_tensor()[0] for name in ("ratio", "ratio_uncertainty"))
+    assert torch.isnan(ratio[:10]).all()
+    assert torch.isnan(spread[:10]).all()
+    assert float(ratio[50, 50]) == pytest.approx(0.5)
+    assert float(spread[50, 50]) == pytest.approx(0.5 * (0.1**2 + 0.2**2) ** 0.5, rel=1e-4)
