@@ -358,7 +358,7 @@ class SuperResolution(nn.Module):
             coarse = F.avg_pool2d(images[None], factor)[0]
             noise = F.avg_pool2d(noise[None, None], factor)[0, 0]
         else:
-            coarse = self._seen(images, factor, psf)[:, ::factor, ::factor]
+            coarse = self._in_band(images, factor)[:, ::factor, ::factor]
             noise = noise[::factor, ::factor]
         error = torch.exp(2 * self.log_error).double()
         weight = error / (error + noise.flatten().double().square())
@@ -372,7 +372,7 @@ class SuperResolution(nn.Module):
         fine = (level[:, None, None] * classes).sum(0)
         if psf == self.block:
             return fine - self._consistent(F.avg_pool2d(fine[None, None], factor), factor)
-        return fine - self._seen(fine[None], factor, psf)[0]
+        return fine - self._in_band(fine[None], factor)[0]
 
     def _consistent(self, coarse: Tensor, factor: int) -> Tensor:
         """Smooth image (X, Y) whose blocks have these means (1, 1, X / factor, Y / factor)."""
@@ -380,11 +380,8 @@ class SuperResolution(nn.Module):
         error = coarse - F.avg_pool2d(fine, factor)
         return (fine + F.interpolate(error, scale_factor=float(factor), mode="nearest"))[0, 0]
 
-    def _seen(self, images: Tensor, factor: int, psf: int) -> Tensor:
-        """Projection of images (C, X, Y) on what the acquisition sees."""
-        if psf == self.block:
-            means = F.avg_pool2d(images[None], factor)
-            return F.interpolate(means, scale_factor=float(factor), mode="nearest")[0]
+    def _in_band(self, images: Tensor, factor: int) -> Tensor:
+        """Images (C, X, Y) without the encodes that k-space sampling does not see."""
         return weighted(images, band_weights(images.shape[-2], images.shape[-1], factor).to(images))
 
     def _kept(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:

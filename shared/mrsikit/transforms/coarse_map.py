@@ -81,9 +81,8 @@ class RandFineMapd(RandomizableTransform):
 
     def _own_map(self, maps: Tensor, rng: np.random.Generator) -> Tensor:
         """One slice of a measured map (M, X, Y[, Z]), its maximum 1, in the middle of (size, size)."""
-        planes = (
-            (maps if maps.ndim == 4 else maps[..., None]).float().nan_to_num(0.0, 0.0, 0.0).movedim(-1, 1).flatten(0, 1)
-        )
+        volumes = maps if maps.ndim == 4 else maps[..., None]
+        planes = volumes.float().nan_to_num(0.0, 0.0, 0.0).movedim(-1, 1).flatten(0, 1)
         planes = planes[planes.flatten(1).amax(1) > 0]
         plane = ResizeWithPadOrCrop((self.size, self.size))(planes[rng.integers(len(planes))][None])
         plane = convert_to_tensor(randomly_oriented(plane, rng))[0]

@@ -93,7 +93,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 BAD = ("bad_apart", "bad_empty", "bad_axes", "bad_complex", "bad_cut")
-OPTIONS = {"ratios": "tCho/NAA", "metabolites": "tCho,NAA"}
 
 
 @pytest.fixture(scope="session")
