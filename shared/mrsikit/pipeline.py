@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.data import list_data_collate
+from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose
+from monai.utils import convert_to_tensor
 
 from mrsikit.io.errors import InputError
 
@@ -63,3 +66,27 @@ class BundlePipeline:
 def _without_files(parser: ConfigParser, key: str, prefix: str) -> Compose:
     transforms = parser.get_parsed_content(key).transforms
     return Compose([t for t in transforms if not type(t).__name__.startswith(prefix)])
+
+
+@functools.lru_cache(maxsize=4)
+def cached_pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
+    """The pipeline of a bundle with these options, (name, value) sorted by name; the last four are kept."""
+    return BundlePipeline(bundle_root, **dict(options))
+
+
+def refuse(name: str, problems: Sequence[str]) -> None:
+    """Raise InputError for the first problem of an argument, if it has one."""
+    if problems:
+        raise InputError(f"{name} {problems[0]}")
+
+
+def channel_first(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
+    """A map (X, Y), (X, Y, Z) or (X, Y, Z, M) as a float32 tensor, (1, X, Y[, Z]) or (M, X, Y, Z)."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return MetaTensor(tensor.movedim(-1, 0) if array.ndim == 4 else tensor[None], affine=torch.as_tensor(affine))
+
+
+def channel_last(tensor: torch.Tensor, ndim: int) -> np.ndarray:
+    """The array of ``ndim`` axes that :func:`channel_first` would have made into this tensor."""
+    array = convert_to_tensor(tensor)
+    return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()

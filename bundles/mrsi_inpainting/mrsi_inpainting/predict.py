@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
-from monai.utils import convert_to_tensor
 
 from mrsikit.io import InputError, as_flag
 from mrsikit.io.file_checks import companion_problems, map_problems
 from mrsikit.io.options import check_affine, check_device, check_positive, check_share
-from mrsikit.pipeline import BundlePipeline
+from mrsikit.pipeline import cached_pipeline, channel_first, channel_last, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
@@ -83,36 +79,15 @@ def predict(
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise InputError(f"values must be real numbers, not {values.dtype}")
-    _refuse("values", map_problems(values))
+    refuse("values", map_problems(values))
     affine = np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
-    data = {"image": _channel_first(values, affine, values.ndim)}
+    data = {"image": channel_first(values, affine)}
     for name, companion in {"missing": missing, "crlb": crlb, "brain": brain}.items():
         if companion is not None:
             companion = np.asarray(companion)
-            _refuse(name, companion_problems(companion, values, COMPANIONS[name]))
-            data[name] = _channel_first(companion, affine, companion.ndim)
-    out = _pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
-    results = [_as_given(out[name], values.ndim) for name in ("inpainted", "holes", "uncertainty")]
+            refuse(name, companion_problems(companion, values, COMPANIONS[name]))
+            data[name] = channel_first(companion, affine)
+    out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
+    results = [channel_last(out[name], values.ndim) for name in ("inpainted", "holes", "uncertainty")]
     return Inpainted(results[0], results[1].astype(bool), results[2], out["flags"])
-
-
-def _refuse(name: str, problems: list[str]) -> None:
-    if problems:
-        raise InputError(f"{name} {problems[0]}")
-
-
-@functools.lru_cache(maxsize=4)
-def _pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
-    return BundlePipeline(bundle_root, **dict(options))
-
-
-def _channel_first(array: np.ndarray, affine: np.ndarray, ndim: int) -> MetaTensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    tensor = tensor.movedim(-1, 0) if ndim == 4 else tensor[None]
-    return MetaTensor(tensor, affine=torch.as_tensor(affine))
-
-
-def _as_given(tensor: torch.Tensor, ndim: int) -> np.ndarray:
-    array = convert_to_tensor(tensor)
-    return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()

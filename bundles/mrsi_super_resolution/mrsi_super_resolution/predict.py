@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.utils import convert_to_tensor
 
 from mrsi_super_resolution.options import option_problems, ratio_pairs
 from mrsikit.io import InputError
 from mrsikit.io.file_checks import companion_problems, map_problems
 from mrsikit.io.options import check_affine, check_device, check_positive
-from mrsikit.pipeline import BundlePipeline
+from mrsikit.pipeline import cached_pipeline, channel_first, channel_last, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 OPTIONS = ("factor", "psf", "noise", "ratio", "ratios", "metabolites", "device", "weights")
@@ -90,17 +88,17 @@ def predict(
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise InputError(f"values must be real numbers, not {values.dtype}")
-    _refuse("values", map_problems(values))
+    refuse("values", map_problems(values))
     given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
     for name, *places in ratio_pairs(options.get("ratios"), options.get("metabolites")):
         maps = values.shape[3] if values.ndim == 4 else 1
         if max(places) >= maps:
             raise InputError(f"ratio {name}: values has {maps} maps")
-    data = {"image": _channel_first(values, affine, values.ndim)}
+    data = {"image": channel_first(values, affine)}
     if crlb is not None:
-        _refuse("crlb", companion_problems(np.asarray(crlb), values, "percent"))
-        data["crlb"] = _channel_first(np.asarray(crlb), affine, np.ndim(crlb))
+        refuse("crlb", companion_problems(np.asarray(crlb), values, "percent"))
+        data["crlb"] = channel_first(np.asarray(crlb), affine)
     for name, image, own in (("flair", flair, flair_affine), ("t1", t1, t1_affine)):
         if image is None:
             continue
@@ -111,29 +109,9 @@ def predict(
             raise InputError(f"{name} must be real numbers, not {image.dtype}")
         check_affine(own, f"{name}_affine")
         image = image.astype(np.float32)
-        _refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
+        refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
         data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
-    out = _pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
-    sharpened, spread = (_as_given(out[name], values.ndim) for name in ("sr", "uncertainty"))
-    ratios = [_as_given(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out]
+    out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
+    sharpened, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
+    ratios = [channel_last(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out]
     return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], *ratios)
-
-
-def _refuse(name: str, problems: list[str]) -> None:
-    if problems:
-        raise InputError(f"{name} {problems[0]}")
-
-
-@functools.lru_cache(maxsize=4)
-def _pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
-    return BundlePipeline(bundle_root, **dict(options))
-
-
-def _channel_first(array: np.ndarray, affine: np.ndarray, ndim: int) -> MetaTensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return MetaTensor(tensor.movedim(-1, 0) if ndim == 4 else tensor[None], affine=torch.as_tensor(affine))
-
-
-def _as_given(tensor: torch.Tensor, ndim: int) -> np.ndarray:
-    array = convert_to_tensor(tensor)
-    return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()
