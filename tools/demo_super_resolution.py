@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import ndimage
 
+from mrsi_super_resolution.transforms import subdivided
 from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, measured
 from mrsikit.metrics.image_quality import psnr
@@ -42,8 +43,7 @@ def super_resolution(output: Path, *, run: Callable[..., None], **_: object) -> 
     truth, flair, lesion, grid = patient()
     coarse = measured(torch.from_numpy(truth), FACTOR, BLOCK).numpy()
     coarse = coarse + NOISE * truth.max() * np.random.default_rng(SEED).standard_normal(coarse.shape) * (coarse > 0)
-    affine = grid.affine() @ np.diag([FACTOR, FACTOR, 1, 1.0])
-    affine[:3, 3] = (grid.affine() @ [(FACTOR - 1) / 2, (FACTOR - 1) / 2, 0, 1])[:3]
+    affine = grid.affine() @ torch.linalg.inv(subdivided(FACTOR)).numpy()
     for stem in ("alone", "guided"):
         nib.save(nib.nifti1.Nifti1Image(coarse.astype(np.float32), affine), inputs / f"{stem}.nii.gz")
     nib.save(nib.nifti1.Nifti1Image(flair[..., None], grid.affine()), inputs / "guided_flair.nii.gz")

@@ -23,14 +23,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mrsi_super_resolution import network, predict
-from mrsi_super_resolution.network import CHANNELS, NOISE, NOISE_KNOWN, START
-from mrsi_super_resolution.transforms import MRIS
+from mrsi_super_resolution.transforms import subdivided
 from mrsikit.baselines.total_variation import total_variation
 from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
 from mrsikit.metrics.image_quality import psnr, ssim
-from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_leak
+from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
 from mrsikit.metrics.perceptual import LPIPS
 from mrsikit.metrics.statistics import mann_whitney_p
 from mrsikit.synthesis import anatomy as anatomies
@@ -172,15 +171,10 @@ def ours(
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        x = torch.zeros(1, CHANNELS, *(factor * size for size in coarse.shape[1:]))
-        level = 0.0 if noise is None else float(noise / top)
-        x[0, START] = interpolated(coarse[n] / top, factor, psf)
-        if noise is not None:
-            x[0, NOISE], x[0, NOISE_KNOWN] = level, 1
-        for name, image in (images or {}).items():
-            channel, flag = MRIS[name]
-            x[0, channel], x[0, flag] = image[n], 1
-        x[0, network.FACTOR], x[0, network.PSF] = factor, psf
+        start = interpolated(coarse[n : n + 1] / top, factor, psf)
+        level = None if noise is None else torch.full_like(start, float(noise / top))
+        mris = {name: image[n : n + 1] for name, image in (images or {}).items()}
+        x = network.evidence(start, factor, psf, noise=level, mris=mris)
         with torch.no_grad():
             found.append(net(x)[0] * top)
     both = torch.stack(found)
@@ -482,8 +476,7 @@ def _public(context: Context) -> None:
             noise = 0.01 * torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))
             noisy = coarse + noise * (coarse > 0)
             fine = case.grid.affine()
-            affine = fine @ np.diag([FACTOR, FACTOR, 1, 1.0])
-            affine[:3, 3] = (fine @ [(FACTOR - 1) / 2, (FACTOR - 1) / 2, 0, 1])[:3]
+            affine = fine @ torch.linalg.inv(subdivided(FACTOR)).numpy()
             shift = np.eye(4)
             shift[:2, :2] *= FINE / FIELD_OF_VIEW
             one_mm = fine @ shift
@@ -586,9 +579,18 @@ def _mismatch(context: Context) -> None:
             _record_uncertainty(context, set_, f"block, FLAIR {name}", OURS_FLAIR, pred, sd, chosen)
 
 
-def shape(kind: str, diameter: float, centre: np.ndarray) -> Tensor:
-    """A lesion (X, Y), 0 to 1, of a shape and profile that no training saw."""
+def lesion_of(kind: str, diameter: float, centre: np.ndarray) -> Tensor:
+    """A lesion (X, Y), 0 to 1, of a shape and profile that no training saw, as large as the disc of that diameter."""
     radius = diameter / 2 * FINE / FIELD_OF_VIEW
+    low, high = 0.5 * radius, 2 * radius
+    for _ in range(20):
+        middle = (low + high) / 2
+        smaller = float(_shape(kind, middle, centre).sum()) < np.pi * radius**2
+        low, high = (middle, high) if smaller else (low, middle)
+    return _shape(kind, high, centre)
+
+
+def _shape(kind: str, radius: float, centre: np.ndarray) -> Tensor:
     x, y = (np.arange(FINE) - c for c in centre)
     x, y = np.meshgrid(x, y, indexing="ij")
     distance, angle = np.hypot(x, y), np.arctan2(y, x)
@@ -609,6 +611,7 @@ def _guided(net: torch.nn.Module, psf: int) -> dict[str, Callable[[Tensor, Tenso
     """Methods as functions of coarse maps and FLAIRs."""
     return {
         INTERPOLATION["block" if psf == BLOCK else "k-space"]: lambda c, f: interpolated(c, FACTOR, psf),
+        "TV + DC": lambda c, _: total_variation(c, FACTOR, psf),
         WTV: lambda c, f: total_variation(c, FACTOR, psf, mri=f, eta=ETA),
         OURS: lambda c, f: ours(net, c, psf)[0],
         OURS_FLAIR: lambda c, f: ours(net, c, psf, {"flair": f})[0],
@@ -630,7 +633,7 @@ def _lesions(context: Context) -> None:
                 deep = ndimage.binary_erosion(case.brain.numpy(), iterations=int(diameter / 3.4) + 2)
                 places = np.argwhere(healthy.numpy() & deep)
                 centre = places[rng.integers(len(places))] if len(places) else np.array([FINE // 2, FINE // 2])
-                lesions.append(shape(SHAPES[k % len(SHAPES)], diameter, centre))
+                lesions.append(lesion_of(SHAPES[k % len(SHAPES)], diameter, centre))
             lesion = torch.stack(lesions)
             fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
             level = fine.flatten(1).quantile(0.95, 1)[:, None, None]
@@ -644,12 +647,17 @@ def _lesions(context: Context) -> None:
                     alone, both = run(coarse, flair), run(coarse, shown)
                     bias = 100 * lesion_bias(alone, fine + contrast, lesion, contrast)
                     context.add(set_, condition, method, "bias, map only, %", bias.tolist())
+                    for k, kind in enumerate(SHAPES):
+                        each = bias[k :: len(SHAPES)].tolist()
+                        context.add(set_, f"{condition}, {kind}", method, "bias, map only, %", each)
                     context.add(set_, condition, method, "mean |bias|, map only, %", bias.abs().tolist())
                     bias = 100 * lesion_bias(both, fine + contrast, lesion, contrast)
                     context.add(set_, condition, method, "bias, in both, %", bias.tolist())
-                    nominal = 0.6 * level[:, 0, 0]
-                    leak = 100 * lesion_leak(run(plain, shown), run(plain, flair), lesion, nominal)
+                    invented, nominal = (run(plain, shown), run(plain, flair)), 0.6 * level[:, 0, 0]
+                    leak = 100 * lesion_leak(*invented, lesion, nominal)
                     context.add(set_, condition, method, "leak, FLAIR only, %", leak.tolist())
+                    change = 100 * lesion_change(*invented, lesion, nominal)
+                    context.add(set_, condition, method, "mean |change|, FLAIR only, %", change.tolist())
 
 
 MISMATCHES = ("shifted 1 mm", "shifted 2 mm", "shifted 3 mm", "turned 3 degrees", "a T1 in its place", "inverted")
@@ -731,8 +739,12 @@ TABLES = [
           {OURS_FLAIR: "with it", OURS: "without"}, "PSNR, dB"),
     *(Table(f"Lesions of {d} mm, {name}", f"{name}, lesions of {d} mm",
             {"bias, map only, %": "%.0f", "mean |bias|, map only, %": "%.0f", "bias, in both, %": "%.0f",
-             "leak, FLAIR only, %": "%.1f"})
+             "leak, FLAIR only, %": "%.1f", "mean |change|, FLAIR only, %": "%.1f"})
       for name in ACQUISITIONS for d in (5, 10, 20)),
+    *(Sweep(f"Bias of lesions of {d} mm in the map alone by shape, {name}, %",
+            {f"{name}, lesions of {d} mm, {kind}": kind for kind in SHAPES},
+            {m: m for m in (INTERPOLATION[name], "TV + DC", OURS, OURS_FLAIR)}, "bias, map only, %", "%.0f")
+      for name in ACQUISITIONS for d in (10, 20)),
     *(Table(f"tCho over NAA in tumours, {name}", f"tumour tCho/NAA, {name}",
             {"bias, %": "%.1f", "mean |error|, %": "%.1f", "median |error| of a voxel, %": "%.1f"})
       for name in ACQUISITIONS),

@@ -7,7 +7,7 @@ and the same function. :func:`collapse` keeps the merged kernels alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,9 @@ START, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF = range(9)
 """Channels of the default network's input."""
 
 CHANNELS = 9
+MRIS = {"flair": (FLAIR, HAS_FLAIR), "t1": (T1, HAS_T1)}
+"""Channels of each MRI and of whether it is there."""
+
 NO_TRUST = 0.2
 """Standard deviation, of the map's maximum, of a coarse voxel that is not trusted: more than any that was measured."""
 
@@ -30,6 +33,31 @@ MRI_SETS = 4
 SLOPE = 0.1
 RIDGE = 1e-3
 """Of the regression on the classes, relative to their power."""
+
+
+def evidence(
+    start: Tensor, factor: int, psf: int, *, noise: Tensor | None = None, mris: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """The input of :class:`SuperResolution`.
+
+    Args:
+        start: (B, X, Y) interpolated maps, each divided by the maximum of its coarse map.
+        factor: fine voxels a coarse one along each axis.
+        psf: of :mod:`mrsikit.measurement`.
+        noise: (B, X, Y) standard deviation of the coarse map in the same unit; None: not known.
+        mris: by name, "flair" and "t1", (B, X, Y), brain about 0 to 1. One that is 0 everywhere is not there.
+
+    Returns:
+        (B, 9, X, Y).
+    """
+    out = start.new_zeros(len(start), CHANNELS, *start.shape[1:])
+    out[:, START], out[:, FACTOR], out[:, PSF] = start, factor, psf
+    if noise is not None:
+        out[:, NOISE], out[:, NOISE_KNOWN] = noise, 1
+    for name, image in (mris or {}).items():
+        channel, flag = MRIS[name]
+        out[:, channel], out[:, flag] = image, (image != 0).flatten(1).any(1)[:, None, None].to(out)
+    return out
 
 
 def mri_set(x: Tensor) -> Tensor:
@@ -255,8 +283,9 @@ class SuperResolution(nn.Module):
     sub-voxel places of an MRI are channels, and the same edge must be learnt at each of them. The U divides the head
     into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
     the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
-    between tissues is met in one step. A last block sees how far the classes explain the map, and adds the rest. One
-    set of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
+    between tissues is met in one step. A last block sees where the classes explain the map and where not, as where a
+    lesion is in the map or in the MRI alone, and adds the rest. One set of weights serves factors 2, 3 and 4, with
+    FLAIR, T1, both or none.
 
     Args:
         widths: channels at each resolution, each half of the one before.
@@ -281,7 +310,7 @@ class SuperResolution(nn.Module):
         self.mix = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs[::-1])
         self.decoder = nn.ModuleList(self._stage(k, width) for k, width in reversed(list(enumerate(widths[:-1]))))
         self.classes = nn.Conv2d(widths[0], classes, 1)
-        self.join = nn.Conv2d(widths[0] + 3, widths[0], 3, padding=1)
+        self.join = nn.Conv2d(widths[0] + 4, widths[0], 3, padding=1)
         self.last = Stage(widths[0], attention=False, gated=False)
         self.tail = nn.Conv2d(widths[0], 2, 3, padding=1)
         self.log_error = nn.Parameter(torch.tensor(-3.5))
@@ -327,13 +356,14 @@ class SuperResolution(nn.Module):
         z = z[..., :rows, :columns]
         classes = torch.softmax(self.classes(z).float(), 1)
         told_noise = noise * known
-        explained = torch.stack(
+        regressed = torch.stack(
             [
                 self._explained(start[b], classes[b], told_noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
                 for b in range(len(x))
             ]
         )
-        seen = torch.stack([start, explained, start + explained], 1)
+        explained, unexplained = regressed[:, 0], regressed[:, 1]
+        seen = torch.stack([start, explained, start + explained, unexplained], 1)
         out = self.tail(self.last(self.join(torch.cat([z, seen], 1)))).float()
         residual = torch.stack(
             [
@@ -352,7 +382,11 @@ class SuperResolution(nn.Module):
         return torch.stack([start + residual, sd], 1)
 
     def _explained(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
-        """What the classes (K, X, Y) tell of the map beyond its interpolation (X, Y), by regression on them."""
+        """What the classes (K, X, Y) tell of the map beyond its interpolation (X, Y), by regression on them.
+
+        Returns:
+            (2, X, Y): that, and the interpolation of what they leave unexplained of the measurement.
+        """
         images = torch.cat([classes, start[None]])
         if psf == self.block:
             coarse = F.avg_pool2d(images[None], factor)[0]
@@ -371,8 +405,10 @@ class SuperResolution(nn.Module):
         level = torch.linalg.solve(products + ridge, a @ (weight * d) / a.shape[1]).to(classes)
         fine = (level[:, None, None] * classes).sum(0)
         if psf == self.block:
-            return fine - self._consistent(F.avg_pool2d(fine[None, None], factor), factor)
-        return fine - self._in_band(fine[None], factor)[0]
+            seen = self._consistent(F.avg_pool2d(fine[None, None], factor), factor)
+        else:
+            seen = self._in_band(fine[None], factor)[0]
+        return torch.stack([fine - seen, start - seen])
 
     def _consistent(self, coarse: Tensor, factor: int) -> Tensor:
         """Smooth image (X, Y) whose blocks have these means (1, 1, X / factor, Y / factor)."""

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from monai.transforms import RandomizableTransform, Transform
 from torch import Tensor
 
-from mrsi_super_resolution import network
-from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, HAS_T1, NO_TRUST, NOISE, NOISE_KNOWN, START, T1
+from mrsi_super_resolution.network import MRIS, NO_TRUST, evidence
 from mrsikit.kspace import hamming_weights, weighted
 from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, back, interpolated, measured
 
@@ -26,7 +25,8 @@ class RandMeasuredd(RandomizableTransform):
     a few voxels may have no trust. Whether the noise is known: 17 in 20.
 
     Output:
-        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`, "label" (1, X, Y).
+        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`; "label" (1 + n, X, Y), the fine map
+        and its n lesions.
     """
 
     def __init__(self) -> None:
@@ -35,9 +35,10 @@ class RandMeasuredd(RandomizableTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
         rng = np.random.default_rng(self.R.randint(2**31))
-        images = {name: data[name] for name in ("map", "flair", "t1") if name in data}
+        images = {name: data[name] for name in ("map", *MRIS) if name in data}
+        lesions = data["lesions"]
         if rng.random() < 0.15:
-            images = {name: _half(image) for name, image in images.items()}
+            images, lesions = {name: _half(image) for name, image in images.items()}, _half(lesions)
         fine = images["map"]
         factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
         psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=[0.45, 0.35, 0.2]))
@@ -59,22 +60,21 @@ class RandMeasuredd(RandomizableTransform):
         top = coarse.max().clamp(min=1e-6)
         coarse, level, fine = coarse / top, level / top, fine / top
         known = rng.random() < 0.85
-        image = torch.zeros(CHANNELS, *fine.shape)
-        image[START] = interpolated(coarse, factor, psf)
-        if known:
-            image[NOISE] = back(level, factor, BLOCK)
-            image[NOISE_KNOWN] = 1
-        for name, channel, flag in (("flair", FLAIR, HAS_FLAIR), ("t1", T1, HAS_T1)):
-            if name in images:
-                image[channel], image[flag] = images[name], 1
-        image[network.FACTOR], image[network.PSF] = factor, psf
-        return {"image": image, "label": fine[None]}
+        image = evidence(
+            interpolated(coarse, factor, psf)[None],
+            factor,
+            psf,
+            noise=back(level, factor, BLOCK)[None] if known else None,
+            mris={name: images[name][None] for name in MRIS if name in images},
+        )
+        return {"image": image[0], "label": torch.cat([fine[None], lesions])}
 
 
 def _half(image: Tensor) -> Tensor:
-    """An image (X, Y) at half its size, zeros around it."""
-    small = F.avg_pool2d(image[None], 2)[0]
-    rows, columns = (n - m for n, m in zip(image.shape, small.shape, strict=True))
+    """An image (..., X, Y) at half its size, zeros around it."""
+    small = F.avg_pool2d(image.reshape(1, -1, *image.shape[-2:]), 2)[0]
+    small = small.reshape(*image.shape[:-2], *small.shape[-2:])
+    rows, columns = (n - m for n, m in zip(image.shape[-2:], small.shape[-2:], strict=True))
     return F.pad(small, [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2])
 
 

@@ -15,15 +15,13 @@ from monai.utils import convert_to_tensor
 from scipy import ndimage
 from torch import Tensor
 
-from mrsi_super_resolution import network
-from mrsi_super_resolution.network import CHANNELS, HAS_FLAIR, HAS_T1, NO_TRUST, NOISE, NOISE_KNOWN, START
+from mrsi_super_resolution.network import CHANNELS, MRIS, NO_TRUST, NOISE, NOISE_KNOWN, START, evidence
 from mrsi_super_resolution.options import names_of, ratio_pairs
 from mrsikit.baselines import brain_outline, nearest
 from mrsikit.io import as_flag
 from mrsikit.measurement import BLOCK, PSF, back, interpolated
 from mrsikit.transforms.image_on_grid import image_on_grid
 
-MRIS = {"flair": (network.FLAIR, HAS_FLAIR), "t1": (network.T1, HAS_T1)}
 MATRIX = (16, 64)
 """Smallest and largest coarse matrix that was tried."""
 
@@ -96,18 +94,15 @@ class PrepareCoarsed(MapTransform):
             tissue = (starts.abs() > SUPPORT).any(0)
             images = self._mris(out, tissue, fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
-            layers = torch.zeros(*starts.shape[:1], CHANNELS, *starts.shape[1:])
-            layers[:, START] = starts
-            if level is not None:
-                layers[:, NOISE] = back(level.movedim(-1, 1), self.factor, BLOCK).movedim(1, -1)
-                layers[:, NOISE_KNOWN] = 1
-            for name, (image, _) in images.items():
-                channel, flag = MRIS[name]
-                layers[:, channel], layers[:, flag] = image, (image != 0).flatten(0, 1).any(0).float()
-            layers[:, network.FACTOR], layers[:, network.PSF] = self.factor, self.psf
-            stacked = layers.permute(0, 4, 1, 2, 3).flatten(0, 2)
+            layers = evidence(
+                starts.movedim(-1, 1).flatten(0, 1),
+                self.factor,
+                self.psf,
+                noise=None if level is None else back(level.movedim(-1, 1).flatten(0, 1), self.factor, BLOCK),
+                mris={name: image.movedim(-1, 0).repeat(len(maps), 1, 1) for name, (image, _) in images.items()},
+            )
             out["map"], out["scale"] = MetaTensor(values, meta={**meta, "affine": affine}), scale
-            out[key] = MetaTensor(stacked, meta={**meta, "affine": fine_affine})
+            out[key] = MetaTensor(layers.flatten(0, 1), meta={**meta, "affine": fine_affine})
         return out
 
     def _noise(self, data: Mapping[Hashable, Any], maps: Tensor, scale: Tensor, lost: Tensor) -> Tensor | None:

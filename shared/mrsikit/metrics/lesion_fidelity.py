@@ -27,13 +27,28 @@ def lesion_bias(pred: Tensor, truth: Tensor, lesion: Tensor, contrast: Tensor) -
 
 
 def lesion_leak(pred_with: Tensor, pred_without: Tensor, lesion: Tensor, contrast: float | Tensor) -> Tensor:
-    """What a lesion that only the MRI shows puts into the map.
+    """How much of a lesion that only the MRI shows comes to stand in the map.
 
     Args:
         pred_with: (..., X, Y) result with the lesion in the MRI.
         pred_without: result without it, all else equal.
         lesion: (..., X, Y) its weight in each voxel.
         contrast: that a lesion which the map showed too would have.
+
+    Returns:
+        (...) size of the change of the lesion's mean over that of the contrast.
+    """
+    return _mean(pred_with - pred_without, lesion).abs() / torch.as_tensor(contrast).abs()
+
+
+def lesion_change(pred_with: Tensor, pred_without: Tensor, lesion: Tensor, contrast: float | Tensor) -> Tensor:
+    """What a lesion that only the MRI shows changes, the detail that it hides from the MRI's reader included.
+
+    Args:
+        pred_with: as of :func:`lesion_leak`, as all that follows.
+        pred_without: likewise.
+        lesion: likewise.
+        contrast: likewise.
 
     Returns:
         (...) mean absolute change within the lesion over the contrast's size.

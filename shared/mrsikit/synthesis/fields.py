@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,13 @@ def sample_trilinear(volume: Tensor, points: Tensor, extent: tuple[float, float,
     return values.reshape(volume.shape[0], *points.shape[:-1])
 
 
+@functools.cache
+def _refinement(n: int) -> Tensor:
+    """(n, 2 n) matrix from n cells to half their size: linear interpolation, then the mean of three."""
+    fine = F.interpolate(torch.eye(n)[None], scale_factor=2, mode="linear", align_corners=False)
+    return F.avg_pool1d(F.pad(fine, [1, 1], mode="replicate"), 3, stride=1)[0]
+
+
 class SmoothField:
     """Gaussian-like random field of zero mean and unit variance with a chosen correlation length.
 
@@ -45,12 +53,13 @@ class SmoothField:
 
     def __init__(self, rng: np.random.Generator, channels: int, spacing: float) -> None:
         coarse = [max(4, round(size / spacing)) for size in FIELD_OF_VIEW_MM]
-        noise = torch.from_numpy(rng.standard_normal((1, channels, *coarse), dtype=np.float32))
-        fine = [2 * n for n in coarse]
-        smooth = F.interpolate(noise, size=fine, mode="trilinear", align_corners=False)
-        smooth = F.avg_pool3d(F.pad(smooth, [1] * 6, mode="replicate"), 3, stride=1)
-        smooth = smooth - smooth.mean((2, 3, 4), keepdim=True)
-        self.values = (smooth / smooth.std((2, 3, 4), keepdim=True))[0]
+        smooth = torch.from_numpy(rng.standard_normal((channels, *coarse), dtype=np.float32))
+        for n in coarse:
+            smooth = torch.tensordot(smooth, _refinement(n), dims=([1], [0]))
+        flat = smooth.flatten(1)
+        flat = flat - flat.mean(1, keepdim=True)
+        norm = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+        self.values = (flat * (flat.shape[1] ** 0.5 / norm)).reshape(smooth.shape)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Field values (C, ...) at ``points`` (..., 3) in mm."""

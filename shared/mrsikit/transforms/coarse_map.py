@@ -21,19 +21,24 @@ from mrsikit.transforms.metabolite_map import randomly_oriented
 SPACING = 1.7
 """mm a fine voxel, for the texture of the MRIs."""
 
+MOST_LESIONS = 3
+"""Drawn in one head, beside the tumour it may have."""
+
 
 class RandFineMapd(RandomizableTransform):
     """Draw a metabolite on the fine grid, and FLAIR and T1 that need not agree with it.
 
     Physics: each tissue has one concentration with slow regional variation, and a voxel holds the mean of its tissues.
     Half of the maps follow the concentrations of patients with gliomas, NAA, tCr, tCho or a ratio of two; the others
-    have any contrast. In two of five maps lesions that the MRIs do not show raise or lower the map, in a quarter the
-    MRIs show some that the map does not; in a quarter the MRIs lie up to 3 voxels and 3 degrees off; in a fifth
-    their contrast is another.
+    have any contrast. Three of five heads have one to three lesions; of these 45 % are in the map alone, 35 % in the
+    MRIs alone, 20 % in both. In a quarter the MRIs lie up to 3 voxels and 3 degrees off; in a fifth their contrast is
+    another.
 
     Drawn: grey to white ratio U(.5, 1.6); tumour to white log-uniform .1 to 8; necrosis to tumour U(0, .3); fluid 0,
-    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions' mean radius U(1.2, 8) voxels, their map
-    multiplied by U(0, .8) or 1.2 to 4.
+    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions' mean radius log-uniform 1.2 to 8 voxels.
+    Two in five lesions lower the map to U(0, .8) of it; the others multiply it by 1.2 to 4 or add U(.2, 1.2) of its
+    90th percentile. In the MRIs half of them are as grey as some place in the brain (every other one, where there is a
+    tumour, as some place in that), half of any grey; through half of them shines U(0, .5) of the anatomy.
 
     Args:
         tissues: key of the (S, 8, X, Y) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
@@ -45,7 +50,8 @@ class RandFineMapd(RandomizableTransform):
         agreeing: as the published cohorts are: gliomas' concentrations alone, and MRIs that agree with them.
 
     Output:
-        "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1.
+        "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1. "lesions"
+        (:data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, 0 where there are fewer.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class RandFineMapd(RandomizableTransform):
         """Add the images; the tissues are dropped."""
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
+        out["lesions"] = torch.zeros(MOST_LESIONS, self.size, self.size)
         if self.tissues not in out:
             return {**out, "map": self._own_map(convert_to_tensor(out["map"]), rng)}
         stack = convert_to_tensor(out.pop(self.tissues))
@@ -75,7 +82,7 @@ class RandFineMapd(RandomizableTransform):
         if self.agreeing:
             image = _glioma_map(tissues, rng)
         else:
-            image, contrasts = self._disagreeing(tissues, brain, contrasts, rng)
+            image, contrasts, out["lesions"] = self._disagreeing(tissues, brain, contrasts, rng)
         out["map"] = image / image.max().clamp(min=1e-6)
         return out | {name: _scaled(c, brain) for name, c in zip(names, contrasts, strict=True)}
 
@@ -91,23 +98,24 @@ class RandFineMapd(RandomizableTransform):
     @staticmethod
     def _disagreeing(
         tissues: Tissues, brain: Tensor, contrasts: list[Tensor], rng: np.random.Generator
-    ) -> tuple[Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         image = _glioma_map(tissues, rng) if rng.random() < 0.5 else _any_map(tissues, rng)
         if rng.random() < 0.5:
             image = image * torch.exp(rng.uniform(0.02, 0.15) * _waves(image.shape, rng))
         if rng.random() < 0.2:
             contrasts = _other_contrast(contrasts, brain, rng)
-        if rng.random() < 0.4:
-            for _ in range(rng.integers(1, 4)):
-                gain = rng.uniform(0, 0.8) if rng.random() < 0.4 else np.exp(rng.uniform(np.log(1.2), np.log(4)))
-                image = image * (1 + (gain - 1) * lesion(image.shape, brain, rng))
-        if rng.random() < 0.25:
-            for _ in range(rng.integers(1, 4)):
-                where = lesion(image.shape, brain, rng)
-                contrasts = [c + (rng.uniform(0.1, 1.1) - c) * where * brain for c in contrasts]
         if rng.random() < 0.25 and contrasts:
             contrasts = _moved(torch.stack(contrasts), rng)
-        return image, contrasts
+        lesions = torch.zeros(MOST_LESIONS, *image.shape)
+        if rng.random() < 0.6:
+            for k in range(rng.integers(1, MOST_LESIONS + 1)):
+                lesions[k] = lesion(image.shape, brain, rng) * brain
+                seen_in = str(rng.choice(["map", "mri", "both"], p=[0.45, 0.35, 0.2]))
+                if seen_in != "mri":
+                    image = _changed(image, lesions[k], brain, rng)
+                if seen_in != "map":
+                    contrasts = _shown(contrasts, lesions[k], tissues, brain, rng)
+        return image, contrasts, lesions
 
 
 def _glioma_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
@@ -138,19 +146,41 @@ def _other_contrast(images: list[Tensor], brain: Tensor, rng: np.random.Generato
     return [torch.from_numpy(c.astype(np.float32)) * brain for c in curve]
 
 
+def _changed(image: Tensor, where: Tensor, brain: Tensor, rng: np.random.Generator) -> Tensor:
+    """A map (X, Y) with a lesion."""
+    if rng.random() < 0.4:
+        return image * (1 + (rng.uniform(0, 0.8) - 1) * where)
+    if rng.random() < 0.5:
+        return image * (1 + (np.exp(rng.uniform(np.log(1.2), np.log(4))) - 1) * where)
+    return image + rng.uniform(0.2, 1.2) * _top(image, brain, 0.9) * where
+
+
+def _shown(
+    images: list[Tensor], where: Tensor, tissues: Tissues, brain: Tensor, rng: np.random.Generator
+) -> list[Tensor]:
+    """MRIs (X, Y) with a lesion."""
+    tumour = tissues.tumour > 0.5
+    places = (tumour if tumour.any() and rng.random() < 0.5 else brain).nonzero()
+    place = tuple(places[rng.integers(len(places))]) if len(places) and rng.random() < 0.5 else None
+    opacity = 1.0 if rng.random() < 0.5 else rng.uniform(0.5, 1.0)
+    greys = [float(image[place]) if place else rng.uniform(0.1, 1.1) for image in images]
+    return [image + opacity * (grey - image) * where for image, grey in zip(images, greys, strict=True)]
+
+
 def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> Tensor:
     """Soft mask (X, Y) of an irregular blob of random size, 0 to 1, its centre drawn from ``inside``."""
     places = inside.nonzero()
     if len(places) == 0:
         return torch.zeros(shape)
     centre = places[rng.integers(len(places))].numpy()
-    radius = rng.uniform(1.2, 8.0)
+    radius = np.exp(rng.uniform(np.log(1.2), np.log(8.0)))
     x, y = (np.arange(n) - c for n, c in zip(shape, centre, strict=True))
     turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8)
     along = x[:, None] * np.cos(turn) + y[None] * np.sin(turn)
     across = -x[:, None] * np.sin(turn) + y[None] * np.cos(turn)
     distance = np.hypot(along / np.sqrt(stretch), across * np.sqrt(stretch))
-    distance = distance * (1 + rng.uniform(0, 0.35) * _waves(shape, rng, radius).numpy())
+    waves_ = _waves(shape, rng, rng.uniform(0.7, 1.4) * radius).numpy()
+    distance = distance * np.clip(1 + rng.uniform(0, 0.4) * waves_, 0.5, 2)
     edge = rng.uniform(0.2, 0.5) if rng.random() < 0.6 else rng.uniform(0.5, 0.5 * radius + 0.5)
     return torch.from_numpy((1 / (1 + np.exp(np.clip((distance - radius) / edge, -30, 30)))).astype(np.float32))
 
@@ -165,9 +195,13 @@ def _moved(images: Tensor, rng: np.random.Generator) -> list[Tensor]:
 
 def _scaled(image: Tensor, brain: Tensor) -> Tensor:
     """0 to about 1: the brightest hundredth of the brain is beyond 1."""
+    return (image / _top(image, brain, 0.99).clamp(min=1e-6)).float()
+
+
+def _top(image: Tensor, brain: Tensor, share: float) -> Tensor:
+    """Quantile of an image within the brain."""
     inside = image[brain]
-    top = torch.quantile(inside, 0.99) if inside.numel() else image.new_tensor(1.0)
-    return (image / top.clamp(min=1e-6)).float()
+    return torch.quantile(inside, share) if inside.numel() else image.new_tensor(1.0)
 
 
 def _waves(shape: tuple[int, ...], rng: np.random.Generator, length: float | None = None) -> Tensor:

@@ -2,19 +2,13 @@ import pytest
 import torch
 
 from mrsi_super_resolution.network import (
-    CHANNELS,
-    FACTOR,
-    FLAIR,
-    HAS_FLAIR,
     NOISE,
-    NOISE_KNOWN,
-    PSF,
-    START,
     PaperNetwork,
     PlainUNet,
     RepeatedConvolution,
     SuperResolution,
     collapse,
+    evidence,
 )
 from mrsikit.measurement import BLOCK, HAMMING, KSPACE, interpolated, measured
 
@@ -28,14 +22,10 @@ def network(seed: int = 0) -> SuperResolution:
 
 
 def layered(coarse: torch.Tensor, factor: int, psf: int, noise: float | None) -> torch.Tensor:
-    x = torch.zeros(1, CHANNELS, *(factor * n for n in coarse.shape))
-    x[0, START] = interpolated(coarse, factor, psf)
-    x[0, FLAIR] = torch.rand(x.shape[2:], generator=torch.Generator().manual_seed(1))
-    x[0, HAS_FLAIR] = 1
-    if noise is not None:
-        x[0, NOISE], x[0, NOISE_KNOWN] = noise, 1
-    x[0, FACTOR], x[0, PSF] = factor, psf
-    return x
+    start = interpolated(coarse[None], factor, psf)
+    flair = torch.rand(start.shape, generator=torch.Generator().manual_seed(1))
+    level = None if noise is None else torch.full_like(start, noise)
+    return evidence(start, factor, psf, noise=level, mris={"flair": flair})
 
 
 def coarse_map(rows: int = 12, columns: int = 15) -> torch.Tensor:
@@ -125,7 +115,7 @@ def test_classes_that_explain_a_map_give_it_back_whatever_its_contrast(factor: i
     for levels in ((1.0, 0.2, 0.5, 0.0, 0.8), (0.1, 0.9, 0.0, 0.4, 0.3)):
         truth = (torch.tensor(levels)[:, None, None] * classes).sum(0)
         start = interpolated(measured(truth, factor, psf), factor, psf)
-        found = start + network()._explained(start, classes, torch.zeros(48, 40), factor, psf)
+        found = start + network()._explained(start, classes, torch.zeros(48, 40), factor, psf)[0]
         before, after = ((image - truth).square().mean().sqrt() for image in (start, found))
         assert after < (0.2 if psf == HAMMING else 0.1) * before
 
@@ -133,9 +123,22 @@ def test_classes_that_explain_a_map_give_it_back_whatever_its_contrast(factor: i
 def test_what_the_classes_do_not_explain_stays_as_interpolated() -> None:
     classes = torch.ones(3, 32, 32) / 3
     start = interpolated(coarse_map(8, 8), 4, BLOCK)
-    torch.testing.assert_close(
-        network()._explained(start, classes, torch.zeros(32, 32), 4, BLOCK), torch.zeros(32, 32), atol=1e-5, rtol=0
-    )
+    added = network()._explained(start, classes, torch.zeros(32, 32), 4, BLOCK)[0]
+    torch.testing.assert_close(added, torch.zeros(32, 32), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE, HAMMING])
+def test_a_lesion_that_no_class_has_is_what_stays_unexplained(psf: int) -> None:
+    classes = torch.zeros(2, 64, 64)
+    classes[0, 8:30, 8:56], classes[1, 30:56, 8:56] = 1, 1
+    plain = 0.5 * classes[0] + 1.0 * classes[1]
+    lesion = torch.zeros(64, 64)
+    lesion[36:48, 20:32] = 0.6
+    for truth, least, most in ((plain, -0.05, 0.05), (plain + lesion, 0.3, 0.7)):
+        start = interpolated(measured(truth, 4, psf), 4, psf)
+        unexplained = network()._explained(start, classes, torch.zeros(64, 64), 4, psf)[1]
+        assert least < float(unexplained[40:44, 24:28].mean()) < most
+        assert float(unexplained[12:26, 12:52].abs().mean()) < 0.03
 
 
 def test_plain_unet_takes_the_same_input_and_any_size() -> None:
@@ -152,7 +155,7 @@ def test_a_small_class_keeps_its_level() -> None:
     classes = torch.stack([1 - head - lesion, head, lesion])
     truth = head + 2 * lesion
     start = interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
-    found = start + network()._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)
+    found = start + network()._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
     assert float(found[lesion > 0].mean()) == pytest.approx(2, rel=0.02)
 
 
@@ -164,8 +167,8 @@ def test_voxels_without_trust_do_not_say_what_a_class_holds() -> None:
     coarse[2:6, 2:5], noise[8:24, 8:20] = 3.0, 0.2
     start = interpolated(coarse, 4, BLOCK)
     net = network()
-    trusting = net._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)
-    wary = net._explained(start, classes, noise, 4, BLOCK)
+    trusting = net._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
+    wary = net._explained(start, classes, noise, 4, BLOCK)[0]
     edge = slice(28, 32)
     ideal = truth - interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
     errors = [(found - ideal)[:, edge].square().mean() for found in (trusting, wary)]

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_leak
+from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
 
 
 def test_bias_is_the_share_of_the_contrast_lost_or_added() -> None:
@@ -20,9 +20,12 @@ def test_bias_is_the_share_of_the_contrast_lost_or_added() -> None:
     assert math.isnan(float(lesion_bias(truth, truth, 0 * lesion, contrast)[0]))
 
 
-def test_leak_does_not_cancel() -> None:
+def test_leak_is_of_the_mean_and_change_of_each_voxel() -> None:
     lesion = torch.zeros(8, 8)
     lesion[2:6, 2:6] = 1
     change = torch.zeros(8, 8)
     change[2:6, 2:4], change[2:6, 4:6] = 0.1, -0.1
-    assert float(lesion_leak(1 + change, torch.ones(8, 8), lesion, 2.0)) == pytest.approx(0.05)
+    plain = torch.ones(8, 8)
+    assert float(lesion_change(plain + change, plain, lesion, 2.0)) == pytest.approx(0.05)
+    assert float(lesion_leak(plain + change, plain, lesion, 2.0)) == pytest.approx(0, abs=1e-7)
+    assert float(lesion_leak(plain - 0.3 * lesion, plain, lesion, -2.0)) == pytest.approx(0.15)

@@ -3,7 +3,10 @@ import pytest
 import torch
 
 from mrsikit.synthesis.subject import Grid, VirtualSubject
-from mrsikit.transforms.coarse_map import RandFineMapd, lesion
+from mrsikit.transforms.coarse_map import MOST_LESIONS, RandFineMapd, lesion
+
+WHITE, BRAIN = 1, 6
+"""Places in the stacked tissues."""
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +24,8 @@ def drawn(tissues: torch.Tensor, seed: int, **options: float) -> dict:
 def test_maps_and_mris_are_of_one_head(tissues: torch.Tensor) -> None:
     for seed in range(6):
         out = drawn(tissues, seed)
-        assert set(out) == {"map", "flair", "t1"}
-        assert all(out[name].shape == (96, 96) and out[name].dtype == torch.float32 for name in out)
+        assert set(out) == {"map", "flair", "t1", "lesions"}
+        assert all(out[name].shape[-2:] == (96, 96) and out[name].dtype == torch.float32 for name in out)
         assert float(out["map"].max()) == pytest.approx(1)
         assert float(out["map"].min()) >= 0
         inside = out["map"] > 0.05
@@ -36,18 +39,25 @@ def test_draws_depend_on_the_state_alone(tissues: torch.Tensor) -> None:
 
 
 def test_mris_are_left_out_by_their_shares(tissues: torch.Tensor) -> None:
-    assert set(drawn(tissues, 0, flair=0.0)) == {"map", "t1"}
+    assert set(drawn(tissues, 0, flair=0.0)) == {"map", "t1", "lesions"}
     seen = [set(drawn(tissues, seed, flair=0.5, t1=0.0)) for seed in range(12)]
-    assert {frozenset(s) for s in seen} == {frozenset({"map"}), frozenset({"map", "flair"})}
+    assert {frozenset(s) for s in seen} == {frozenset({"map", "lesions"}), frozenset({"map", "flair", "lesions"})}
 
 
-def test_some_lesions_are_in_the_map_alone_and_some_in_the_mri_alone(tissues: torch.Tensor) -> None:
-    outs = [drawn(tissues, seed) for seed in range(40)]
-    flairs = torch.stack([out["flair"] for out in outs])
-    maps = torch.stack([out["map"] for out in outs])
-    # orientation is drawn, so only totals can be compared: without mismatches both would follow the tissues
-    assert flairs.flatten(1).std(1).std() > 0.005
-    assert maps.flatten(1).mean(1).std() > 0.02
+def test_lesions_are_in_the_map_alone_in_the_mri_alone_and_in_both() -> None:
+    white = torch.zeros(1, 8, 128, 128, dtype=torch.uint8)
+    white[0, [WHITE, BRAIN]] = 255
+    seen_in = set()
+    for seed in range(150):
+        out = drawn(white, seed)
+        for lesion_ in out["lesions"]:
+            others = out["lesions"].sum(0) - lesion_
+            core, around = (lesion_ > 0.95) & (others < 0.01), (lesion_ < 0.01) & (others < 0.01)
+            if core.sum() < 20:
+                continue
+            images = [out[name] / out[name][around].median() for name in ("map", "flair")]
+            seen_in.add(tuple(bool((image[core] - 1).abs().mean() > 0.3) for image in images))
+    assert {(True, False), (False, True), (True, True)} <= seen_in
 
 
 def test_lesions_are_soft_blobs_of_many_sizes() -> None:
@@ -71,7 +81,9 @@ def test_a_measured_map_is_drawn_as_it_is(shape):
     values[:, 12:32, 5:25] = 7.0
     values[:, 14, 12] = float("nan")
     out = RandFineMapd(size=48).set_random_state(0)({"map": values})
-    assert set(out) == {"map"}
+    assert set(out) == {"map", "lesions"}
+    assert out["lesions"].shape == (MOST_LESIONS, 48, 48)
+    assert out["lesions"].max() == 0
     assert out["map"].shape == (48, 48)
     assert out["map"].max() == 1
     assert out["map"].sum() == pytest.approx(400 - 1)
