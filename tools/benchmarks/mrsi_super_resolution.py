@@ -633,7 +633,9 @@ def _lesions(context: Context) -> None:
                 deep = ndimage.binary_erosion(case.brain.numpy(), iterations=int(diameter / 3.4) + 2)
                 places = np.argwhere(healthy.numpy() & deep)
                 centre = places[rng.integers(len(places))] if len(places) else np.array([FINE // 2, FINE // 2])
-                lesions.append(lesion_of(SHAPES[k % len(SHAPES)], diameter, centre))
+                # fluid has no lesion: one painted over a fissure would hide anatomy from the methods that see the MRI
+                tissue = case.tissues.gm + case.tissues.wm + case.tissues.tumour
+                lesions.append(lesion_of(SHAPES[k % len(SHAPES)], diameter, centre) * tissue)
             lesion = torch.stack(lesions)
             fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
             level = fine.flatten(1).quantile(0.95, 1)[:, None, None]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
-import nibabel as nib
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -18,6 +16,7 @@ from torch import Tensor
 from mrsi_inpainting.network import judged_missing
 from mrsikit.baselines.zero_rule import brain_outline
 from mrsikit.io import InputError, as_flag
+from mrsikit.transforms.image_on_grid import upright_axis
 
 MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
 MATRIX = {2: (12, 128), 3: (12, 64)}
@@ -31,12 +30,6 @@ FEWEST_SLICES = 8
 def _outlines(maps: Tensor) -> Tensor:
     """Closed outline of each of the maps (M, X, Y[, Z]), bool."""
     return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
-
-
-def _upright_axis(affine: Tensor) -> int:
-    """Axis of a volume (0, 1 or 2) that runs along the body, which is the one across axial slices."""
-    towards = nib.io_orientation(convert_to_tensor(affine).cpu().numpy())[:, 0]
-    return int(np.flatnonzero(towards == 2)[0])
 
 
 class PrepareMapd(MapTransform):
@@ -102,7 +95,7 @@ class PrepareMapd(MapTransform):
             layers = self._layers(values, companions)
             stacked = torch.stack(layers, 1)
             if values.ndim == 4 and self._is_volumetric(values, affine):
-                stacked = stacked.movedim(2 + _upright_axis(affine), -1)
+                stacked = stacked.movedim(2 + upright_axis(affine), -1)
             elif values.ndim == 4:
                 stacked = stacked.permute(0, 4, 1, 2, 3).flatten(0, 1)
             out["map"] = MetaTensor(values, meta={**meta, "affine": affine})
@@ -181,7 +174,7 @@ class FillHolesd(Transform):
         out = dict(data)
         values = out["map"]
         plain = convert_to_tensor(values).cpu()
-        upright = _upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
+        upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         fill, sd, probability = self._unstacked(out[self.pred], plain, upright)
         seen, evidence, brain = self._unstacked(out[self.image], plain, upright)
         judged = (evidence < -0.5) & judged_missing(seen, probability, self.threshold, self.wrong_threshold)

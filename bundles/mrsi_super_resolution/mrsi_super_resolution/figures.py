@@ -1,39 +1,90 @@
-"""The figure of one input in the report: as measured, sharpened, and its standard deviation."""
+"""The figure of one input in the report: as measured, sharpened, its standard deviation, its MRIs, its ratios."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
+import torch
+from monai.data import MetaTensor
+from PIL import Image
 
+from mrsi_super_resolution.network import MRIS
+from mrsi_super_resolution.options import names_of, ratio_pairs
 from mrsikit.io import InputFolder, read_map, stem_of
 from mrsikit.io.readers import read_codes
 from mrsikit.report import Panel, draw_case
+from mrsikit.transforms.image_on_grid import image_on_grid
 
 PANELS = (
     Panel(title="as measured", image="input"),
     Panel(title="sharpened", image="sr"),
     Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
 )
+RATIO_PANELS = (
+    Panel(title="ratio", image="input", unit=""),
+    Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),
+)
 
 
-def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units") -> bytes:
-    """Draw one map from its outputs, the coarse voxels as large as they are.
+def draw_fine(
+    inputs: InputFolder, path: Path, *, unit: str = "map units", ratios: object = None, metabolites: object = None
+) -> bytes:
+    """Draw one map from its outputs, the coarse voxels as large as they are, beside the MRIs as they lie on it.
 
     Args:
         inputs: of the run.
         path: the input.
         unit: of the map.
+        ratios: that were asked for, as of :func:`mrsi_super_resolution.options.ratio_pairs`.
+        metabolites: names of the maps, likewise.
 
     Returns:
         The picture, PNG.
     """
     coarse, _ = read_map(path)
+    stem = stem_of(path)
     shown = {}
     for name in ("sr", "uncertainty"):
-        shown[name], affine = read_map(inputs.output_path(stem_of(path), name))
+        shown[name], affine = read_map(inputs.output_path(stem, name))
     # that of the run that made the outputs, which need not be this one
-    factor = shown["sr"].shape[0] // coarse.shape[0]
+    factors = [fine // n for fine, n in zip(shown["sr"].shape[:3], coarse.shape[:3], strict=True)]
     coarse = np.where(np.isfinite(coarse), coarse, np.nan)
-    shown["input"] = coarse.repeat(factor, 0).repeat(factor, 1)
-    return draw_case(shown, affine, panels=PANELS, unit=unit, oriented=read_codes(path) != (0, 0))
+    for axis, factor in enumerate(factors):
+        coarse = coarse.repeat(factor, axis)
+    shown["input"] = coarse
+    panels = list(PANELS)
+    item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
+    for name in MRIS:
+        if name in item:
+            shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
+            panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
+    oriented = read_codes(path) != (0, 0)
+    names = names_of(metabolites)
+    names = names if len(names) == coarse.shape[-1] else []
+    picture = draw_case(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
+    if not inputs.output_path(stem, "ratio").exists():
+        return picture
+    found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
+    shown = {key: read_map(inputs.output_path(stem, name))[0] for key, name in found.items()}
+    names = [name for name, _, _ in ratio_pairs(ratios, metabolites)]
+    below = draw_case(shown, affine, panels=RATIO_PANELS, unit="", metabolites=names, oriented=oriented)
+    return _stacked(picture, below)
+
+
+def _on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    values, own = read_map(path)
+    image = MetaTensor(torch.from_numpy(values)[None], affine=torch.from_numpy(own))
+    return image_on_grid(image, shape, torch.from_numpy(affine), points=(1, 1, 1))[0].numpy()
+
+
+def _stacked(upper: bytes, lower: bytes) -> bytes:
+    """Two PNGs, one below the other."""
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (upper, lower)]
+    out = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    out.paste(images[0], (0, 0))
+    out.paste(images[1], (0, images[0].height))
+    buffer = io.BytesIO()
+    out.save(buffer, format="png")
+    return buffer.getvalue()

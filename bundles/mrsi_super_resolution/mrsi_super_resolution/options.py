@@ -31,7 +31,7 @@ def ratio_pairs(ratios: object, metabolites: object = None) -> list[tuple[str, i
     out = []
     for ratio in _listed(ratios):
         places = []
-        for part in ratio.split("/"):
+        for part in map(str.strip, ratio.split("/")):
             if part in names:
                 places.append(names.index(part))
             elif part.isdecimal() and int(part) > 0:
@@ -42,6 +42,30 @@ def ratio_pairs(ratios: object, metabolites: object = None) -> list[tuple[str, i
         if len(places) != 2 or places[0] == places[1]:
             raise InputError(f"--ratios {ratio}: a ratio is of two maps, as in tCho/NAA or 3/1")
         out.append((ratio, places[0], places[1]))
+    return out
+
+
+def noise_levels(noise: object) -> list[float]:
+    """Standard deviations of the noise: one of all maps, or one for each, from a number, a list or "0.3,0.2".
+
+    Returns:
+        Nothing for None.
+
+    Raises:
+        InputError: one is no finite number above zero.
+    """
+    out = []
+    for part in _listed(noise):
+        try:
+            level = float(part)
+        except ValueError:
+            level = float("nan")
+        if not 0 < level < float("inf"):
+            raise InputError(
+                f"--noise {noise}: {part!r} is no number above zero; give the standard deviation of the noise in the "
+                "map's unit, or one for each metabolite, as in 0.3,0.2"
+            )
+        out.append(level)
     return out
 
 
@@ -65,13 +89,19 @@ def _listed(given: object) -> list[str]:
 
 
 def option_problems(
-    *, factor: object = 4, psf: object = "block", ratios: object = None, metabolites: object = None
+    *,
+    factor: object = 4,
+    psf: object = "block",
+    noise: object = None,
+    ratios: object = None,
+    metabolites: object = None,
 ) -> list[str]:
     """Say what is wrong with the options of a run.
 
     Args:
         factor: one of :data:`FACTORS`.
         psf: one of :data:`mrsikit.measurement.PSF`.
+        noise: as of :func:`noise_levels`.
         ratios: as of :func:`ratio_pairs`.
         metabolites: likewise.
 
@@ -83,8 +113,9 @@ def option_problems(
         problems.append(f"--factor {factor}: is none of {', '.join(map(str, FACTORS))}")
     if not isinstance(psf, str) or psf not in PSF:
         problems.append(f"--psf {psf}: is none of {', '.join(PSF)}")
-    try:
-        ratio_pairs(ratios, metabolites)
-    except InputError as error:
-        problems.append(str(error))
+    for judged in (lambda: noise_levels(noise), lambda: ratio_pairs(ratios, metabolites)):
+        try:
+            judged()
+        except InputError as error:
+            problems.append(str(error))
     return problems

@@ -12,12 +12,12 @@ from monai.data import MetaTensor
 from mrsi_super_resolution.options import option_problems, ratio_pairs
 from mrsikit.io import InputError
 from mrsikit.io.file_checks import companion_problems, map_problems
-from mrsikit.io.options import check_affine, check_device, check_positive
+from mrsikit.io.options import check_affine, check_device
 from mrsikit.pipeline import cached_pipeline, channel_first, channel_last, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 OPTIONS = ("factor", "psf", "noise", "ratio", "ratios", "metabolites", "device", "weights")
-JUDGED = ("factor", "psf", "ratios", "metabolites")
+JUDGED = ("factor", "psf", "noise", "ratios", "metabolites")
 
 
 class Sharpened(NamedTuple):
@@ -78,7 +78,6 @@ def predict(
     unknown = set(options) - set(OPTIONS)
     if unknown:
         raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    check_positive(options.get("noise"), "noise")
     if "device" in options:
         check_device(options["device"])
     problems = option_problems(**{k: v for k, v in options.items() if k in JUDGED})

@@ -15,12 +15,13 @@ from monai.utils import convert_to_tensor
 from scipy import ndimage
 from torch import Tensor
 
-from mrsi_super_resolution.network import CHANNELS, MRIS, NO_TRUST, NOISE, NOISE_KNOWN, START, evidence
-from mrsi_super_resolution.options import names_of, ratio_pairs
+from mrsi_super_resolution.network import CHANNELS, MRIS, NO_TRUST, evidence
+from mrsi_super_resolution.options import names_of, noise_levels, ratio_pairs
 from mrsikit.baselines import brain_outline, nearest
 from mrsikit.io import as_flag
+from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, PSF, back, interpolated
-from mrsikit.transforms.image_on_grid import image_on_grid
+from mrsikit.transforms.image_on_grid import image_on_grid, upright_axis
 
 MATRIX = (16, 64)
 """Smallest and largest coarse matrix that was tried."""
@@ -37,27 +38,41 @@ SUPPORT = 0.05
 LEAST_DENOMINATOR = 3.0
 """Standard deviations of a ratio's denominator under which the ratio means nothing."""
 
+FAILED_FIT = 100.0
+"""Cramér-Rao bound, percent, from which on a voxel of the head counts as not measured."""
+
+NO_SIGNAL = 0.2
+"""Of the median of the voxels measured in a slice: under it a failed fit may be one of fluid."""
+
+THICKER = 1.2
+"""How much longer than the others the side of a voxel across its slice must be to tell which axis that is."""
+
 
 class PrepareCoarsed(MapTransform):
     """Interpolate each slice of each map so that the acquisition would measure it alike, and lay the evidence out.
 
     The noise is the map's Cramér-Rao bounds, or ``noise`` everywhere, or unknown; a ratio's is never known, for it is
-    no linear function of what was measured. In k-space bounds give one noise a slice, the median in tissue. NaN and
-    infinity are 0 outside the head's outline; inside they take the value of the nearest voxel, and no trust. Each slice
-    of each metabolite is divided by its own maximum.
+    no linear function of what was measured. In k-space bounds give one noise a slice, the median in tissue. NaN,
+    infinity and failed fits (bounds from :data:`FAILED_FIT` on) are 0 outside the head's outline; inside they take the
+    value of the nearest voxel, no trust, and the spread of the tissue as their deviation. A failed fit of next to no
+    signal keeps its value, for it may be fluid. Each slice of each metabolite is divided by its own maximum. Slices are
+    cut across the longest side of the voxels; where none is, they are axial.
 
     Args:
         keys: the coarse map, channel first: (M, X, Y[, Z]), one channel a metabolite.
         factor: fine voxels a coarse one along each axis in plane.
         psf: "block", "kspace" or "hamming".
-        noise: standard deviation of the map's noise, in its unit; None: not known.
+        noise: standard deviation of the map's noise, in its unit, or one for each metabolite, as of
+            :func:`mrsi_super_resolution.options.noise_levels`; None: not known.
         ratio: whether the map is a ratio of two measured ones.
         crlb: key of the optional Cramér-Rao bounds in percent, 1 or M channels.
 
     Output:
         the key holds the network's input, 9 channels a slice and metabolite, (9 n, factor X, factor Y), with the affine
         of the fine grid; "map" the map as it came; "scale" (M, Z), what each slice was divided by; "covered", by MRI,
-        the share of the tissue that it covers.
+        the share of the tissue that it covers; "doubt" (M, factor X, factor Y, Z), the deviation of what was not
+        measured, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is
+        from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured.
     """
 
     def __init__(
@@ -66,14 +81,14 @@ class PrepareCoarsed(MapTransform):
         *,
         factor: int = 4,
         psf: str = "block",
-        noise: float | None = None,
+        noise: object = None,
         ratio: bool | str = False,
         crlb: str = "crlb",
     ) -> None:
         super().__init__(keys)
         self.factor = factor
         self.psf = PSF[psf]
-        self.noise = noise
+        self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
         self.crlb = crlb
 
@@ -85,11 +100,15 @@ class PrepareCoarsed(MapTransform):
             meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
             maps = values if values.ndim == 4 else values[..., None]
-            maps, lost = _without_gaps(maps)
+            axis = slice_axis(affine) if maps.shape[3] > 1 else 2
+            maps = maps.movedim(1 + axis, -1)
+            bounds = self._bounds(out, axis, maps)
+            failed = torch.zeros_like(maps, dtype=torch.bool) if bounds is None else ~(bounds < FAILED_FIT)
+            maps, lost = _without_gaps(maps, failed)
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
             maps = maps / scale[:, None, None]
-            level = self._noise(out, maps, scale, lost)
-            fine_affine = affine.double() @ subdivided(self.factor)
+            level = self._noise(out, maps, scale, lost, bounds)
+            fine_affine = affine.double()[:, _turned(axis)] @ subdivided(self.factor)
             starts = interpolated(maps.movedim(-1, 1), self.factor, self.psf).movedim(1, -1)
             tissue = (starts.abs() > SUPPORT).any(0)
             images = self._mris(out, tissue, fine_affine)
@@ -102,22 +121,36 @@ class PrepareCoarsed(MapTransform):
                 mris={name: image.movedim(-1, 0).repeat(len(maps), 1, 1) for name, (image, _) in images.items()},
             )
             out["map"], out["scale"] = MetaTensor(values, meta={**meta, "affine": affine}), scale
+            out["slice_axis"], out["lost"] = axis, int(lost.sum())
+            doubt = _spread(maps, lost) * lost
+            out["doubt"] = back(doubt.movedim(-1, 1), self.factor, BLOCK).movedim(1, -1)
             out[key] = MetaTensor(layers.flatten(0, 1), meta={**meta, "affine": fine_affine})
         return out
 
-    def _noise(self, data: Mapping[Hashable, Any], maps: Tensor, scale: Tensor, lost: Tensor) -> Tensor | None:
-        """Standard deviation (M, X, Y, Z) in units of the scaled maps."""
+    def _bounds(self, data: Mapping[Hashable, Any], axis: int, maps: Tensor) -> Tensor | None:
+        """Cramér-Rao bounds (M, X, Y, Z) in percent."""
+        if self.crlb not in data:
+            return None
+        bounds = convert_to_tensor(data[self.crlb]).float()
+        return (bounds if bounds.ndim == 4 else bounds[..., None]).movedim(1 + axis, -1).expand_as(maps)
+
+    def _noise(
+        self, out: dict[Hashable, Any], maps: Tensor, scale: Tensor, lost: Tensor, bounds: Tensor | None
+    ) -> Tensor | None:
+        """Standard deviation (M, X, Y, Z) in units of the scaled maps; adds where it is from."""
+        out["noise_from"], out["noise_share"] = "unknown", torch.full((len(maps),), torch.nan)
         if self.ratio:
             return None
-        if self.crlb in data:
-            bounds = convert_to_tensor(data[self.crlb]).float()
-            level = (bounds if bounds.ndim == 4 else bounds[..., None]).expand_as(maps) / 100 * maps.abs()
-        elif self.noise is not None:
-            level = (self.noise / scale)[:, None, None].expand_as(maps)
+        if bounds is not None:
+            level, out["noise_from"] = bounds / 100 * maps.abs(), "Cramér-Rao bounds"
+        elif len(self.noise) in (1, len(maps)):
+            level = (torch.tensor(self.noise)[:, None] / scale)[:, None, None].expand_as(maps)
+            out["noise_from"] = "--noise"
         else:
             return None
         tissue = (maps.abs() > SUPPORT) & ~lost
         typical = torch.where(tissue & torch.isfinite(level), level, torch.nan).flatten(1, 2).nanmedian(1).values
+        out["noise_share"] = typical.nanmedian(1).values
         typical = typical.nan_to_num(NO_TRUST).clamp(max=NO_TRUST)[:, None, None].expand_as(maps)
         if self.psf != BLOCK:
             return typical
@@ -157,17 +190,42 @@ def _points(fine: Tensor, mri: Tensor) -> list[int]:
     return [min(MOST_POINTS, max(1, math.ceil(float(size / smallest) - 0.1))) for size in sizes]
 
 
-def _without_gaps(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps (M, X, Y, Z) whose voxels all hold a number, and which voxels within the head did not."""
-    missing = ~torch.isfinite(maps)
+def slice_axis(affine: Tensor) -> int:
+    """Axis of a volume (0, 1 or 2) across its slices: the voxels' longest side, or else that along the body."""
+    matrix = convert_to_tensor(affine).cpu().double()
+    sides = torch.linalg.vector_norm(matrix[:3, :3], dim=0)
+    longest = int(sides.argmax())
+    others = torch.cat([sides[:longest], sides[longest + 1 :]])
+    return longest if sides[longest] > THICKER * others.max() else upright_axis(matrix)
+
+
+def _turned(axis: int) -> list[int]:
+    """Columns of an affine once ``axis`` is the last of the three."""
+    return [n for n in range(3) if n != axis] + [axis, 3]
+
+
+def _spread(maps: Tensor, lost: Tensor) -> Tensor:
+    """(M, 1, 1, Z) standard deviation of each slice over the tissue that was measured."""
+    tissue = (maps.abs() > SUPPORT) & ~lost
+    count = tissue.sum((1, 2), keepdim=True).clamp(min=1)
+    mean = (maps * tissue).sum((1, 2), keepdim=True) / count
+    return (((maps - mean).square() * tissue).sum((1, 2), keepdim=True) / count).sqrt()
+
+
+def _without_gaps(maps: Tensor, failed: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps (M, X, Y, Z) whose voxels all hold a number, and which voxels within the head were not measured."""
+    missing = failed | ~torch.isfinite(maps)
     filled = torch.where(missing, 0.0, maps)
     lost = torch.zeros_like(missing)
     for m, z in torch.nonzero(missing.any(1).any(1)).tolist():
-        head = torch.from_numpy(brain_outline(filled[m, :, :, z].abs().numpy()))
-        lost[m, :, :, z] = missing[m, :, :, z] & head
-        if lost[m, :, :, z].any():
-            full = torch.from_numpy(nearest(filled[m, :, :, z].numpy(), missing[m, :, :, z].numpy()))
-            filled[m, :, :, z] = torch.where(lost[m, :, :, z], full, filled[m, :, :, z])
+        plane, without = filled[m, :, :, z], missing[m, :, :, z]
+        within = without & torch.from_numpy(brain_outline(plane.abs().numpy()))
+        lost[m, :, :, z] = within
+        if within.any() and plane.any():
+            values = maps[m, :, :, z]
+            quiet = values.abs() < NO_SIGNAL * plane[plane != 0].abs().median()
+            full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
+            filled[m, :, :, z] = torch.where(within, torch.where(quiet, values, full), plane)
     return filled, lost
 
 
@@ -178,7 +236,9 @@ class RestoreFined(Transform):
         image: key of the network's input.
         pred: key of its output, (2 n, X, Y).
         factor: as of :class:`PrepareCoarsed`.
-        ratio: as of it.
+        psf: as of it, as the next two.
+        noise: likewise.
+        ratio: likewise.
         ratios: of sharpened maps to make, as of :func:`mrsi_super_resolution.options.ratio_pairs`.
         metabolites: likewise.
 
@@ -194,12 +254,15 @@ class RestoreFined(Transform):
         image: str = "image",
         pred: str = "pred",
         factor: int = 4,
+        psf: str = "block",
+        noise: object = None,
         ratio: bool | str = False,
         ratios: object = None,
         metabolites: object = None,
     ) -> None:
         self.image, self.pred = image, pred
-        self.factor = factor
+        self.factor, self.psf = factor, psf
+        self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
         self.pairs, self.metabolites = ratio_pairs(ratios, metabolites), names_of(metabolites)
 
@@ -210,25 +273,32 @@ class RestoreFined(Transform):
         plain = convert_to_tensor(values).cpu()
         pred = convert_to_tensor(out[self.pred]).cpu().float()
         seen = convert_to_tensor(out[self.image]).cpu().reshape(-1, CHANNELS, *pred.shape[1:])
-        count, slices = plain.shape[0], plain.shape[3] if plain.ndim == 4 else 1
+        axis = int(out["slice_axis"])
+        count, slices = plain.shape[0], plain.shape[1 + axis] if plain.ndim == 4 else 1
         pred = pred.reshape(count, slices, 2, *pred.shape[1:]).permute(2, 0, 3, 4, 1)
-        pred = pred * convert_to_tensor(out["scale"]).cpu()[:, None, None]
+        doubt = convert_to_tensor(out["doubt"]).cpu()
+        pred = torch.stack([pred[0], torch.hypot(pred[1], doubt)])
+        pred = (pred * convert_to_tensor(out["scale"]).cpu()[:, None, None]).movedim(-1, 2 + axis)
         affine = out[self.image].affine if isinstance(out[self.image], MetaTensor) else torch.eye(4)
+        affine = affine[:, np.argsort(_turned(axis))]
         meta = {**(values.meta if isinstance(values, MetaTensor) else {}), "affine": affine}
         for name, result in zip(("sr", "uncertainty"), pred, strict=True):
             out[name] = MetaTensor(result if plain.ndim == 4 else result[..., 0], meta=meta)
         used = [name for name, (_, flag) in MRIS.items() if bool((seen[:, flag] > 0).any())]
-        known = bool((seen[:, NOISE_KNOWN] > 0).any()) and bool((seen[:, START].abs() > SUPPORT).any())
-        typical = float(seen[:, NOISE][seen[:, START].abs() > SUPPORT].median()) if known else None
+        share = convert_to_tensor(out["noise_share"]).cpu()
+        typical = None if share.isnan().all() else share.nan_to_num(0.0)
+        told = [] if typical is None else [f"{float(s):.3g}" for s in typical]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "fine matrix": "x".join(str(n) for n in out["sr"].shape[1:]),
             "maps": count,
+            "point spread": self.psf,
             "MRI": " and ".join(used) or "none",
-            "noise / maximum": "" if typical is None else round(typical, 4),
-            "median uncertainty / median of map": self._relative(out["uncertainty"], out["sr"], seen, count, slices),
+            "noise": out["noise_from"],
+            "noise / maximum": told[0] if len(set(told)) == 1 else ", ".join(told),
+            "median uncertainty / median of map": self._relative(out["uncertainty"], out["sr"]),
         }
-        out["flags"] = self._flags(plain, typical, out.get("covered") or {})
+        out["flags"] = self._flags(out, plain, typical)
         out["names"] = ["sr", "uncertainty"]
         pairs = [pair for pair in self.pairs if max(pair[1:]) < count]
         if self.metabolites and len(self.metabolites) != count:
@@ -242,6 +312,14 @@ class RestoreFined(Transform):
             out["ratio"], out["ratio_uncertainty"] = (MetaTensor(x, meta=meta) for x in (ratios, spread))
             out["names"] += ["ratio", "ratio_uncertainty"]
             out["summary"]["ratios"] = ", ".join(name for name, _, _ in pairs)
+            for (name, _, under), values in zip(pairs, ratios, strict=True):
+                tissue = out["sr"][under] > SUPPORT * out["sr"][under].max()
+                share = float(values[tissue].isnan().float().mean()) if tissue.any() else 0.0
+                if share > 0.01:
+                    out["flags"].append(
+                        f"{name} has no value in {share:.0%} of its tissue, where the denominator is under "
+                        f"{LEAST_DENOMINATOR:g} standard deviations: means of the rest are not those of the region"
+                    )
         return out
 
     @staticmethod
@@ -258,31 +336,49 @@ class RestoreFined(Transform):
         return torch.stack(out), torch.stack(errors)
 
     @staticmethod
-    def _relative(sd: Tensor, fine: Tensor, seen: Tensor, count: int, slices: int) -> float:
-        tissue = (seen[:, START].abs() > SUPPORT).reshape(count, slices, *seen.shape[2:]).permute(0, 2, 3, 1)
-        tissue = tissue.reshape(fine.shape)
-        plain = [convert_to_tensor(values)[tissue] for values in (sd, fine)]
-        return round(float(plain[0].median() / plain[1].median()), 4) if tissue.any() else 0.0
+    def _relative(sd: Tensor, fine: Tensor) -> float:
+        """Over the voxels above :data:`SUPPORT` of their metabolite's maximum."""
+        sds, values = convert_to_tensor(sd), convert_to_tensor(fine)
+        tissue = values > SUPPORT * values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
+        return round(float(sds[tissue].median() / values[tissue].median()), 4) if tissue.any() else 0.0
 
-    def _flags(self, values: Tensor, noise: float | None, covered: Mapping[str, float]) -> list[str]:
+    def _flags(self, out: Mapping[Hashable, Any], values: Tensor, noise: Tensor | None) -> list[str]:
         flags = []
+        covered = out.get("covered") or {}
+        if self.noise and out["noise_from"] == "unknown" and not self.ratio:
+            flags.append(f"--noise gives {len(self.noise)} values, the file has {len(values)} maps: not used")
+        elif self.noise and self.ratio:
+            flags.append("--noise is not used: the noise of a ratio is no one number")
+        elif self.noise and out["noise_from"] != "--noise":
+            flags.append("--noise is not used: the file has Cramér-Rao bounds")
         if noise is None and not self.ratio:
             flags.append(
                 "the noise is not known, so the result need not agree with the measured map: give --noise or "
                 "<stem>_crlb.nii.gz"
             )
         low, high = MATRIX
-        if min(values.shape[1:3]) < low or max(values.shape[1:3]) > high:
-            flags.append(f"matrix {tuple(values.shape[1:3])} outside the {low} to {high} a side that were tried")
-        gaps = int((~torch.isfinite(values)).sum())
-        if gaps:
+        plane = [n for a, n in enumerate(values.shape[1:]) if a != out["slice_axis"] or values.ndim == 3]
+        if min(plane) < low or max(plane) > high:
+            flags.append(f"matrix {tuple(plane)} outside the {low} to {high} a side that were tried")
+        if out["lost"]:
             flags.append(
-                f"{gaps} voxels hold no number: inside the head they took their neighbours' (mrsi_inpainting fills "
-                "them better), outside 0"
+                f"{out['lost']} voxels of the head hold no number or a failed fit (bound of {FAILED_FIT:g} % or more): "
+                "they took their neighbours' value, but for fits of next to no signal, which may be fluid, and the "
+                "spread of the tissue as deviation; mrsi_inpainting fills them better"
             )
-        if (values < -0.05 * values.nan_to_num(0, 0, 0).abs().max()).any():
-            flags.append("the map has negative values, which no network was trained on")
-        if noise is not None and noise > LOUD:
+        matrix = out["map"].affine if isinstance(out["map"], MetaTensor) else torch.eye(4)
+        across = out["slice_axis"] if values.ndim == 4 and values.shape[3] > 1 else 2
+        if upright_axis(matrix) != across:
+            flags.append("slices are not axial; the network was trained on axial ones")
+        codes = out["map"].meta.get(CODES) if isinstance(out["map"], MetaTensor) else None
+        nowhere = codes is not None and not any(int(code) for code in codes)
+        if covered and (nowhere or torch.equal(matrix.cpu().double(), torch.eye(4, dtype=torch.float64))):
+            flags.append("the map's header gives no position: where the MRI lies on it is a guess")
+        tops = values.nan_to_num(0, 0, 0).abs().flatten(1).amax(1)
+        floor = tops * (torch.full_like(tops, 0.05) if noise is None else (5 * noise).clamp(min=0.05))
+        if (values < -floor.reshape(-1, *[1] * (values.ndim - 1))).any():
+            flags.append("the map has negative values beyond its noise, which no network was trained on")
+        if noise is not None and float(noise.max()) > LOUD:
             flags.append(f"the noise is over {LOUD:.0%} of the maximum, more than was trained on")
         for name, share in covered.items():
             if share < 0.95:

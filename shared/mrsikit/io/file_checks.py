@@ -16,6 +16,7 @@ KINDS = ("missing", "mask", "percent", "anatomy")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; more cannot be rounding of the header, and moves a mask visibly at a hole's edge
 FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do not occur in vivo, fractions do
+FRACTION_TENTH = 0.5  # nor do such of which a tenth are below this; those of failed fits may be large, as fractions too
 
 
 def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
@@ -172,6 +173,9 @@ def _value_problems(values: NDArray[Any], kind: str) -> list[str]:
             return [f"has negative values (down to {finite.min():g}); percentages are zero or more"]
         if finite.max() <= FRACTION_MAXIMUM:
             return [f"has a maximum of {finite.max():g}, which looks like fractions; values must be in percent"]
+        best = float(np.percentile(finite[finite > 0], 10))
+        if best < FRACTION_TENTH:
+            return [f"has a tenth below {best:.2g}, which looks like fractions; values must be in percent"]
         return []
     if np.isnan(values).any():
         return ["holds NaN; a mask must be 0 or 1 in every voxel"]

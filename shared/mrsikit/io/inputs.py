@@ -150,7 +150,7 @@ class InputFolder:
         return [
             path
             for path, suffix in marked
-            if suffix in self.companions and stem_of(path).removesuffix(f"_{suffix}") not in stems
+            if suffix in self.companions and stem_of(path)[: -len(suffix) - 1] not in stems
         ]
 
     def check(self) -> dict[str, list[str]]:
@@ -220,21 +220,22 @@ class InputFolder:
         """Return the suffix of ours that a file name bears, empty if none."""
         stem = stem_of(path)
         names = (*self.outputs, *self.optional_outputs, *self.companions)
-        return next((name for name in names if stem.endswith(f"_{name}")), "")
+        return next((name for name in names if stem.lower().endswith(f"_{name}")), "")
 
     def _with_companions(self, item: dict[str, str]) -> dict[str, str]:
         beside = {name: self._beside(item["image"], name) for name in self.companions if name not in item}
         return item | {name: str(paths[0]) for name, paths in beside.items() if paths}
 
     def _beside(self, image: str, name: str) -> list[Path]:
-        wanted = f"{stem_of(image)}_{name}"
         endings = (".nii.gz", ".nii", ".mnc", ".NII.GZ", ".NII", ".MNC")
-        found = {
-            path.resolve(): path for path in (Path(image).with_name(wanted + e) for e in endings) if path.is_file()
-        }
-        series = Path(image).with_name(wanted)
-        if self.companions[name] == "anatomy" and series.is_dir():
-            found[series.resolve()] = series
+        found: dict[tuple[int, int], Path] = {}
+        for written in (name, name.upper(), name.capitalize()):
+            wanted = Path(image).with_name(f"{stem_of(image)}_{written}")
+            files = [path for path in (wanted.with_name(wanted.name + e) for e in endings) if path.is_file()]
+            series = [wanted] if self.companions[name] == "anatomy" and wanted.is_dir() else []
+            for path in (*files, *series):
+                entry = path.stat()
+                found.setdefault((entry.st_dev, entry.st_ino), path)
         return list(found.values())
 
     def _doubled_companions(self, image: str) -> list[str]:

@@ -37,6 +37,7 @@ class Panel:
             that are not finite are grey in any case.
         window: panels of the same window share the range of colours, so that they can be compared.
         colour_map: name of a perceptually uniform matplotlib colour map.
+        unit: at the colour bar; None: that of the map.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Panel:
     blank: str | None = None
     window: str = "map"
     colour_map: str = "inferno"
+    unit: str | None = None
 
 
 def draw_case(
@@ -94,13 +96,16 @@ def draw_case(
             low, high = ranges[panel.window, row.metabolite]
             _draw(axes[i, j], volumes, panel, row, affine, (low, high))
             parts = [panel.title if i == 0 else "", row.label if j == 0 else ""]
-            axes[i, j].set_title(", ".join(part for part in parts if part), fontsize=10)
-            bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02)
-            bar.set_label(unit, fontsize=8)
+            title = ", ".join(part for part in parts if part)
+            axes[i, j].set_title(title, fontsize=10 if len(title) < 32 else 8)
+            shown_image = _slice(volumes[panel.image], row)
+            beyond = "max" if np.nanmax(np.where(np.isfinite(shown_image), shown_image, low)) > high else "neither"
+            bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02, extend=beyond)
+            bar.set_label(unit if panel.unit is None else panel.unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)
     if oriented:
         write_directions(axes[0, 0], directions)
-    _add_legend(figure, panels)
+    _add_legend(figure, panels, grey=any(p.blank for p in panels) or not _all_finite(volumes, panels, rows))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -130,12 +135,13 @@ def _choose_rows(
     slices, count = reference.shape[2], reference.shape[3]
     mask = volumes.get(choose_by) if choose_by else None
     signal = np.nan_to_num(np.abs(reference), nan=0, posinf=0, neginf=0).astype(bool)
-    # most wanted voxels first; among equals the slice with most tissue
+    # most wanted voxels first; among equals the slice with most tissue, or most signal of a metabolite
     wanted = np.zeros((slices, count)) if mask is None else np.broadcast_to((mask > 0).sum((0, 1)), (slices, count))
     tissue = signal.sum((0, 1))
     if count > 1:
+        total = np.nan_to_num(np.abs(reference), nan=0, posinf=0, neginf=0).sum((0, 1))
         names = metabolites or [f"metabolite {m + 1}" for m in range(count)]
-        best = [int(np.lexsort((tissue[:, m], wanted[:, m]))[-1]) for m in range(count)]
+        best = [int(np.lexsort((total[:, m], wanted[:, m]))[-1]) for m in range(count)]
         return [
             _Row(best[m], m, names[m] + (f", slice {best[m] + 1} of {slices}" if slices > 1 else ""))
             for m in range(min(count, MAX_ROWS))
@@ -268,10 +274,16 @@ def write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:
         )
 
 
-def _add_legend(figure: Figure, panels: Sequence[Panel]) -> None:
-    handles = [Patch(facecolor=MISSING_COLOUR, label="missing: no usable value in the input")]
+def _all_finite(volumes: Mapping[str, NDArray[Any]], panels: Sequence[Panel], rows: Sequence[_Row]) -> bool:
+    return all(np.isfinite(_slice(volumes[panel.image], row)).all() for panel in panels for row in rows)
+
+
+def _add_legend(figure: Figure, panels: Sequence[Panel], *, grey: bool) -> None:
+    handles = [Patch(facecolor=MISSING_COLOUR, label="missing: no usable value in the input")] if grey else []
     if any(panel.outline for panel in panels):
         handles.append(Patch(facecolor="none", edgecolor=OUTLINE_COLOUR, label="outline of the filled voxels"))
+    if not handles:
+        return
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
     for patch in legend.get_patches():
         patch.set_linewidth(1.2)

@@ -51,7 +51,8 @@ class RandFineMapd(RandomizableTransform):
 
     Output:
         "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1. "lesions"
-        (:data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, 0 where there are fewer.
+        (:data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, 0 where there are fewer
+        and in fluid.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class RandFineMapd(RandomizableTransform):
         lesions = torch.zeros(MOST_LESIONS, *image.shape)
         if rng.random() < 0.6:
             for k in range(rng.integers(1, MOST_LESIONS + 1)):
-                lesions[k] = lesion(image.shape, brain, rng) * brain
+                lesions[k] = lesion(image.shape, brain, rng) * (tissues.gm + tissues.wm + tissues.tumour)
                 seen_in = str(rng.choice(["map", "mri", "both"], p=[0.45, 0.35, 0.2]))
                 if seen_in != "mri":
                     image = _changed(image, lesions[k], brain, rng)

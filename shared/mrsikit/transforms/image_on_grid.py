@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import nibabel as nib
+import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import SpatialResample
 from monai.utils import convert_to_tensor
 from torch import Tensor
+
+
+def upright_axis(affine: Tensor) -> int:
+    """Axis of a volume (0, 1 or 2) that runs along the body, which is the one across axial slices."""
+    towards = nib.io_orientation(convert_to_tensor(affine).cpu().numpy())[:, 0]
+    return int(np.flatnonzero(towards == 2)[0])
 
 
 def image_on_grid(

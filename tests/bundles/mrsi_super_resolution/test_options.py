@@ -1,6 +1,6 @@
 import pytest
 
-from mrsi_super_resolution.options import option_problems, ratio_pairs
+from mrsi_super_resolution.options import noise_levels, option_problems, ratio_pairs
 from mrsikit.io import InputError
 
 
@@ -9,6 +9,7 @@ from mrsikit.io import InputError
     [
         (None, None, []),
         ("3/1", None, [("3/1", 2, 0)]),
+        ("tCr / NAA", "NAA, tCr", [("tCr / NAA", 1, 0)]),
         ("tCho/NAA, 2/1", "NAA,tCr,tCho", [("tCho/NAA", 2, 0), ("2/1", 1, 0)]),
         (["tCr/NAA"], ["NAA", "tCr"], [("tCr/NAA", 1, 0)]),
         (("tCr/NAA",), ("NAA", "tCr"), [("tCr/NAA", 1, 0)]),
@@ -26,5 +27,14 @@ def test_a_ratio_that_is_none_is_named(ratios: object) -> None:
 
 def test_every_option_is_judged() -> None:
     assert option_problems() == []
-    assert len(option_problems(factor=True, psf="box", ratios="a/b")) == 3
+    assert len(option_problems(factor=True, psf="box", noise="0.3,0", ratios="a/b")) == 4
     assert len(option_problems(factor=4.0, psf=["block"], ratios="NAA/tCr", metabolites="NAA,NAA,tCr")) == 3
+
+
+def test_noise_is_one_number_or_one_for_each_map() -> None:
+    assert noise_levels(None) == []
+    assert noise_levels(0.3) == [0.3]
+    assert noise_levels("0.3, 2") == noise_levels([0.3, 2]) == [0.3, 2.0]
+    for wrong in (0, -1, "x", "0.3,", float("nan"), float("inf"), "true"):
+        with pytest.raises(InputError, match="map's unit"):
+            noise_levels(wrong)

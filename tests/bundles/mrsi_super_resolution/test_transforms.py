@@ -7,6 +7,7 @@ from mrsi_super_resolution import network
 from mrsi_super_resolution.inferer import SliceStackInferer
 from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
 from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, subdivided
+from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, measured
 
 AFFINE = torch.tensor([[-7.0, 0, 0, 100], [0, 7, 0, -90], [0, 0, 10, 20], [0, 0, 0, 1]], dtype=torch.float64)
@@ -130,6 +131,82 @@ def test_gaps_in_the_head_take_their_neighbours_and_no_trust() -> None:
     assert (found[0, NOISE, :20] < 0.1).all()
 
 
+def test_failed_fits_are_no_measurement_but_fluid_may_look_like_them() -> None:
+    given = head_map()
+    given[0, 9:11, 9:11], given[0, 14, 12] = 25.0, 0.0
+    crlb = MetaTensor(torch.full((1, 24, 24), 5.0), affine=AFFINE)
+    crlb[0, 9:11, 9:11] = crlb[0, 14, 12] = 999
+    item = PrepareCoarsed()({"image": given, "crlb": crlb})
+    found = layers(item)[0] * item["scale"][0, 0]
+    assert found[START].max() < 2  # 1.5 is the highest that was measured
+    assert found[START, 58, 50] < 0.3
+    assert (layers(item)[0, NOISE, 36:44, 36:44] == NO_TRUST).all()
+    item["pred"] = torch.cat([layers(item)[:1, START], 0.01 + torch.zeros(1, 96, 96)])
+    out = RestoreFined()(item)
+    sd = out["uncertainty"].as_tensor()[0]
+    measured_too = out["map"].as_tensor()[0]
+    spread = measured_too[(measured_too > 0.1) & (measured_too < 2)].std()
+    assert float(sd[36:44, 36:44].min()) > 0.9 * float(spread)
+    assert float(sd[58, 50]) > 0.9 * float(spread)
+    assert float(sd[20:30, 60:70].max()) < 0.05
+    assert "5 voxels of the head hold no number or a failed fit" in " ".join(out["flags"])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_are_found_on_whatever_axis_they_are_stored(axis: int) -> None:
+    given, images = volume(2), []
+    crlb = MetaTensor(torch.rand(1, 12, 16, 3, generator=torch.Generator().manual_seed(1)) * 20 + 1, affine=AFFINE)
+    for place in (2, axis):
+        columns = [0, 1]
+        columns.insert(place, 2)
+        turned = {
+            name: MetaTensor(image.as_tensor().movedim(-1, 1 + place), affine=AFFINE[:, [*columns, 3]])
+            for name, image in (("image", given), ("crlb", crlb))
+        }
+        item = PrepareCoarsed(factor=2)(turned | {"flair": flair()})
+        item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+        out = RestoreFined(factor=2)(item)
+        np.testing.assert_allclose(out["sr"].affine, out["map"].affine @ torch.inverse(AFFINE[:, [*columns, 3]]) @ (
+            (AFFINE @ subdivided(2))[:, [*columns, 3]]
+        ), atol=1e-9)  # fmt: skip
+        images.append([out[name].as_tensor().movedim(1 + place, -1) for name in ("sr", "uncertainty")])
+        assert not [flag for flag in out["flags"] if "axial" in flag]
+    for one, other in zip(*images, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_coronal_slices_are_sharpened_as_measured_and_flagged() -> None:
+    coronal = AFFINE[:, [0, 2, 1, 3]].clone()
+    coronal[:3, 0], coronal[:3, 1], coronal[:3, 2] = (torch.tensor(c) for c in ((7.0, 0, 0), (0, 0, 7.0), (0, 10.0, 0)))
+    item = PrepareCoarsed(factor=2, noise=0.1)({"image": MetaTensor(volume().as_tensor(), affine=coronal)})
+    item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+    out = RestoreFined(factor=2)(item)
+    assert out["sr"].shape == (1, 24, 32, 3)
+    assert "slices are not axial" in " ".join(out["flags"])
+
+
+def test_each_metabolite_has_its_noise() -> None:
+    given = volume(2)
+    found = layers(PrepareCoarsed(noise="0.5,0.02")({"image": given}))
+    scale = given.as_tensor().amax((1, 2)).flatten()
+    expected = (torch.tensor([0.5] * 3 + [0.02] * 3) / scale)[:, None, None]
+    torch.testing.assert_close(found[:, NOISE], expected.expand(6, 48, 64))
+    item = PrepareCoarsed(noise=[0.5, 0.2, 0.1])({"image": given})
+    assert (layers(item)[:, NOISE_KNOWN] == 0).all()
+    item["pred"] = torch.zeros(12, 48, 64)
+    assert "gives 3 values, the file has 2 maps" in " ".join(RestoreFined(noise=[0.5, 0.2, 0.1])(item)["flags"])
+
+
+def test_an_mri_over_a_map_without_a_place_is_flagged() -> None:
+    given = volume()
+    for codes, flagged in (((0, 0), True), ((1, 1), False)):
+        item = PrepareCoarsed(noise=0.1)(
+            {"image": MetaTensor(given.as_tensor(), affine=AFFINE, meta={CODES: codes}), "flair": flair()}
+        )
+        item["pred"] = torch.zeros(6, 48, 64)
+        assert ("gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
+
+
 @pytest.mark.parametrize("shape", [(1, 12, 16), (1, 12, 16, 3), (2, 12, 16, 3)])
 def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None:
     given = volume(shape[0]).reshape(shape[0], 12, 16, 3)[..., : shape[3] if len(shape) == 4 else 1]
@@ -158,13 +235,22 @@ def test_flags_say_what_is_amiss() -> None:
     item = PrepareCoarsed()({"image": given, "flair": flair(60.0)})
     item["pred"] = torch.zeros(6, 48, 64)
     flags = " ".join(RestoreFined()(item)["flags"])
-    for words in ("noise is not known", "outside the 16 to 64", "1 voxels hold no number", "the flair covers"):
+    for words in (
+        "noise is not known",
+        "outside the 16 to 64",
+        "1 voxels of the head hold no number",
+        "the flair covers",
+    ):
         assert words in flags
-    item = PrepareCoarsed(noise=9.0)({"image": head_map() - 0.4})
-    item["pred"] = torch.zeros(2, 96, 96)
-    flags = " ".join(RestoreFined(ratios="2/1", metabolites="NAA,tCr")(item)["flags"])
-    for words in ("negative values", "noise is over", "--metabolites names 2 maps, the file has 1"):
-        assert words in flags
+    for noise, words in (
+        (0.02, ("negative values", "--metabolites names 2 maps, the file has 1")),
+        (9.0, ("noise is over",)),
+    ):
+        item = PrepareCoarsed(noise=noise)({"image": head_map() - 0.4})
+        item["pred"] = torch.zeros(2, 96, 96)
+        flags = RestoreFined(ratios="2/1", metabolites="NAA,tCr", noise=noise)(item)["flags"]
+        assert all(word in " ".join(flags) for word in words)
+        assert any("negative" in flag for flag in flags) == (noise < 1)  # 9 is more than the map goes below zero
 
 
 def test_ratio_and_its_deviation_by_hand() -> None:

@@ -131,6 +131,8 @@ def test_nothing_left(tmp_path, good):
 def test_percent(tmp_path, good):
     assert "negative" in one_problem(with_companion(tmp_path, good, "crlb", good * 9 - 12))
     assert "must be in percent" in one_problem(with_companion(tmp_path, good, "crlb", good / 20))
+    failed = np.where(np.arange(good.size).reshape(good.shape) % 3, 9.99, 0.05).astype(np.float32)  # 999 as a fraction
+    assert "a tenth below" in one_problem(with_companion(tmp_path, good, "crlb", failed))
     assert "no finite" in one_problem(with_companion(tmp_path, good, "crlb", good * np.nan))
 
 

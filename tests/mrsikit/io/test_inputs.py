@@ -95,6 +95,16 @@ def test_two_inputs_of_one_stem_are_both_bad(tmp_path):
     assert [item["image"] for item in inputs.datalist()] == [str(tmp_path / "b.nii.gz")]
 
 
+def test_a_suffix_may_be_written_in_capitals(tmp_path):
+    for name in ("a.nii", "a_MISSING.nii", "b.nii", "b_Brain.nii"):
+        save(tmp_path / name)
+    inputs = folder(tmp_path)
+    assert inputs.stems() == ["a", "b"]
+    assert inputs.items()[0]["missing"] == str(tmp_path / "a_MISSING.nii")
+    assert inputs.items()[1]["brain"] == str(tmp_path / "b_Brain.nii")
+    assert inputs.orphans() == []
+
+
 def test_two_companions_of_one_kind_are_bad(tmp_path):
     for name in ("a.nii", "a_missing.nii", "a_missing.nii.gz"):
         save(tmp_path / name)
