@@ -137,7 +137,7 @@ class EnhancedResidualBlock(nn.Module):
         super().__init__()
         self.first = RepeatedConvolution(channels)
         self.between = nn.Sequential(
-            nn.InstanceNorm2d(channels, affine=True) if normalised else nn.Identity(), nn.LeakyReLU(SLOPE)
+            nn.GroupNorm(channels, channels) if normalised else nn.Identity(), nn.LeakyReLU(SLOPE)
         )
         self.second = RepeatedConvolution(channels)
 
@@ -201,7 +201,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, n, X, Y) of the same."""
-        spread = x.var(1, keepdim=True, unbiased=False)
+        spread = (x - x.mean(1, keepdim=True)).square().mean(1, keepdim=True)
         normal = x * torch.rsqrt(spread + 1e-5) * self.scale
         gate, value = self.look(self.widen(normal)).chunk(2, 1)
         return x + self.narrow(F.gelu(gate) * value)
@@ -258,7 +258,7 @@ class Stage(nn.Module):
     def __init__(self, channels: int, *, attention: bool = True, gated: bool = True) -> None:
         super().__init__()
         self.residual = EnhancedResidualBlock(channels, normalised=True)
-        self.after = nn.Sequential(nn.InstanceNorm2d(channels, affine=True), nn.LeakyReLU(SLOPE))
+        self.after = nn.Sequential(nn.GroupNorm(channels, channels), nn.LeakyReLU(SLOPE))
         self.attention = HighFrequencyAttention(channels, 16, normalised=False) if attention else nn.Identity()
         self.gated = GatedFeedForward(channels) if gated else nn.Identity()
 

@@ -88,8 +88,8 @@ def test_scripted_and_batched_alike(psf: int) -> None:
     eager = network()
     with torch.no_grad():
         both = eager(x)
-        torch.testing.assert_close(torch.jit.script(eager)(x), both, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(eager(x[1:]), both[1:], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(torch.jit.script(eager)(x), both, atol=5e-5, rtol=1e-4)
+        torch.testing.assert_close(eager(x[1:]), both[1:], atol=5e-5, rtol=1e-4)
     assert (both[:, 1] > 0).all()
 
 
