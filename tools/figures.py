@@ -3,8 +3,9 @@
 Usage::
 
     python tools/figures.py patients patients.png    # 16 virtual patients: T1, FLAIR and NAA
+    python tools/figures.py curves bundles/NAME/models/training curves.png    # losses of its trainings
 
-Every picture is drawn from a seed: the same command gives the same picture.
+Every picture of patients is drawn from a seed: the same command gives the same picture.
 """
 
 import argparse
@@ -17,6 +18,7 @@ matplotlib.use("Agg")
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
 from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
@@ -101,6 +103,37 @@ def draw_patients(path: Path, *, seed: int, number: int) -> None:
     figure.savefig(path)
 
 
+def losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Losses of one training from all its runs: (step, value) by name, a step that was run twice as the last run."""
+    found: dict[str, dict[int, float]] = {}
+    for file in sorted(folder.glob("tensorboard/events.*")):
+        events = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        events.Reload()
+        for name in events.Tags()["scalars"]:
+            found.setdefault(name, {}).update((event.step, event.value) for event in events.Scalars(name))
+    return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def draw_curves(trainings: Path, path: Path) -> None:
+    """Draw the training loss, mean of 100 steps, and the validation loss of each training in a folder to a PNG."""
+    found = {folder.name: losses(folder) for folder in sorted(trainings.iterdir()) if folder.is_dir()}
+    found = {name: curves for name, curves in found.items() if curves}
+    figure = Figure(figsize=(4.2 * len(found), 3.2), layout="constrained")
+    for axes, (name, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+        steps, values = (np.array(column) for column in zip(*curves.get("training_loss", [(0, np.nan)]), strict=True))
+        last = int(steps.max())
+        means = [values[(steps > end - 100) & (steps <= end)].mean() for end in range(100, last + 1, 100)]
+        axes.plot(range(100, last + 1, 100), means, label="training")
+        epochs = curves.get("validation_loss", [])
+        per_epoch = last / max(1, max((epoch for epoch, _ in epochs), default=1))
+        axes.plot([epoch * per_epoch for epoch, _ in epochs], [value for _, value in epochs], "o-", label="validation")
+        shown = np.concatenate([means, [value for _, value in epochs]])
+        axes.set(title=name, xlabel="step", ylabel="loss", ylim=np.nanpercentile(shown, (0, 97)) + (-0.005, 0.01))
+        axes.legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Draw what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,9 +142,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     patients.add_argument("output", type=Path, help="PNG to write")
     patients.add_argument("--seed", type=int, default=100, help="of the first patient; the others follow it")
     patients.add_argument("--number", type=int, default=16, help="patients")
+    curves = commands.add_parser("curves", help="losses of a bundle's trainings, from their TensorBoard files")
+    curves.add_argument("trainings", type=Path, help="folder of training folders")
+    curves.add_argument("output", type=Path, help="PNG to write")
     given = parser.parse_args(arguments)
     torch.set_grad_enabled(False)
-    draw_patients(given.output, seed=given.seed, number=given.number)
+    if given.command == "curves":
+        draw_curves(given.trainings, given.output)
+    else:
+        draw_patients(given.output, seed=given.seed, number=given.number)
 
 
 if __name__ == "__main__":
