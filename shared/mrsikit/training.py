@@ -38,6 +38,27 @@ def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
 
 
+def load_start(network: nn.Module, path: str | Path | None) -> None:
+    """Begin a training with the weights of another: of its checkpoint the best, or of a flat file of weights.
+
+    Args:
+        network: to load into; may be wrapped for distributed training.
+        path: of either; None: leave the network as it is.
+
+    Raises:
+        InputError: the file holds no weights of this network.
+    """
+    if path is None:
+        return
+    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        module.load_state_dict(state.get("best_weights", state))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--start_from {path}: {reason} Give the checkpoint.pt of a training") from error
+
+
 class ResumableTraining:
     """Handler of a MONAI trainer: best weights, early stop, and a checkpoint after every epoch from which it resumes.
 
@@ -141,7 +162,8 @@ class ResumableTraining:
             return
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
         before = saved.get("settings", {})
-        other = sorted(name for name in {**before, **self.settings} if before.get(name) != self.settings.get(name))
+        # a setting that came later was at its default, which for those that may be left out is None
+        other = sorted(n for n in {**before, **self.settings} if before.get(n, "None") != self.settings.get(n, "None"))
         if other:
             raise InputError(
                 f"{self.path} is of a training with another {', '.join(other)}; give another training_dir, or delete it"

@@ -19,6 +19,7 @@ from mrsikit.training import (
     HalfPrecisionInferer,
     ResumableTraining,
     SaveWeights,
+    load_start,
     log_sd_shift,
     save_atomically,
     weights_of,
@@ -257,3 +258,18 @@ def test_the_shift_makes_intervals_hold_their_share(coverage):
     shift = torch.tensor(log_sd_shift(ratios, coverage)).exp()
     held = torch.stack([(r <= 1.645 * shift).float().mean() for r in ratios]).mean()
     assert float(held) == pytest.approx(coverage, abs=0.01)
+
+
+def test_a_training_starts_from_a_checkpoint_or_from_weights(tmp_path: Path) -> None:
+    source, target = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    before = weights_of(target)
+    load_start(target, None)
+    assert all(torch.equal(before[name], value) for name, value in weights_of(target).items())
+    torch.save(weights_of(source), tmp_path / "flat.pt")
+    torch.save({"network": before, "best_weights": weights_of(source)}, tmp_path / "checkpoint.pt")
+    for name in ("flat.pt", "checkpoint.pt"):
+        target = torch.nn.Linear(3, 2)
+        load_start(target, tmp_path / name)
+        assert torch.equal(target.weight, source.weight)
+    with pytest.raises(InputError, match="--start_from"):
+        load_start(torch.nn.Linear(4, 2), tmp_path / "flat.pt")

@@ -11,8 +11,9 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from mrsi_super_resolution.network import MRIS
-from mrsi_super_resolution.options import names_of, ratio_pairs
+from mrsi_super_resolution.options import names_of
 from mrsikit.io import InputFolder, read_map, stem_of
+from mrsikit.io.inputs import read_record
 from mrsikit.io.readers import read_codes
 from mrsikit.report import Panel, draw_case
 from mrsikit.transforms.image_on_grid import image_on_grid
@@ -22,23 +23,16 @@ PANELS = (
     Panel(title="sharpened", image="sr"),
     Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
 )
-RATIO_PANELS = (
-    Panel(title="ratio", image="input", unit=""),
-    Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),
-)
 
 
-def draw_fine(
-    inputs: InputFolder, path: Path, *, unit: str = "map units", ratios: object = None, metabolites: object = None
-) -> bytes:
+def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metabolites: object = None) -> bytes:
     """Draw one map from its outputs, the coarse voxels as large as they are, beside the MRIs as they lie on it.
 
     Args:
         inputs: of the run.
         path: the input.
         unit: of the map.
-        ratios: that were asked for, as of :func:`mrsi_super_resolution.options.ratio_pairs`.
-        metabolites: names of the maps, likewise.
+        metabolites: names of the maps, as of :func:`mrsi_super_resolution.options.names_of`.
 
     Returns:
         The picture, PNG.
@@ -60,6 +54,11 @@ def draw_fine(
         if name in item:
             shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
             panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
+    # slices last: the axis that was not made finer
+    across = factors.index(1) if len(factors) == 3 and 1 in factors[:2] else 2
+    columns = [axis for axis in range(3) if axis != across] + [across, 3]
+    shown = {name: np.moveaxis(values, across, 2) if values.ndim > 2 else values for name, values in shown.items()}
+    affine = affine[:, columns]
     oriented = read_codes(path) != (0, 0)
     names = names_of(metabolites)
     names = names if len(names) == coarse.shape[-1] else []
@@ -67,9 +66,23 @@ def draw_fine(
     if not inputs.output_path(stem, "ratio").exists():
         return picture
     found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
-    shown = {key: read_map(inputs.output_path(stem, name))[0] for key, name in found.items()}
-    names = [name for name, _, _ in ratio_pairs(ratios, metabolites)]
-    below = draw_case(shown, affine, panels=RATIO_PANELS, unit="", metabolites=names, oriented=oriented)
+    shown = {key: np.moveaxis(read_map(inputs.output_path(stem, name))[0], across, 2) for key, name in found.items()}
+    # what the file holds, which another run may have made
+    names = str(read_record(inputs.record_path(stem)).get("summary", {}).get("ratios", "")).split(", ")
+    panels = [
+        Panel(title=names[0] if len(names) == 1 else "ratio", unit=""),
+        Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),
+    ]
+    names = names if shown["input"].ndim == 4 and len(names) == shown["input"].shape[3] else []
+    below = draw_case(
+        shown,
+        affine,
+        panels=panels,
+        unit="",
+        metabolites=names or None,
+        oriented=oriented,
+        grey="no value: no measured map, or a denominator lost in its deviation",
+    )
     return _stacked(picture, below)
 
 

@@ -25,8 +25,8 @@ class RandMeasuredd(RandomizableTransform):
     a few voxels may have no trust. Whether the noise is known: 17 in 20.
 
     Output:
-        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`; "label" (1 + n, X, Y), the fine map
-        and its n lesions.
+        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`; "label" (1 + 2 n, X, Y), the fine
+        map, its n lesions and the n of the MRIs alone.
     """
 
     def __init__(self) -> None:

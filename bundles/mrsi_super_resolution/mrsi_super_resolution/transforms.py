@@ -42,7 +42,10 @@ FAILED_FIT = 100.0
 """Cramér-Rao bound, percent, from which on a voxel of the head counts as not measured."""
 
 NO_SIGNAL = 0.2
-"""Of the median of the voxels measured in a slice: under it a failed fit may be one of fluid."""
+"""Of the median of the tissue measured in a slice: under it a failed fit may be one of fluid."""
+
+RIM = 2
+"""Voxels around the outline of what was measured in which failed fits may be of tissue."""
 
 THICKER = 1.2
 """How much longer than the others the side of a voxel across its slice must be to tell which axis that is."""
@@ -55,8 +58,9 @@ class PrepareCoarsed(MapTransform):
     no linear function of what was measured. In k-space bounds give one noise a slice, the median in tissue. NaN,
     infinity and failed fits (bounds from :data:`FAILED_FIT` on) are 0 outside the head's outline; inside they take the
     value of the nearest voxel, no trust, and the spread of the tissue as their deviation. A failed fit of next to no
-    signal keeps its value, for it may be fluid. Each slice of each metabolite is divided by its own maximum. Slices are
-    cut across the longest side of the voxels; where none is, they are axial.
+    signal keeps its value, for it may be fluid, and one at the rim, which the nearest voxel need not be like; their
+    deviation reaches to the tissue. Each slice of each metabolite is divided by its own maximum. Slices are those of
+    the third axis, or, where that does not run along the body, as :func:`slice_axis` finds them.
 
     Args:
         keys: the coarse map, channel first: (M, X, Y[, Z]), one channel a metabolite.
@@ -71,8 +75,11 @@ class PrepareCoarsed(MapTransform):
         the key holds the network's input, 9 channels a slice and metabolite, (9 n, factor X, factor Y), with the affine
         of the fine grid; "map" the map as it came; "scale" (M, Z), what each slice was divided by; "covered", by MRI,
         the share of the tissue that it covers; "doubt" (M, factor X, factor Y, Z), the deviation of what was not
-        measured, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is
-        from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured.
+        measured in the map's unit, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,),
+        where the noise is from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not
+        measured;
+        "unmeasured" (M, Z), slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum;
+        "unplaced", MRIs whose headers give no position.
     """
 
     def __init__(
@@ -104,7 +111,11 @@ class PrepareCoarsed(MapTransform):
             maps = maps.movedim(1 + axis, -1)
             bounds = self._bounds(out, axis, maps)
             failed = torch.zeros_like(maps, dtype=torch.bool) if bounds is None else ~(bounds < FAILED_FIT)
-            maps, lost = _without_gaps(maps, failed)
+            gaps = (failed | ~torch.isfinite(maps)).any(1).any(1)
+            maps, lost, doubt = _without_gaps(maps, failed)
+            out["unmeasured"] = gaps & ~maps.any(1).any(1)
+            tops = maps.abs().flatten(1).amax(1).clamp(min=1e-30)
+            out["lowest"] = (maps * ~lost).flatten(1).amin(1) / tops
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
             maps = maps / scale[:, None, None]
             level = self._noise(out, maps, scale, lost, bounds)
@@ -122,8 +133,8 @@ class PrepareCoarsed(MapTransform):
             )
             out["map"], out["scale"] = MetaTensor(values, meta={**meta, "affine": affine}), scale
             out["slice_axis"], out["lost"] = axis, int(lost.sum())
-            doubt = _spread(maps, lost) * lost
             out["doubt"] = back(doubt.movedim(-1, 1), self.factor, BLOCK).movedim(1, -1)
+            out["unplaced"] = " and ".join(name for name in images if _nowhere(out[name]))
             out[key] = MetaTensor(layers.flatten(0, 1), meta={**meta, "affine": fine_affine})
         return out
 
@@ -191,12 +202,23 @@ def _points(fine: Tensor, mri: Tensor) -> list[int]:
 
 
 def slice_axis(affine: Tensor) -> int:
-    """Axis of a volume (0, 1 or 2) across its slices: the voxels' longest side, or else that along the body."""
+    """Axis of a volume (0, 1 or 2) across its slices: along the body, unless the voxels' longest side is another's.
+
+    Volumes of which the third axis runs along the body are taken as they are, whatever the sides of their voxels.
+    """
     matrix = convert_to_tensor(affine).cpu().double()
+    if upright_axis(matrix) == 2:
+        return 2
     sides = torch.linalg.vector_norm(matrix[:3, :3], dim=0)
     longest = int(sides.argmax())
     others = torch.cat([sides[:longest], sides[longest + 1 :]])
     return longest if sides[longest] > THICKER * others.max() else upright_axis(matrix)
+
+
+def _nowhere(image: Any) -> bool:
+    """Whether an image's header says that its position is not known."""
+    codes = image.meta.get(CODES) if isinstance(image, MetaTensor) else None
+    return codes is not None and not any(int(code) for code in codes)
 
 
 def _turned(axis: int) -> list[int]:
@@ -204,29 +226,33 @@ def _turned(axis: int) -> list[int]:
     return [n for n in range(3) if n != axis] + [axis, 3]
 
 
-def _spread(maps: Tensor, lost: Tensor) -> Tensor:
-    """(M, 1, 1, Z) standard deviation of each slice over the tissue that was measured."""
-    tissue = (maps.abs() > SUPPORT) & ~lost
-    count = tissue.sum((1, 2), keepdim=True).clamp(min=1)
-    mean = (maps * tissue).sum((1, 2), keepdim=True) / count
-    return (((maps - mean).square() * tissue).sum((1, 2), keepdim=True) / count).sqrt()
+def _without_gaps(maps: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (M, X, Y, Z) whose voxels all hold a number.
 
-
-def _without_gaps(maps: Tensor, failed: Tensor) -> tuple[Tensor, Tensor]:
-    """Maps (M, X, Y, Z) whose voxels all hold a number, and which voxels within the head were not measured."""
+    Returns:
+        them; which voxels of the head were not measured; and the deviation of these, 0 elsewhere: the spread of the
+        tissue, and how far what stands there is from the tissue's mean.
+    """
     missing = failed | ~torch.isfinite(maps)
     filled = torch.where(missing, 0.0, maps)
-    lost = torch.zeros_like(missing)
+    lost, doubt = torch.zeros_like(missing), torch.zeros_like(filled)
     for m, z in torch.nonzero(missing.any(1).any(1)).tolist():
-        plane, without = filled[m, :, :, z], missing[m, :, :, z]
-        within = without & torch.from_numpy(brain_outline(plane.abs().numpy()))
+        plane, without, values = filled[m, :, :, z], missing[m, :, :, z], maps[m, :, :, z]
+        if not plane.any():
+            continue
+        tissue = plane[plane.abs() > SUPPORT * plane.abs().max()]
+        head = torch.from_numpy(brain_outline(plane.abs().numpy()))
+        near = torch.from_numpy(ndimage.binary_dilation(head.numpy(), iterations=RIM))
+        signal = torch.isfinite(values) & (values.abs() >= NO_SIGNAL * tissue.abs().median())
+        within = without & (head | (near & signal))
+        kept = torch.where(head & signal | ~torch.isfinite(values), 0.0, values).clamp(-plane.abs().max(), plane.max())
+        full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
+        fill = torch.where(head & (signal | ~torch.isfinite(values)), full, kept)
         lost[m, :, :, z] = within
-        if within.any() and plane.any():
-            values = maps[m, :, :, z]
-            quiet = values.abs() < NO_SIGNAL * plane[plane != 0].abs().median()
-            full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
-            filled[m, :, :, z] = torch.where(within, torch.where(quiet, values, full), plane)
-    return filled, lost
+        filled[m, :, :, z] = torch.where(within, fill, plane)
+        wide = torch.hypot(tissue.std(correction=0), (tissue.mean() - fill) * ~signal)
+        doubt[m, :, :, z] = torch.where(within, wide, 0.0)
+    return filled, lost, doubt
 
 
 class RestoreFined(Transform):
@@ -277,8 +303,10 @@ class RestoreFined(Transform):
         count, slices = plain.shape[0], plain.shape[1 + axis] if plain.ndim == 4 else 1
         pred = pred.reshape(count, slices, 2, *pred.shape[1:]).permute(2, 0, 3, 4, 1)
         doubt = convert_to_tensor(out["doubt"]).cpu()
+        pred = pred * convert_to_tensor(out["scale"]).cpu()[:, None, None]
         pred = torch.stack([pred[0], torch.hypot(pred[1], doubt)])
-        pred = (pred * convert_to_tensor(out["scale"]).cpu()[:, None, None]).movedim(-1, 2 + axis)
+        unmeasured = convert_to_tensor(out["unmeasured"]).cpu()
+        pred = torch.where(unmeasured[:, None, None], torch.nan, pred).movedim(-1, 2 + axis)
         affine = out[self.image].affine if isinstance(out[self.image], MetaTensor) else torch.eye(4)
         affine = affine[:, np.argsort(_turned(axis))]
         meta = {**(values.meta if isinstance(values, MetaTensor) else {}), "affine": affine}
@@ -286,8 +314,8 @@ class RestoreFined(Transform):
             out[name] = MetaTensor(result if plain.ndim == 4 else result[..., 0], meta=meta)
         used = [name for name, (_, flag) in MRIS.items() if bool((seen[:, flag] > 0).any())]
         share = convert_to_tensor(out["noise_share"]).cpu()
-        typical = None if share.isnan().all() else share.nan_to_num(0.0)
-        told = [] if typical is None else [f"{float(s):.3g}" for s in typical]
+        typical = None if share.isnan().all() else share
+        told = [] if typical is None else ["unknown" if s.isnan() else f"{float(s):.3g}" for s in typical]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "fine matrix": "x".join(str(n) for n in out["sr"].shape[1:]),
@@ -313,7 +341,8 @@ class RestoreFined(Transform):
             out["names"] += ["ratio", "ratio_uncertainty"]
             out["summary"]["ratios"] = ", ".join(name for name, _, _ in pairs)
             for (name, _, under), values in zip(pairs, ratios, strict=True):
-                tissue = out["sr"][under] > SUPPORT * out["sr"][under].max()
+                below = convert_to_tensor(out["sr"][under]).nan_to_num(0.0)
+                tissue = below > SUPPORT * below.max()
                 share = float(values[tissue].isnan().float().mean()) if tissue.any() else 0.0
                 if share > 0.01:
                     out["flags"].append(
@@ -329,7 +358,7 @@ class RestoreFined(Transform):
         out, errors = [], []
         for _, over, under in pairs:
             a, b, sa, sb = maps[over], maps[under], spreads[over], spreads[under]
-            measured = (b >= LEAST_DENOMINATOR * sb) & (b >= SUPPORT * b.max())
+            measured = (b >= LEAST_DENOMINATOR * sb) & (b >= SUPPORT * b.nan_to_num(0.0).max())
             ratio = torch.where(measured, a / b, torch.nan)
             out.append(ratio)
             errors.append(torch.sqrt(sa.square() + (ratio * sb).square()) / b)
@@ -338,7 +367,7 @@ class RestoreFined(Transform):
     @staticmethod
     def _relative(sd: Tensor, fine: Tensor) -> float:
         """Over the voxels above :data:`SUPPORT` of their metabolite's maximum."""
-        sds, values = convert_to_tensor(sd), convert_to_tensor(fine)
+        sds, values = convert_to_tensor(sd), convert_to_tensor(fine).nan_to_num(0.0)
         tissue = values > SUPPORT * values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
         return round(float(sds[tissue].median() / values[tissue].median()), 4) if tissue.any() else 0.0
 
@@ -363,22 +392,25 @@ class RestoreFined(Transform):
         if out["lost"]:
             flags.append(
                 f"{out['lost']} voxels of the head hold no number or a failed fit (bound of {FAILED_FIT:g} % or more): "
-                "they took their neighbours' value, but for fits of next to no signal, which may be fluid, and the "
-                "spread of the tissue as deviation; mrsi_inpainting fills them better"
+                "they took their neighbours' value, but for fits at the rim or of next to no signal, which may be "
+                "fluid, and the spread of the tissue as deviation; mrsi_inpainting fills them better"
             )
         matrix = out["map"].affine if isinstance(out["map"], MetaTensor) else torch.eye(4)
         across = out["slice_axis"] if values.ndim == 4 and values.shape[3] > 1 else 2
         if upright_axis(matrix) != across:
             flags.append("slices are not axial; the network was trained on axial ones")
-        codes = out["map"].meta.get(CODES) if isinstance(out["map"], MetaTensor) else None
-        nowhere = codes is not None and not any(int(code) for code in codes)
-        if covered and (nowhere or torch.equal(matrix.cpu().double(), torch.eye(4, dtype=torch.float64))):
+        if covered and (_nowhere(out["map"]) or torch.equal(matrix.cpu().double(), torch.eye(4).double())):
             flags.append("the map's header gives no position: where the MRI lies on it is a guess")
-        tops = values.nan_to_num(0, 0, 0).abs().flatten(1).amax(1)
-        floor = tops * (torch.full_like(tops, 0.05) if noise is None else (5 * noise).clamp(min=0.05))
-        if (values < -floor.reshape(-1, *[1] * (values.ndim - 1))).any():
+        if out["unplaced"]:
+            flags.append(f"the header of {out['unplaced']} gives no position: where it lies on the map is a guess")
+        for m, z in torch.nonzero(convert_to_tensor(out["unmeasured"])).tolist():
+            flags.append(f"metabolite {m + 1}, slice {z + 1}: no voxel was measured, none is given")
+        if noise is not None and noise.isnan().any():
+            flags.append("the bounds of a metabolite hold no number in its tissue: its noise is not known")
+        floor = 0.05 if noise is None else (5 * noise).nan_to_num(0.05).clamp(min=0.05)
+        if (convert_to_tensor(out["lowest"]).cpu() < -floor).any():
             flags.append("the map has negative values beyond its noise, which no network was trained on")
-        if noise is not None and float(noise.max()) > LOUD:
+        if noise is not None and float(noise.nan_to_num(0.0).max()) > LOUD:
             flags.append(f"the noise is over {LOUD:.0%} of the maximum, more than was trained on")
         for name, share in covered.items():
             if share < 0.95:

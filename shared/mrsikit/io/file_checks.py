@@ -78,7 +78,7 @@ def companion_problems(
     if problems:
         return problems
     companion = _broadcastable(companion, image)
-    problems = _value_problems(companion, kind)
+    problems = _value_problems(companion, kind, np.isfinite(image) & (image != 0))
     if not problems and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
         problems = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
     return problems
@@ -164,7 +164,7 @@ def _broadcastable(companion: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]
     return companion.reshape((*image.shape[:3], 1))  # a companion of a 4D map that all metabolites share
 
 
-def _value_problems(values: NDArray[Any], kind: str) -> list[str]:
+def _value_problems(values: NDArray[Any], kind: str, filled: NDArray[np.bool_]) -> list[str]:
     if kind == "percent":
         finite = values[np.isfinite(values)]
         if not finite.size:
@@ -173,7 +173,9 @@ def _value_problems(values: NDArray[Any], kind: str) -> list[str]:
             return [f"has negative values (down to {finite.min():g}); percentages are zero or more"]
         if finite.max() <= FRACTION_MAXIMUM:
             return [f"has a maximum of {finite.max():g}, which looks like fractions; values must be in percent"]
-        best = float(np.percentile(finite[finite > 0], 10))
+        fitted = np.broadcast_to(values, filled.shape)[filled]
+        fitted = fitted[np.isfinite(fitted) & (fitted > 0)]
+        best = float(np.percentile(fitted, 10)) if fitted.size else FRACTION_TENTH
         if best < FRACTION_TENTH:
             return [f"has a tenth below {best:.2g}, which looks like fractions; values must be in percent"]
         return []

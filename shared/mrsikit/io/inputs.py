@@ -219,8 +219,9 @@ class InputFolder:
     def _suffix(self, path: Path) -> str:
         """Return the suffix of ours that a file name bears, empty if none."""
         stem = stem_of(path)
-        names = (*self.outputs, *self.optional_outputs, *self.companions)
-        return next((name for name in names if stem.lower().endswith(f"_{name}")), "")
+        outputs = (*self.outputs, *self.optional_outputs)
+        companions = (name for name in self.companions if stem.endswith(tuple(f"_{w}" for w in _writings(name))))
+        return next((name for name in outputs if stem.endswith(f"_{name}")), "") or next(companions, "")
 
     def _with_companions(self, item: dict[str, str]) -> dict[str, str]:
         beside = {name: self._beside(item["image"], name) for name in self.companions if name not in item}
@@ -229,7 +230,7 @@ class InputFolder:
     def _beside(self, image: str, name: str) -> list[Path]:
         endings = (".nii.gz", ".nii", ".mnc", ".NII.GZ", ".NII", ".MNC")
         found: dict[tuple[int, int], Path] = {}
-        for written in (name, name.upper(), name.capitalize()):
+        for written in _writings(name):
             wanted = Path(image).with_name(f"{stem_of(image)}_{written}")
             files = [path for path in (wanted.with_name(wanted.name + e) for e in endings) if path.is_file()]
             series = [wanted] if self.companions[name] == "anatomy" and wanted.is_dir() else []
@@ -256,6 +257,11 @@ class InputFolder:
             raise InputError(f'{source}: entry {str(entry)[:80]} names no image; give {{"image": path}}')
         names: Iterable[str] = ("image", *(name for name in self.companions if isinstance(entry.get(name), str)))
         return {name: str((source.parent / Path(entry[name]).expanduser()).absolute()) for name in names}
+
+
+def _writings(name: str) -> tuple[str, ...]:
+    """How the suffix of a companion may be written."""
+    return name, name.upper(), name.capitalize()
 
 
 def _datalist(source: Path) -> list[object]:

@@ -58,6 +58,7 @@ def draw_case(
     unit: str = "map units",
     metabolites: Sequence[str] | None = None,
     oriented: bool = True,
+    grey: str = "missing: no usable value in the input",
 ) -> bytes:
     """Draw one input and its outputs: a column a panel, a row a slice, or a row a metabolite for 4D maps.
 
@@ -73,6 +74,7 @@ def draw_case(
         unit: written at the colour bars.
         metabolites: names of the metabolites on the last axis, for the rows.
         oriented: whether the affine is known to say how the patient lay; if not, no directions are written.
+        grey: what grey voxels mean, in the legend.
 
     Returns:
         The picture, PNG.
@@ -105,7 +107,8 @@ def draw_case(
             bar.ax.tick_params(labelsize=7)
     if oriented:
         write_directions(axes[0, 0], directions)
-    _add_legend(figure, panels, grey=any(p.blank for p in panels) or not _all_finite(volumes, panels, rows))
+    has_grey = any(p.blank for p in panels) or not _all_finite(volumes, panels, rows)
+    _add_legend(figure, panels, grey=grey if has_grey else "")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
@@ -278,8 +281,8 @@ def _all_finite(volumes: Mapping[str, NDArray[Any]], panels: Sequence[Panel], ro
     return all(np.isfinite(_slice(volumes[panel.image], row)).all() for panel in panels for row in rows)
 
 
-def _add_legend(figure: Figure, panels: Sequence[Panel], *, grey: bool) -> None:
-    handles = [Patch(facecolor=MISSING_COLOUR, label="missing: no usable value in the input")] if grey else []
+def _add_legend(figure: Figure, panels: Sequence[Panel], *, grey: str) -> None:
+    handles = [Patch(facecolor=MISSING_COLOUR, label=grey)] if grey else []
     if any(panel.outline for panel in panels):
         handles.append(Patch(facecolor="none", edgecolor=OUTLINE_COLOUR, label="outline of the filled voxels"))
     if not handles:

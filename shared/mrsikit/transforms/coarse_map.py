@@ -51,8 +51,8 @@ class RandFineMapd(RandomizableTransform):
 
     Output:
         "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1. "lesions"
-        (:data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, 0 where there are fewer
-        and in fluid.
+        (2 :data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, first those of the map,
+        then those of the MRIs alone; 0 where there are fewer, and in fluid.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RandFineMapd(RandomizableTransform):
         """Add the images; the tissues are dropped."""
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
-        out["lesions"] = torch.zeros(MOST_LESIONS, self.size, self.size)
+        out["lesions"] = torch.zeros(2 * MOST_LESIONS, self.size, self.size)
         if self.tissues not in out:
             return {**out, "map": self._own_map(convert_to_tensor(out["map"]), rng)}
         stack = convert_to_tensor(out.pop(self.tissues))
@@ -107,15 +107,17 @@ class RandFineMapd(RandomizableTransform):
             contrasts = _other_contrast(contrasts, brain, rng)
         if rng.random() < 0.25 and contrasts:
             contrasts = _moved(torch.stack(contrasts), rng)
-        lesions = torch.zeros(MOST_LESIONS, *image.shape)
+        lesions = torch.zeros(2 * MOST_LESIONS, *image.shape)
         if rng.random() < 0.6:
             for k in range(rng.integers(1, MOST_LESIONS + 1)):
-                lesions[k] = lesion(image.shape, brain, rng) * (tissues.gm + tissues.wm + tissues.tumour)
+                where = lesion(image.shape, brain, rng) * (tissues.gm + tissues.wm + tissues.tumour)
                 seen_in = str(rng.choice(["map", "mri", "both"], p=[0.45, 0.35, 0.2]))
                 if seen_in != "mri":
-                    image = _changed(image, lesions[k], brain, rng)
+                    image = _changed(image, where, brain, rng)
+                if seen_in != "mri" or contrasts:
+                    lesions[k + MOST_LESIONS * (seen_in == "mri")] = where
                 if seen_in != "map":
-                    contrasts = _shown(contrasts, lesions[k], tissues, brain, rng)
+                    contrasts = _shown(contrasts, where, tissues, brain, rng)
         return image, contrasts, lesions
 
 

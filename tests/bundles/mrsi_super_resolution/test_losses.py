@@ -40,12 +40,13 @@ def test_the_deviation_does_not_move_the_map() -> None:
 
 def test_a_lesion_counts_by_its_mean_and_its_voxels_those_that_are_not_there_not_at_all() -> None:
     truth = torch.full((1, 1, 24, 24), 0.5)
-    lesions = torch.zeros(1, 3, 24, 24)
+    lesions = torch.zeros(1, 4, 24, 24)
     lesions[0, 0, 4:10, 4:10] = 1
+    lesions[0, 3, 14:20, 4:10] = 1
     label = torch.cat([truth, lesions], 1)
 
     def of(error: torch.Tensor, weight: float = 1.0) -> float:
-        loss = SuperResolutionLoss(quality=0, similarity=0, lesions=weight, uncertainty=0)
+        loss = SuperResolutionLoss(quality=0, similarity=0, lesions=weight, decoys=3 * weight, uncertainty=0)
         return float(loss(torch.cat([truth + error, torch.ones_like(truth)], 1), label)) - float(error.abs().mean())
 
     inside, outside, mixed = (torch.zeros_like(truth) for _ in range(3))
@@ -57,3 +58,4 @@ def test_a_lesion_counts_by_its_mean_and_its_voxels_those_that_are_not_there_not
     assert of(inside) == pytest.approx(0.2, rel=1e-4)
     assert of(mixed) == pytest.approx(0.1, rel=1e-4)
     assert of(inside, 0.5) == pytest.approx(0.1, rel=1e-4)
+    assert of(inside.roll(10, 2)) == pytest.approx(0.6, rel=1e-4)

@@ -6,7 +6,7 @@ from monai.data import MetaTensor
 from mrsi_super_resolution import network
 from mrsi_super_resolution.inferer import SliceStackInferer
 from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
-from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, subdivided
+from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, slice_axis, subdivided
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, measured
 
@@ -144,18 +144,54 @@ def test_failed_fits_are_no_measurement_but_fluid_may_look_like_them() -> None:
     item["pred"] = torch.cat([layers(item)[:1, START], 0.01 + torch.zeros(1, 96, 96)])
     out = RestoreFined()(item)
     sd = out["uncertainty"].as_tensor()[0]
-    measured_too = out["map"].as_tensor()[0]
-    spread = measured_too[(measured_too > 0.1) & (measured_too < 2)].std()
-    assert float(sd[36:44, 36:44].min()) > 0.9 * float(spread)
-    assert float(sd[58, 50]) > 0.9 * float(spread)
+    tissue = out["map"].as_tensor()[0]
+    tissue = tissue[(tissue > 0.1) & (tissue < 2)]
+    assert float(sd[36:44, 36:44].min()) > 0.9 * float(tissue.std())
+    assert float(sd[58, 50]) > 0.95 * float(tissue.mean())  # were it tissue, it would lie within
     assert float(sd[20:30, 60:70].max()) < 0.05
     assert "5 voxels of the head hold no number or a failed fit" in " ".join(out["flags"])
+
+
+def test_failed_fits_at_the_rim_keep_their_value_without_trust() -> None:
+    given = head_map()
+    rim = torch.zeros(24, 24, dtype=torch.bool)
+    rim[:, 20:] = given[0, :, 20:] > 0
+    crlb = MetaTensor(torch.where(rim, 150.0, 5.0)[None], affine=AFFINE)
+    item = PrepareCoarsed()({"image": given, "crlb": crlb})
+    found = layers(item)[0].unflatten(2, (24, 4)).unflatten(1, (24, 4)).mean((2, 4))
+    assert (found[START][rim] > 0.5).all()
+    assert (found[NOISE][rim] > 0.99 * NO_TRUST).all()
+    assert int(item["lost"]) == int(rim.sum()) > 5
+    spike = given.as_tensor().clone()
+    spike[0, 1, 1] = 1e4
+    crlb = MetaTensor(torch.where(given.as_tensor() > 0, 5.0, 999.0), affine=AFFINE)
+    plain, spoilt = (PrepareCoarsed()({"image": MetaTensor(m, affine=AFFINE), "crlb": crlb}) for m in (given, spike))
+    torch.testing.assert_close(layers(plain), layers(spoilt))
+
+
+def test_a_slice_without_a_measurement_is_none() -> None:
+    given = head_map().as_tensor()
+    values = MetaTensor(torch.stack([given, given, 0 * given], -1), affine=AFFINE)
+    crlb = torch.full(values.shape, 5.0)
+    crlb[..., 1] = 150
+    item = PrepareCoarsed()({"image": values, "crlb": MetaTensor(crlb, affine=AFFINE)})
+    item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+    out = RestoreFined()(item)
+    assert out["sr"][..., 1].isnan().all()
+    assert out["uncertainty"][..., 1].isnan().all()
+    assert torch.isfinite(out["sr"][..., [0, 2]]).all()
+    assert "metabolite 1, slice 2: no voxel was measured" in " ".join(out["flags"])
+    assert out["summary"]["median uncertainty / median of map"] > 0
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_slices_are_found_on_whatever_axis_they_are_stored(axis: int) -> None:
     given, images = volume(2), []
     crlb = MetaTensor(torch.rand(1, 12, 16, 3, generator=torch.Generator().manual_seed(1)) * 20 + 1, affine=AFFINE)
+    crlb[0, 6, 9, 1] = 999
+    guide = flair()
+    ramp = torch.arange(112.0)[:, None] + 5 * torch.arange(30.0)
+    guide = MetaTensor(guide.as_tensor() + ramp, affine=guide.affine)
     for place in (2, axis):
         columns = [0, 1]
         columns.insert(place, 2)
@@ -163,16 +199,33 @@ def test_slices_are_found_on_whatever_axis_they_are_stored(axis: int) -> None:
             name: MetaTensor(image.as_tensor().movedim(-1, 1 + place), affine=AFFINE[:, [*columns, 3]])
             for name, image in (("image", given), ("crlb", crlb))
         }
-        item = PrepareCoarsed(factor=2)(turned | {"flair": flair()})
+        item = PrepareCoarsed(factor=2)(turned | {"flair": guide})
         item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
         out = RestoreFined(factor=2)(item)
         np.testing.assert_allclose(out["sr"].affine, out["map"].affine @ torch.inverse(AFFINE[:, [*columns, 3]]) @ (
             (AFFINE @ subdivided(2))[:, [*columns, 3]]
         ), atol=1e-9)  # fmt: skip
         images.append([out[name].as_tensor().movedim(1 + place, -1) for name in ("sr", "uncertainty")])
+        images[-1].append(layers(item)[:, [FLAIR, HAS_FLAIR]])
         assert not [flag for flag in out["flags"] if "axial" in flag]
     for one, other in zip(*images, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(
+    ("sides", "order", "axis"),
+    [
+        ((7, 7, 10), (0, 1, 2), 2),
+        ((12.5, 10, 10), (0, 1, 2), 2),  # axial as stored, whatever its voxels
+        ((10, 7, 7), (2, 0, 1), 0),  # axial slices, stored first
+        ((7, 7, 7), (1, 2, 0), 1),  # one volume, axial by the header
+        ((7, 7, 10), (0, 2, 1), 2),  # coronal slices
+    ],
+)
+def test_slices_lie_across_the_body_or_the_longest_side(sides: tuple, order: tuple, axis: int) -> None:
+    affine = torch.eye(4).double()
+    affine[:3, :3] = torch.diag(torch.tensor([-1.0, 1, 1]).double())[:, list(order)] * torch.tensor(sides).double()
+    assert slice_axis(affine) == axis
 
 
 def test_coronal_slices_are_sharpened_as_measured_and_flagged() -> None:
@@ -204,7 +257,11 @@ def test_an_mri_over_a_map_without_a_place_is_flagged() -> None:
             {"image": MetaTensor(given.as_tensor(), affine=AFFINE, meta={CODES: codes}), "flair": flair()}
         )
         item["pred"] = torch.zeros(6, 48, 64)
-        assert ("gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
+        assert ("map's header gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
+        guide = MetaTensor(flair().as_tensor(), affine=flair().affine, meta={CODES: codes})
+        item = PrepareCoarsed(noise=0.1)({"image": volume(), "flair": guide})
+        item["pred"] = torch.zeros(6, 48, 64)
+        assert ("header of flair gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
 
 
 @pytest.mark.parametrize("shape", [(1, 12, 16), (1, 12, 16, 3), (2, 12, 16, 3)])

@@ -133,6 +133,8 @@ def test_percent(tmp_path, good):
     assert "must be in percent" in one_problem(with_companion(tmp_path, good, "crlb", good / 20))
     failed = np.where(np.arange(good.size).reshape(good.shape) % 3, 9.99, 0.05).astype(np.float32)  # 999 as a fraction
     assert "a tenth below" in one_problem(with_companion(tmp_path, good, "crlb", failed))
+    background = np.where(good > 0, 5.0, 1e-3).astype(np.float32)  # says nothing of the head
+    assert not input_problems(with_companion(tmp_path, good, "crlb", background), KINDS)
     assert "no finite" in one_problem(with_companion(tmp_path, good, "crlb", good * np.nan))
 
 

@@ -48,16 +48,20 @@ def test_lesions_are_in_the_map_alone_in_the_mri_alone_and_in_both() -> None:
     white = torch.zeros(1, 8, 128, 128, dtype=torch.uint8)
     white[0, [WHITE, BRAIN]] = 255
     seen_in = set()
+    changes: tuple[list[float], list[float]] = [], []  # of the map, by its lesions and by those of the MRIs alone
     for seed in range(150):
         out = drawn(white, seed)
-        for lesion_ in out["lesions"]:
+        for place, lesion_ in enumerate(out["lesions"]):
             others = out["lesions"].sum(0) - lesion_
             core, around = (lesion_ > 0.95) & (others < 0.01), (lesion_ < 0.01) & (others < 0.01)
             if core.sum() < 20:
                 continue
             images = [out[name] / out[name][around].median() for name in ("map", "flair")]
             seen_in.add(tuple(bool((image[core] - 1).abs().mean() > 0.3) for image in images))
+            changes[place >= MOST_LESIONS].append(float((images[0][core] - 1).abs().mean()))
     assert {(True, False), (False, True), (True, True)} <= seen_in
+    assert np.median(changes[0]) > 0.3
+    assert np.median(changes[1]) < 0.1
 
 
 def test_lesions_are_soft_blobs_of_many_sizes() -> None:
@@ -82,7 +86,7 @@ def test_a_measured_map_is_drawn_as_it_is(shape):
     values[:, 14, 12] = float("nan")
     out = RandFineMapd(size=48).set_random_state(0)({"map": values})
     assert set(out) == {"map", "lesions"}
-    assert out["lesions"].shape == (MOST_LESIONS, 48, 48)
+    assert out["lesions"].shape == (2 * MOST_LESIONS, 48, 48)
     assert out["lesions"].max() == 0
     assert out["map"].shape == (48, 48)
     assert out["map"].max() == 1
