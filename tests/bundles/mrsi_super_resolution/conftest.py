@@ -74,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_flair(folder / "guided_flair.nii.gz")
     turned = grid(turn=20)
     both = np.stack([head(turned, (24, 24, 2), lesion=1), head(turned, (24, 24, 2), level=4)], -1)
-    both[3, 3, 0, 0] = np.nan
+    both[12, 5, 0, 0] = np.nan
     save(folder / "two.nii.gz", both, turned)
     save(folder / "two_crlb.nii.gz", np.full((24, 24, 2), 6, np.float32), turned)
     save_flair(folder / "two_flair.nii.gz")
