@@ -56,7 +56,7 @@ def load_start(network: nn.Module, path: str | Path | None) -> None:
         module.load_state_dict(state.get("best_weights", state))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--start_from {path}: {reason} Give the checkpoint.pt of a training") from error
+        raise InputError(f"--start_from {path}: {reason} Give weights, or a checkpoint.pt, of this network") from error
 
 
 class ResumableTraining:
@@ -201,6 +201,8 @@ class HalfPrecisionInferer(SimpleInferer):
 class ClipGradients:
     """Handler of a MONAI trainer: no step has a larger gradient than this, so that no rare batch ruins a training.
 
+    One that is not finite counts as none.
+
     Args:
         network: in training.
         norm: largest of the whole gradient.
@@ -216,7 +218,11 @@ class ClipGradients:
 
     def __call__(self, engine: Engine) -> None:
         """Clip."""
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)
+        if not torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)):
+            logger.warning("iteration %d: the gradient is not finite and is left out", engine.state.iteration)
+            for weights in self.network.parameters():
+                if weights.grad is not None:
+                    weights.grad.zero_()
 
 
 def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float:

@@ -243,6 +243,21 @@ def test_no_step_has_a_larger_gradient_than_asked():
     assert float(step) == pytest.approx(0.05, rel=1e-3)
 
 
+def test_a_batch_without_a_finite_gradient_is_left_out(caplog):
+    network = nn.Linear(3, 1)
+    items = [{"image": torch.ones(3), "label": torch.full((1,), value)} for value in (float("nan"), 1.0)]
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"), max_epochs=1, train_data_loader=DataLoader(items, batch_size=1), network=network,
+        optimizer=torch.optim.SGD(network.parameters(), lr=0.1), loss_function=nn.MSELoss(),
+        train_handlers=[ClipGradients(network=network)],
+    )  # fmt: skip
+    before = [p.detach().clone() for p in network.parameters()]
+    trainer.run()
+    moved = [(a - b).abs().max() for a, b in zip(network.parameters(), before, strict=True)]
+    assert all(torch.isfinite(step) and step > 0 for step in moved)
+    assert "iteration 1: the gradient is not finite" in caplog.text
+
+
 def test_half_precision_rounds_the_pass_and_leaves_the_weights():
     network, x = nn.Linear(64, 64), torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
     half, full = HalfPrecisionInferer()(x, network), network(x)

@@ -91,9 +91,9 @@ class RandFineMapd(RandomizableTransform):
         """One slice of a measured map (M, X, Y[, Z]), its maximum 1, in the middle of (size, size)."""
         volumes = maps if maps.ndim == 4 else maps[..., None]
         planes = volumes.float().nan_to_num(0.0, 0.0, 0.0).movedim(-1, 1).flatten(0, 1)
-        planes = planes[planes.flatten(1).amax(1) > 0]
-        plane = ResizeWithPadOrCrop((self.size, self.size))(planes[rng.integers(len(planes))][None])
-        plane = convert_to_tensor(randomly_oriented(plane, rng))[0]
+        cut = convert_to_tensor(ResizeWithPadOrCrop((self.size, self.size))(planes))
+        filled = torch.nonzero(cut.flatten(1).amax(1) > 0).flatten().tolist() or [0]
+        plane = randomly_oriented(cut[[filled[rng.integers(len(filled))]]], rng)[0]
         return plane / plane.max().clamp(min=1e-6)
 
     @staticmethod

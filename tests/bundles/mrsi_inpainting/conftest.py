@@ -1,5 +1,5 @@
+import functools
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from command_lines import infer
 
 from mrsi_inpainting.network import Inpainter
 
@@ -50,18 +51,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def command(weights: Path) -> Callable[..., subprocess.CompletedProcess]:
     """The public command, with the untrained weights; options by name."""
-
-    def run(*, cwd: Path = BUNDLE, **options: object) -> subprocess.CompletedProcess:
-        line = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
-        if cwd == BUNDLE:
-            line += ["configs/inference.json"]
-        else:
-            line += [str(BUNDLE / "configs" / "inference.json"), "--bundle_root", str(BUNDLE)]
-        for name, value in {"weights": weights, **options}.items():
-            line += [f"--{name}", str(value)]
-        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
-
-    return run
+    return functools.partial(infer, BUNDLE, weights=weights)
 
 
 BAD = ("bad_empty", "bad_text", "bad_companion")

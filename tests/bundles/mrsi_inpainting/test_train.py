@@ -1,13 +1,13 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_lines import ONE_CORE, infer, on_one_core, run_line
 
 from .conftest import BUNDLE, disc, save_map
 
@@ -19,24 +19,10 @@ SIZES = {
 }
 
 
-ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-
-
 @pytest.fixture(scope="module")
 def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cache of the virtual patients, one for all trainings here."""
     return tmp_path_factory.mktemp("subjects")
-
-
-def line(*configs: str | Path, processes: int = 1, **options: object) -> list[str]:
-    start = [sys.executable, "-m"]
-    if processes > 1:
-        start += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    files = [f"configs/{c}.json" if isinstance(c, str) else str(c) for c in configs]
-    start += ["monai.bundle", "run", "--config_file", str(files) if len(files) > 1 else files[0]]
-    for name, value in options.items():
-        start += [f"--{name}", str(value)]
-    return start
 
 
 def tiny(folder: Path, subjects: Path, dims: int, options: dict[str, object]) -> dict[str, object]:
@@ -51,16 +37,8 @@ def train(
     *configs: str | Path, folder: Path, subjects: Path, dims: int = 2, processes: int = 1, **options: object
 ) -> str:
     """Run a tiny training from the bundle's root and return what it said."""
-    done = subprocess.run(
-        line(*configs, processes=processes, **tiny(folder, subjects, dims, options)),
-        cwd=BUNDLE,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
+    line = run_line(*configs, processes=processes, **tiny(folder, subjects, dims, options))
+    return on_one_core(line, cwd=BUNDLE)
 
 
 def assert_equal_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
@@ -89,13 +67,7 @@ def test_training_without_data_gives_weights_that_run(tmp_path: Path, subjects: 
     maps.mkdir()
     save_map(maps / "a.nii.gz", disc(16))
     out = tmp_path / "out"
-    done = subprocess.run(
-        line("inference", dataset_dir=maps, output_dir=out, weights=tmp_path / "model.pt"),
-        cwd=BUNDLE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = infer(BUNDLE, dataset_dir=maps, output_dir=out, weights=tmp_path / "model.pt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert (out / "a_inpainted.nii.gz").exists()
     evaluated = tmp_path / "evaluated"
@@ -131,9 +103,9 @@ def test_the_detector_can_be_trained_alone(tmp_path: Path, subjects: Path) -> No
 def kill_after_first_epoch(folder: Path, subjects: Path, epochs: int) -> None:
     """Start the training, and kill it without warning in its second epoch."""
     process = subprocess.Popen(
-        line("train", **tiny(folder, subjects, 2, {"epochs": epochs})),
+        run_line("train", **tiny(folder, subjects, 2, {"epochs": epochs})),
         cwd=BUNDLE,
-        env=ENVIRONMENT,
+        env=ONE_CORE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -1,11 +1,12 @@
+import functools
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from command_lines import infer
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUNDLE = REPOSITORY / "bundles" / "mrsi_super_resolution"
@@ -50,18 +51,7 @@ def save_flair(path: Path, shift: float = 0.0) -> Path:
 @pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.CompletedProcess]:
     """The public command with the shipped weights; options by name."""
-
-    def run(*, cwd: Path = BUNDLE, **options: object) -> subprocess.CompletedProcess:
-        line = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
-        if cwd == BUNDLE:
-            line += ["configs/inference.json"]
-        else:
-            line += [str(BUNDLE / "configs" / "inference.json"), "--bundle_root", str(BUNDLE)]
-        for name, value in options.items():
-            line += [f"--{name}", str(value)]
-        return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
-
-    return run
+    return functools.partial(infer, BUNDLE)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_lines import infer, on_one_core, run_line
 
 from mrsi_super_resolution.network import PaperNetwork, PlainUNet, SuperResolution, collapse
 from mrsikit.io import read_map
@@ -14,7 +12,6 @@ from .conftest import BUNDLE, grid, head, save
 
 TINY = {"subjects": 2, "validation_subjects": 2, "batch_size": 2, "num_workers": 0, "iterations_per_epoch": 2}
 TINY |= {"matrix": 64, "size": 48, "epochs": 2, "val_interval": 1}
-ENVIRONMENT = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +20,10 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("subjects")
 
 
-def run(*configs: str | Path, processes: int = 1, **options: object) -> str:
-    """Run the bundle from its root and return what it said."""
-    line = [sys.executable, "-m"]
-    if processes > 1:
-        line += ["torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), "-m"]
-    files = [f"configs/{c}.json" if isinstance(c, str) else str(c) for c in configs]
-    line += ["monai.bundle", "run", "--config_file", str(files) if len(files) > 1 else files[0]]
-    for name, value in options.items():
-        line += [f"--{name}", str(value)]
-    done = subprocess.run(line, cwd=BUNDLE, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout + done.stderr
-
-
 def train(*configs: str | Path, folder: Path, subjects: Path, processes: int = 1, **options: object) -> str:
     """Run a tiny training that writes to ``folder`` alone."""
     places = {"weights": folder / "model.pt", "training_dir": folder, "subjects_dir": subjects}
-    return run(*configs, processes=processes, **{**places, **TINY, **options})
+    return on_one_core(run_line(*configs, processes=processes, **{**places, **TINY, **options}), cwd=BUNDLE)
 
 
 def load(path: Path) -> dict[str, torch.Tensor]:
@@ -56,7 +39,8 @@ def test_training_without_data_gives_weights_that_run(tmp_path: Path, subjects: 
     maps = tmp_path / "maps"
     maps.mkdir()
     save(maps / "a.nii.gz", head(grid(), (24, 24)), grid())
-    run("inference", dataset_dir=maps, output_dir=tmp_path / "out", weights=tmp_path / "model.pt")
+    done = infer(BUNDLE, dataset_dir=maps, output_dir=tmp_path / "out", weights=tmp_path / "model.pt")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert np.isfinite(read_map(tmp_path / "out" / "a_sr.nii.gz")[0]).all()
     train("train", "evaluate", folder=tmp_path, subjects=subjects, output_dir=tmp_path / "evaluated")
     assert "validation_loss" in (tmp_path / "evaluated" / "metrics.csv").read_text()

@@ -79,6 +79,13 @@ def test_lesions_are_soft_blobs_of_many_sizes() -> None:
     assert lesion((64, 64), torch.zeros(64, 64, dtype=torch.bool), rng).sum() == 0
 
 
+def test_a_large_map_is_drawn_where_its_middle_holds_something():
+    values = torch.zeros(1, 200, 200, 2)
+    values[0, :20, :, 0], values[0, 90:110, 90:110, 1] = 5.0, 3.0
+    for seed in range(4):
+        assert RandFineMapd(size=48).set_random_state(seed)({"map": values})["map"].sum() == 400
+
+
 @pytest.mark.parametrize("shape", [(1, 40, 30), (2, 70, 50, 3)])
 def test_a_measured_map_is_drawn_as_it_is(shape):
     values = torch.zeros(shape)
