@@ -25,7 +25,7 @@ class SliceStackInferer(Inferer):
         self.slices = slices
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(B, 2 n, X, Y) of (B, 9 n, X, Y)."""
+        """(B, 2 n, X, Y) of (B, 10 n, X, Y)."""
         stacked = inputs.reshape(-1, CHANNELS, *inputs.shape[-2:])
         bar = tqdm(stacked.split(self.slices), desc="sharpening", unit="slices", delay=2, leave=False)
         out = torch.cat([network(part, *args, **kwargs) for part in bar])

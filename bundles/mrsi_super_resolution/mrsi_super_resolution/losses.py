@@ -49,7 +49,7 @@ class SuperResolutionLoss(nn.Module):
         quality: float = 0.02,
         similarity: float = 0.1,
         lesions: float = 0.1,
-        decoys: float = 0.5,
+        decoys: float = 0.3,
         uncertainty: float = 0.02,
     ) -> None:
         super().__init__()

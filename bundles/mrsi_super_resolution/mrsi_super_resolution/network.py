@@ -14,13 +14,14 @@ import torch.nn.functional as F
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
+from mrsikit.baselines.total_variation import total_variation
 from mrsikit.kspace import band_weights, hamming_weights, weighted
-from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN
+from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN, measured
 
-START, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF = range(9)
+START, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF, TV = range(10)
 """Channels of the default network's input."""
 
-CHANNELS = 9
+CHANNELS = 10
 MRIS = {"flair": (FLAIR, HAS_FLAIR), "t1": (T1, HAS_T1)}
 """Channels of each MRI and of whether it is there."""
 
@@ -34,11 +35,15 @@ SLOPE = 0.1
 RIDGE = 1e-3
 """Of the regression on the classes, relative to their power."""
 
+TV_ITERATIONS = 50
+TV_STRENGTH = 2.0
+"""Of the noise, chosen on BrainWeb 1."""
+
 
 def evidence(
     start: Tensor, factor: int, psf: int, *, noise: Tensor | None = None, mris: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """The input of :class:`SuperResolution`.
+    """The input of :class:`SuperResolution`: what is known of a map, and its sharpening by total variation.
 
     Args:
         start: (B, X, Y) interpolated maps, each divided by the maximum of its coarse map.
@@ -48,12 +53,18 @@ def evidence(
         mris: by name, "flair" and "t1", (B, X, Y), brain about 0 to 1. One that is 0 everywhere is not there.
 
     Returns:
-        (B, 9, X, Y).
+        (B, 10, X, Y).
     """
     out = start.new_zeros(len(start), CHANNELS, *start.shape[1:])
     out[:, START], out[:, FACTOR], out[:, PSF] = start, factor, psf
     if noise is not None:
         out[:, NOISE], out[:, NOISE_KNOWN] = noise, 1
+    strength = TV_STRENGTH * out[:, NOISE].flatten(1).median(1).values[:, None, None]
+    if psf == HAMMING:  # the interpolation undoes the filter, and with it the filter's smoothing of the noise
+        strength = strength / HAMMING_NOISE
+    sampled = BLOCK if psf == BLOCK else KSPACE
+    coarse = measured(start, factor, sampled)
+    out[:, TV] = total_variation(coarse, factor, sampled, strength=strength, iterations=TV_ITERATIONS)
     for name, image in (mris or {}).items():
         channel, flag = MRIS[name]
         out[:, channel], out[:, flag] = image, (image != 0).flatten(1).any(1)[:, None, None].to(out)
@@ -61,7 +72,7 @@ def evidence(
 
 
 def mri_set(x: Tensor) -> Tensor:
-    """Which MRIs an input (B, 9, X, Y) has, (B,): 0 none, 1 FLAIR, 2 T1, 3 both."""
+    """Which MRIs an input (B, 10, X, Y) has, (B,): 0 none, 1 FLAIR, 2 T1, 3 both."""
     return (x[:, HAS_FLAIR, 0, 0] > 0.5).long() + 2 * (x[:, HAS_T1, 0, 0] > 0.5).long()
 
 
@@ -303,8 +314,9 @@ class SuperResolution(nn.Module):
     into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
     the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
     between tissues is met in one step. A last block sees where the classes explain the map and where not, as where a
-    lesion is in the map or in the MRI alone, and adds the rest. One set of weights serves factors 2, 3 and 4, with
-    FLAIR, T1, both or none.
+    lesion is in the map or in the MRI alone. It says by voxel how much to add of what the classes explain, of what they
+    leave unexplained and of what total variation would add, so that these keep their height, and adds the rest. One set
+    of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
 
     Args:
         widths: channels at each resolution, each half of the one before.
@@ -319,7 +331,7 @@ class SuperResolution(nn.Module):
         self.block, self.kspace, self.hamming = BLOCK, KSPACE, HAMMING
         self.gain, self.hamming_noise, self.ridge = MOST_GAIN, HAMMING_NOISE, RIDGE
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
-        self.stem = nn.Conv2d(4, widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(5, widths[0], 3, padding=1)
         self.conditions = nn.ModuleList(nn.Linear(10, width) for width in widths[:-1])
         self.bottom_conditions = nn.Linear(10, widths[-1])
         self.encoder = nn.ModuleList(self._stage(k, width) for k, width in enumerate(widths[:-1]))
@@ -329,14 +341,16 @@ class SuperResolution(nn.Module):
         self.mix = nn.ModuleList(nn.Conv2d(2 * fine, fine, 1) for fine, _ in pairs[::-1])
         self.decoder = nn.ModuleList(self._stage(k, width) for k, width in reversed(list(enumerate(widths[:-1]))))
         self.classes = nn.Conv2d(widths[0], classes, 1)
-        self.join = nn.Conv2d(widths[0] + 4, widths[0], 3, padding=1)
+        self.join = nn.Conv2d(widths[0] + 5, widths[0], 3, padding=1)
         self.last = Stage(widths[0], attention=False, gated=False)
-        self.tail = nn.Conv2d(widths[0], 2, 3, padding=1)
+        self.tail = nn.Conv2d(widths[0], 5, 3, padding=1)
+        self.spread = nn.Linear(13, 1)
         self.log_error = nn.Parameter(torch.tensor(-3.5))
         self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))
-        nn.init.zeros_(self.tail.weight)
+        for weights in (self.tail.weight, self.spread.weight, self.spread.bias):
+            nn.init.zeros_(weights)
         with torch.no_grad():
-            self.tail.bias.copy_(torch.tensor([0.0, -3.0]))  # type: ignore[union-attr]
+            self.tail.bias.copy_(torch.tensor([0.0, -3.0, 0.0, 0.0, 0.0]))  # type: ignore[union-attr]
         if collapsed:
             collapse(self)
 
@@ -348,18 +362,20 @@ class SuperResolution(nn.Module):
         """Sharpen.
 
         Args:
-            x: (B, 9, X, Y) on the fine grid, map units of about 1: interpolated map; FLAIR and T1, brain about 0 to 1,
+            x: (B, 10, X, Y) on the fine grid, map units of about 1: interpolated map; FLAIR and T1, brain about 0 to 1,
                 0 where there is none; 1 where FLAIR and T1 are there; standard deviation of the coarse map's noise, and
-                1 where it is known; factor; point-spread function, of :mod:`mrsikit.measurement`.
+                1 where it is known; factor; point-spread function, of :mod:`mrsikit.measurement`; the map sharpened by
+                total variation.
 
         Returns:
             (B, 2, X, Y): the map and its standard deviation.
         """
-        start, flair, t1, has_flair, has_t1, noise, known, factor, psf = x.unbind(1)
+        start, flair, t1, has_flair, has_t1, noise, known, factor, psf, tv = x.unbind(1)
+        noise = noise * known
         rows, columns = x.shape[-2], x.shape[-1]
-        images = torch.stack([start, flair, t1, 10.0 * noise * known], 1)
+        images = torch.stack([start, flair, t1, 10.0 * noise, tv - start], 1)
         images = F.pad(images, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
-        flags = [has_flair, has_t1, 10.0 * (noise * known).mean([1, 2], keepdim=True), known]
+        flags = [has_flair, has_t1, 10.0 * noise.mean([1, 2], keepdim=True), known]
         flags += [(factor == value).to(x.dtype) for value in (2, 3, 4)]
         flags += [(psf == value).to(x.dtype) for value in (self.block, self.kspace, self.hamming)]
         told = torch.stack([flag[:, 0, 0] for flag in flags], 1)
@@ -374,20 +390,21 @@ class SuperResolution(nn.Module):
             z = stage(mix(torch.cat([up(z), skips.pop()], 1)))
         z = z[..., :rows, :columns]
         classes = torch.softmax(self.classes(z).float(), 1)
-        told_noise = noise * known
         regressed = torch.stack(
             [
-                self._explained(start[b], classes[b], told_noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
+                self._explained(start[b], classes[b], noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
                 for b in range(len(x))
             ]
         )
         explained, unexplained = regressed[:, 0], regressed[:, 1]
-        seen = torch.stack([start, explained, start + explained, unexplained], 1)
+        seen = torch.stack([start, explained, start + explained, unexplained, tv - start], 1)
         out = self.tail(self.last(self.join(torch.cat([z, seen], 1)))).float()
+        sources = torch.stack([explained, unexplained, tv - start], 1)
+        added = explained + (out[:, 2:] * sources).sum(1) + out[:, 0]
         residual = torch.stack(
             [
                 self._kept(
-                    explained[b] + out[b, 0],
+                    added[b],
                     noise[b],
                     bool(known[b, 0, 0] > 0.5),
                     max(1, int(factor[b, 0, 0])),
@@ -396,7 +413,10 @@ class SuperResolution(nn.Module):
                 for b in range(len(x))
             ]
         )
-        shift = self.log_sd_shift[(told[:, 0] > 0.5).long() + 2 * (told[:, 1] > 0.5).long()]
+        # the normalisations hide how large anything is, so the spread is told
+        sizes = sources.detach().square().mean([2, 3]).sqrt() / (start.square().mean([1, 2]).sqrt()[:, None] + 1e-6)
+        shift = self.spread(torch.cat([told, torch.log(sizes + 1e-3)], 1))[:, 0].float()
+        shift = shift + self.log_sd_shift[(told[:, 0] > 0.5).long() + 2 * (told[:, 1] > 0.5).long()]
         sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, 2.0))
         return torch.stack([start + residual, sd], 1)
 
@@ -472,7 +492,7 @@ class PlainUNet(nn.Module):
         self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 2, X, Y) of (B, 9, X, Y), as :class:`SuperResolution`."""
+        """(B, 2, X, Y) of (B, 10, X, Y), as :class:`SuperResolution`."""
         rows, columns = x.shape[-2:]
         padded = F.pad(x, [0, -columns % 16, 0, -rows % 16], mode="replicate")
         out = self.unet(padded)[..., :rows, :columns].float()

@@ -25,7 +25,7 @@ class RandMeasuredd(RandomizableTransform):
     a few voxels may have no trust. Whether the noise is known: 17 in 20.
 
     Output:
-        "image" (9, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`; "label" (1 + 2 n, X, Y), the fine
+        "image" (10, X, Y) of :class:`mrsi_super_resolution.network.SuperResolution`; "label" (1 + 2 n, X, Y), the fine
         map, its n lesions and the n of the MRIs alone.
     """
 

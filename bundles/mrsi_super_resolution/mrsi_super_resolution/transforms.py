@@ -22,6 +22,7 @@ from mrsikit.io import as_flag
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, PSF, back, interpolated
 from mrsikit.transforms.image_on_grid import image_on_grid, upright_axis
+from mrsikit.transforms.mri_shift import mri_shift
 
 MATRIX = (16, 64)
 """Smallest and largest coarse matrix that was tried."""
@@ -46,6 +47,18 @@ NO_SIGNAL = 0.2
 
 RIM = 2
 """Voxels around the outline of what was measured in which failed fits may be of tissue."""
+
+COVERED = 0.95
+"""Share of the tissue that an MRI must cover to be one of all of it."""
+
+FARTHEST = 8.0
+"""mm up to which it is looked for how far an MRI lies beside the map."""
+
+MOST_SHIFT, MOST_SLICES = 3, 8
+"""Coarse voxels up to which, and slices in which that is done."""
+
+SHIFTED, FITS_BETTER = 2.0, 1.2
+"""mm, and how many times less of the map an MRI leaves unexplained where it fits best, from which on it is told."""
 
 THICKER = 1.2
 """How much longer than the others the side of a voxel across its slice must be to tell which axis that is."""
@@ -72,14 +85,14 @@ class PrepareCoarsed(MapTransform):
         crlb: key of the optional Cramér-Rao bounds in percent, 1 or M channels.
 
     Output:
-        the key holds the network's input, 9 channels a slice and metabolite, (9 n, factor X, factor Y), with the affine
-        of the fine grid; "map" the map as it came; "scale" (M, Z), what each slice was divided by; "covered", by MRI,
-        the share of the tissue that it covers; "doubt" (M, factor X, factor Y, Z), the deviation of what was not
-        measured in the map's unit, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,),
-        where the noise is from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not
-        measured;
-        "unmeasured" (M, Z), slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum;
-        "unplaced", MRIs whose headers give no position.
+        the key holds the network's input, 10 channels a slice and metabolite, (10 n, factor X, factor Y), with the
+        affine of the fine grid; "map" the map as it came; "scale" (M, Z), what each slice was divided by; "covered", by
+        MRI, the share of the tissue that it covers; "shifted", by MRI, mm (right, front, up) by which it would fit the
+        map better; "doubt" (M, factor X, factor Y, Z), the deviation of what was not measured in the map's unit, 0
+        elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is from and its
+        median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured; "unmeasured" (M, Z),
+        slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum; "unplaced", MRIs whose
+        headers give no position.
     """
 
     def __init__(
@@ -110,13 +123,12 @@ class PrepareCoarsed(MapTransform):
             axis = slice_axis(affine) if maps.shape[3] > 1 else 2
             maps = maps.movedim(1 + axis, -1)
             bounds = self._bounds(out, axis, maps)
-            failed = torch.zeros_like(maps, dtype=torch.bool) if bounds is None else ~(bounds < FAILED_FIT)
-            gaps = (failed | ~torch.isfinite(maps)).any(1).any(1)
-            maps, lost, doubt = _without_gaps(maps, failed)
-            out["unmeasured"] = gaps & ~maps.any(1).any(1)
-            tops = maps.abs().flatten(1).amax(1).clamp(min=1e-30)
-            out["lowest"] = (maps * ~lost).flatten(1).amin(1) / tops
+            missing = ~torch.isfinite(maps)
+            missing = missing if bounds is None else missing | ~(bounds < FAILED_FIT)
+            maps, lost, doubt = _without_gaps(maps, missing)
+            out["unmeasured"] = missing.any(1).any(1) & ~maps.any(1).any(1)
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
+            out["lowest"] = (maps * ~lost).flatten(1).amin(1) / scale.amax(1)
             maps = maps / scale[:, None, None]
             level = self._noise(out, maps, scale, lost, bounds)
             fine_affine = affine.double()[:, _turned(axis)] @ subdivided(self.factor)
@@ -124,6 +136,10 @@ class PrepareCoarsed(MapTransform):
             tissue = (starts.abs() > SUPPORT).any(0)
             images = self._mris(out, tissue, fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
+            out["shifted"] = {
+                name: shift_needed(maps, image, self.factor, fine_affine) if share >= COVERED else [0.0, 0.0, 0.0]
+                for name, (image, share) in images.items()
+            }
             layers = evidence(
                 starts.movedim(-1, 1).flatten(0, 1),
                 self.factor,
@@ -160,13 +176,13 @@ class PrepareCoarsed(MapTransform):
         else:
             return None
         tissue = (maps.abs() > SUPPORT) & ~lost
-        typical = torch.where(tissue & torch.isfinite(level), level, torch.nan).flatten(1, 2).nanmedian(1).values
+        typical = torch.where(tissue, level, torch.nan).flatten(1, 2).nanmedian(1).values
         out["noise_share"] = typical.nanmedian(1).values
         typical = typical.nan_to_num(NO_TRUST).clamp(max=NO_TRUST)[:, None, None].expand_as(maps)
         if self.psf != BLOCK:
             return typical
-        # a voxel of tissue without a bound is not trusted; outside the head there is no fit, and nothing to doubt
-        level = torch.where(tissue, torch.where(torch.isfinite(level), level, NO_TRUST), typical)
+        # outside the head there is no fit, and nothing to doubt
+        level = torch.where(tissue, level, typical)
         level = torch.maximum(level, typical / 2).clamp(max=NO_TRUST)
         return torch.where(lost, NO_TRUST, level)
 
@@ -215,6 +231,28 @@ def slice_axis(affine: Tensor) -> int:
     return longest if sides[longest] > THICKER * others.max() else upright_axis(matrix)
 
 
+def shift_needed(maps: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list[float]:
+    """Shift that an MRI needs to fit its maps.
+
+    Args:
+        maps: (M, X, Y, Z) coarse.
+        mri: (factor X, factor Y, Z) on the fine grid, brain about 0 to 1.
+        factor: fine voxels a coarse one.
+        affine: (4, 4) of the fine grid.
+
+    Returns:
+        Millimetres to the right, to the front and up, in plane; 0 where no shift is clearly better.
+    """
+    steps = affine[:3, :2].double()
+    rows, columns = (1 + round(FARTHEST / side) for side in torch.linalg.vector_norm(steps, dim=0).tolist())
+    reach = min(rows, MOST_SHIFT * factor), min(columns, MOST_SHIFT * factor)
+    some = torch.linspace(0, maps.shape[3] - 1, min(MOST_SLICES, maps.shape[3])).round().long()
+    voxels, better = mri_shift(maps[..., some].movedim(-1, 1), mri[..., some].movedim(-1, 0), factor, reach)
+    shift = steps @ torch.tensor(voxels, dtype=torch.float64)
+    clear = better >= FITS_BETTER and float(torch.linalg.vector_norm(shift)) >= SHIFTED
+    return shift.tolist() if clear else [0.0, 0.0, 0.0]
+
+
 def _nowhere(image: Any) -> bool:
     """Whether an image's header says that its position is not known."""
     codes = image.meta.get(CODES) if isinstance(image, MetaTensor) else None
@@ -226,14 +264,13 @@ def _turned(axis: int) -> list[int]:
     return [n for n in range(3) if n != axis] + [axis, 3]
 
 
-def _without_gaps(maps: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps (M, X, Y, Z) whose voxels all hold a number.
+def _without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Maps (M, X, Y, Z) whose ``missing`` voxels, all that hold no number among them, are filled.
 
     Returns:
         them; which voxels of the head were not measured; and the deviation of these, 0 elsewhere: the spread of the
         tissue, and how far what stands there is from the tissue's mean.
     """
-    missing = failed | ~torch.isfinite(maps)
     filled = torch.where(missing, 0.0, maps)
     lost, doubt = torch.zeros_like(missing), torch.zeros_like(filled)
     for m, z in torch.nonzero(missing.any(1).any(1)).tolist():
@@ -243,11 +280,12 @@ def _without_gaps(maps: Tensor, failed: Tensor) -> tuple[Tensor, Tensor, Tensor]
         tissue = plane[plane.abs() > SUPPORT * plane.abs().max()]
         head = torch.from_numpy(brain_outline(plane.abs().numpy()))
         near = torch.from_numpy(ndimage.binary_dilation(head.numpy(), iterations=RIM))
-        signal = torch.isfinite(values) & (values.abs() >= NO_SIGNAL * tissue.abs().median())
+        number = torch.isfinite(values)
+        signal = number & (values.abs() >= NO_SIGNAL * tissue.abs().median())
         within = without & (head | (near & signal))
-        kept = torch.where(head & signal | ~torch.isfinite(values), 0.0, values).clamp(-plane.abs().max(), plane.max())
         full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
-        fill = torch.where(head & (signal | ~torch.isfinite(values)), full, kept)
+        kept = torch.where(number, values, 0.0).clamp(-plane.abs().max(), plane.max())
+        fill = torch.where(head & (signal | ~number), full, kept)
         lost[m, :, :, z] = within
         filled[m, :, :, z] = torch.where(within, fill, plane)
         wide = torch.hypot(tissue.std(correction=0), (tissue.mean() - fill) * ~signal)
@@ -413,6 +451,12 @@ class RestoreFined(Transform):
         if noise is not None and float(noise.nan_to_num(0.0).max()) > LOUD:
             flags.append(f"the noise is over {LOUD:.0%} of the maximum, more than was trained on")
         for name, share in covered.items():
-            if share < 0.95:
+            shift = out["shifted"][name]
+            if share < COVERED:
                 flags.append(f"the {name} covers {share:.0%} of the tissue; the rest was sharpened without it")
+            elif any(shift):
+                told = ", ".join(f"{round(way):+d}" for way in shift)
+                flags.append(
+                    f"the {name} would fit the map better moved by {told} mm (right, front, up): check its registration"
+                )
         return flags

@@ -19,13 +19,16 @@ from mrsikit.measurement import BLOCK, back, interpolated, measured
 STEP = 8**-0.5
 """Primal and dual: one over the norm of the gradient."""
 
+LEAST_LIMIT = 0.02
+"""Of the dual: with a smaller lambda the data step is scaled up instead, or nothing would move for long."""
+
 
 def total_variation(
     coarse: Tensor,
     factor: int,
     psf: int,
     *,
-    strength: float = 0.0,
+    strength: float | Tensor = 0.0,
     mri: Tensor | None = None,
     eta: float = 0.03,
     iterations: int = 200,
@@ -36,7 +39,7 @@ def total_variation(
         coarse: (..., X, Y), maximum about 1.
         factor: fine voxels a coarse one.
         psf: code of the point-spread function, of :mod:`mrsikit.measurement`.
-        strength: lambda; 0: the coarse map is kept exactly.
+        strength: lambda, or one a map, (..., 1, 1); 0: the coarse map is kept exactly. Twice the noise serves well.
         mri: (..., factor X, factor Y), brain about 0 to 1, whose edges cost less; None: none.
         eta: change of the MRI from which on an edge does.
         iterations: of the algorithm.
@@ -50,7 +53,9 @@ def total_variation(
     weight = torch.ones_like(fine)
     if mri is not None:
         weight = eta / torch.sqrt(_gradient(mri).square().sum(0) + eta**2)
-    kappa, limit = (1.0, 0.02) if strength == 0 else (STEP / (1 + STEP), strength)
+    given = torch.as_tensor(strength, dtype=fine.dtype, device=fine.device)
+    limit = given.clamp(min=LEAST_LIMIT)
+    kappa = STEP * limit / (given + STEP * limit)
     dual = torch.zeros(2, *fine.shape, dtype=fine.dtype, device=fine.device)
     ahead = fine
     for _ in range(iterations):

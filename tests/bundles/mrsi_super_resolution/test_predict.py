@@ -81,3 +81,12 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     one, other = predict(MAP, noise=0.1), predict(scale * MAP, noise=0.1 * scale)
     np.testing.assert_allclose(other.sr / scale, one.sr, atol=1e-3)
     np.testing.assert_allclose(other.uncertainty / scale, one.uncertainty, atol=1e-3)
+
+
+def test_an_mri_that_lies_beside_the_map_is_found_out() -> None:
+    turned = grid(turn=90)  # the map's first axis runs to the front
+    values = head(turned, (24, 24), lesion=0.5)
+    guided = {"affine": turned, "noise": 0.1, "flair": FLAIR}
+    assert "check its registration" not in str(predict(values, **guided, flair_affine=flair_grid()).flags)
+    flags = predict(values, **guided, flair_affine=flair_grid(5)).flags
+    assert "the flair would fit the map better moved by -5, +0, +0 mm (right, front, up)" in str(flags)

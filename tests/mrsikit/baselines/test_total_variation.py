@@ -47,3 +47,18 @@ def test_divergence_is_minus_the_adjoint() -> None:
     assert float((_gradient(image) * field).sum()) == pytest.approx(
         -float((image * _divergence(field)).sum()), abs=1e-4
     )
+
+
+def test_each_map_has_its_strength() -> None:
+    generator = torch.Generator().manual_seed(0)
+    coarse = measured(disc(), 4, BLOCK) + 0.05 * torch.randn(3, 12, 12, generator=generator)
+    strengths = (0.0, 0.004, 0.3)
+    both = total_variation(coarse, 4, BLOCK, strength=torch.tensor(strengths)[:, None, None])
+    for one, image, strength in zip(both, coarse, strengths, strict=True):
+        torch.testing.assert_close(one, total_variation(image, 4, BLOCK, strength=strength))
+
+
+def test_a_small_strength_moves_as_soon() -> None:
+    coarse = measured(disc(), 4, BLOCK)
+    few, many = (total_variation(coarse, 4, BLOCK, strength=2e-4, iterations=n) for n in (200, 3000))
+    assert (few - many).abs().mean() < 0.3 * (many - interpolated(coarse, 4, BLOCK)).abs().mean()
