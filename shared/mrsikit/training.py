@@ -32,10 +32,14 @@ def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
     os.replace(beside, path)
 
 
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, which distributed training wraps."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
     """Flat state dict on the CPU, without the prefix that distributed training adds."""
-    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    return {name: value.detach().cpu().clone() for name, value in module.state_dict().items()}
+    return {name: value.detach().cpu().clone() for name, value in unwrapped(network).state_dict().items()}
 
 
 def load_start(network: nn.Module, path: str | Path | None) -> None:
@@ -50,10 +54,9 @@ def load_start(network: nn.Module, path: str | Path | None) -> None:
     """
     if path is None:
         return
-    module = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
     state = torch.load(path, map_location="cpu", weights_only=True)
     try:
-        module.load_state_dict(state.get("best_weights", state))
+        unwrapped(network).load_state_dict(state.get("best_weights", state))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"--start_from {path}: {reason} Give weights, or a checkpoint.pt, of this network") from error
@@ -168,7 +171,7 @@ class ResumableTraining:
             raise InputError(
                 f"{self.path} is of a training with another {', '.join(other)}; give another training_dir, or delete it"
             )
-        module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+        module = unwrapped(self.network)
         module.load_state_dict(saved["network"])
         for name, thing in self.stateful.items():
             thing.load_state_dict(saved[name])
@@ -184,7 +187,7 @@ class ResumableTraining:
             engine.terminate(skip_completed=saved_since)
 
     def _restore_best(self, engine: Engine) -> None:
-        module = self.network.module if isinstance(self.network, nn.parallel.DistributedDataParallel) else self.network
+        module = unwrapped(self.network)
         module.load_state_dict(self.best_weights)
         logger.info("best %s %.5f", self.metric, self.best_score)
 

@@ -569,6 +569,8 @@ def _mismatch(context: Context) -> None:
     for set_, chosen in _sets(context, 24):
         fine, flair, t1 = (stacked(chosen, name) for name in ("fine", "flair", "t1"))
         coarse = measured(fine, FACTOR, BLOCK)
+        noisy = coarse + 0.03 * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(context.seed))
+        affine = torch.diag(torch.tensor([FIELD_OF_VIEW / FINE, FIELD_OF_VIEW / FINE, THICKNESS, 1.0]))
         worse = {f"shifted {mm} mm": moved(flair, mm) for mm in (1, 2, 3, 5)}
         worse |= {"turned 3 degrees": moved(flair, 0.0, 3.0), "a T1 in its place": t1}
         worse |= {"inverted": (1.1 - flair).clamp(min=0) * (flair > 0.02)}
@@ -578,8 +580,6 @@ def _mismatch(context: Context) -> None:
             pred, sd = ours(net, coarse, BLOCK, {"flair": image})
             _record(context, set_, condition, OURS_FLAIR, pred, chosen)
             _record_uncertainty(context, set_, condition, OURS_FLAIR, pred, sd, chosen)
-            affine = torch.diag(torch.tensor([FIELD_OF_VIEW / FINE, FIELD_OF_VIEW / FINE, THICKNESS, 1.0]))
-            noisy = coarse + 0.03 * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(context.seed))
             found = [
                 shift_needed(c[None, ..., None], i[..., None], FACTOR, affine)
                 for c, i in zip(noisy, image, strict=True)

@@ -69,7 +69,7 @@ class SuperResolutionLoss(nn.Module):
                 decoys, 0 where there are fewer.
         """
         image, sd = pred.split(1, 1)
-        lesions, decoys = label[:, 1:].chunk(2, 1) if label.shape[1] > 1 else (label[:, 1:], label[:, 1:])
+        lesions, decoys = label[:, 1:].tensor_split(2, 1)
         label = label[:, :1]
         error = image - label
         quality = torch.log(error.square().flatten(1).mean(1) + 1e-6).mean()

@@ -314,9 +314,9 @@ class SuperResolution(nn.Module):
     into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
     the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
     between tissues is met in one step. A last block sees where the classes explain the map and where not, as where a
-    lesion is in the map or in the MRI alone. It says by voxel how much to add of what the classes explain, of what they
-    leave unexplained and of what total variation would add, so that these keep their height, and adds the rest. One set
-    of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
+    lesion is in the map or in the MRI alone. It says by voxel how much more or less to take of what the classes
+    explain, how much of what they leave unexplained and how much of what total variation would add, so that these keep
+    their height, and adds the rest. One set of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
 
     Args:
         widths: channels at each resolution, each half of the one before.
@@ -371,9 +371,9 @@ class SuperResolution(nn.Module):
             (B, 2, X, Y): the map and its standard deviation.
         """
         start, flair, t1, has_flair, has_t1, noise, known, factor, psf, tv = x.unbind(1)
-        noise = noise * known
+        noise, sharper = noise * known, tv - start
         rows, columns = x.shape[-2], x.shape[-1]
-        images = torch.stack([start, flair, t1, 10.0 * noise, tv - start], 1)
+        images = torch.stack([start, flair, t1, 10.0 * noise, sharper], 1)
         images = F.pad(images, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
         flags = [has_flair, has_t1, 10.0 * noise.mean([1, 2], keepdim=True), known]
         flags += [(factor == value).to(x.dtype) for value in (2, 3, 4)]
@@ -397,9 +397,9 @@ class SuperResolution(nn.Module):
             ]
         )
         explained, unexplained = regressed[:, 0], regressed[:, 1]
-        seen = torch.stack([start, explained, start + explained, unexplained, tv - start], 1)
+        seen = torch.stack([start, explained, start + explained, unexplained, sharper], 1)
         out = self.tail(self.last(self.join(torch.cat([z, seen], 1)))).float()
-        sources = torch.stack([explained, unexplained, tv - start], 1)
+        sources = torch.stack([explained, unexplained, sharper], 1)
         added = explained + (out[:, 2:] * sources).sum(1) + out[:, 0]
         residual = torch.stack(
             [

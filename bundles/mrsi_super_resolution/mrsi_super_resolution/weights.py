@@ -12,7 +12,7 @@ from ignite.engine import Engine
 from torch import nn
 
 from mrsi_super_resolution.network import MRI_SETS, PlainUNet, SuperResolution, collapse, mri_set
-from mrsikit.training import SaveWeights, log_sd_shift
+from mrsikit.training import SaveWeights, log_sd_shift, unwrapped
 
 logger = logging.getLogger(__name__)
 
@@ -73,8 +73,7 @@ class SaveCalibratedWeights(SaveWeights):
     def __call__(self, engine: Engine) -> None:
         """Calibrate and save."""
         if not dist.is_initialized() or dist.get_rank() == 0:
-            parallel = isinstance(self.network, nn.parallel.DistributedDataParallel)
-            module = cast(SuperResolution | PlainUNet, self.network.module if parallel else self.network)
+            module = cast(SuperResolution | PlainUNet, unwrapped(self.network))
             factors = calibrate(module, self.batches, self.coverage)
             logger.info("standard deviation scaled by %s", ", ".join(f"{factor:.3f}" for factor in factors))
             collapse(module)

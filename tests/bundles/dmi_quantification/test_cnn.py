@@ -1,10 +1,9 @@
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from command_lines import on_one_core, run_line
 
 from dmi_quantification.cnn import CnnEstimator, PaperCnn, RandFidsd
 
@@ -53,13 +52,11 @@ def test_the_estimator_takes_the_place_of_the_least_squares() -> None:
 
 def test_training_runs_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     def train(folder: str, epochs: int) -> dict:
-        line = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.json", "--points", "64"]
-        line += ["--epochs", str(epochs), "--iterations_per_epoch", "3", "--batch_size", "8", "--num_workers", "0"]
-        line += ["--weights", str(tmp_path / f"{folder}.pt"), "--training_dir", str(tmp_path / folder)]
+        options = {"points": 64, "epochs": epochs, "iterations_per_epoch": 3, "batch_size": 8, "num_workers": 0}
+        options |= {"weights": tmp_path / f"{folder}.pt", "training_dir": tmp_path / folder}
         # the settings of a training name its epochs: a longer one of the same settings and schedule is a resumed one
-        line += ["--settings", "{}", "--lr_scheduler#total_steps", "9"]
-        done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        options |= {"settings": "{}", "lr_scheduler#total_steps": 9}
+        on_one_core(run_line("train", **options), cwd=BUNDLE)
         return torch.load(tmp_path / f"{folder}.pt", weights_only=True)
 
     whole = train("whole", 3)

@@ -1,6 +1,5 @@
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from command_lines import on_one_core, run_line
 
 from dmi_quantification import predict
 from dmi_quantification.acquisition import output_names
@@ -301,11 +301,7 @@ def test_the_papers_network_runs_by_its_config(tmp_path: Path, folder: Path) -> 
     for name in ("rings.nii.gz", "rings_mask.nii.gz", "rings_mri.nii.gz"):
         (maps / name).write_bytes((folder / name).read_bytes())
     (maps / "plain.nii.gz").write_bytes((folder / "rings.nii.gz").read_bytes())
-    line = [sys.executable, "-m", "monai.bundle", "run", "--repeats", "2"]
-    line += ["--config_file", "['configs/inference.json','configs/paper.json']"]
-    line += ["--dataset_dir", str(maps), "--output_dir", str(tmp_path / "out")]
-    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    on_one_core(run_line("inference", "paper", repeats=2, dataset_dir=maps, output_dir=tmp_path / "out"), cwd=BUNDLE)
     for stem in ("rings", "plain"):
         water = values(tmp_path / "out", f"{stem}_water_amplitude")
         assert np.median(water[water > 0]) == pytest.approx(10, rel=0.15)
