@@ -1,4 +1,4 @@
-"""The figure of one input in the report: as measured, sharpened, its standard deviation, its MRIs, its ratios."""
+"""The figure of one input in the report: as measured, sharpened with its MRIs and without, its deviation, its ratios."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         coarse = coarse.repeat(factor, axis)
     shown["input"] = coarse
     panels = list(PANELS)
+    if inputs.output_path(stem, "without_mri").exists():
+        shown["without_mri"], _ = read_map(inputs.output_path(stem, "without_mri"))
+        panels.insert(2, Panel(title="sharpened without the MRI", image="without_mri"))
     item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
     for name in MRIS:
         if name in item:

@@ -1,4 +1,4 @@
-"""Slices through the network, some at a time."""
+"""Slices through the network, some at a time, with their MRIs and without."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from monai.inferers import Inferer
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsi_super_resolution.network import CHANNELS
+from mrsi_super_resolution.network import CHANNELS, MRIS, mri_set
 
 
 class SliceStackInferer(Inferer):
-    """Run the network over slices stacked on the channel axis.
+    """Run the network over slices stacked on the channel axis, those that have an MRI a second time without it.
+
+    So what the MRIs draw can be told from what was measured.
 
     Args:
         slices: at a time.
@@ -25,8 +27,16 @@ class SliceStackInferer(Inferer):
         self.slices = slices
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """(B, 2 n, X, Y) of (B, 10 n, X, Y)."""
+        """(B, 3 n, X, Y) of (B, 10 n, X, Y): each slice's map, its standard deviation, and the map without the MRIs."""
         stacked = inputs.reshape(-1, CHANNELS, *inputs.shape[-2:])
-        bar = tqdm(stacked.split(self.slices), desc="sharpening", unit="slices", delay=2, leave=False)
-        out = torch.cat([network(part, *args, **kwargs) for part in bar])
-        return out.reshape(inputs.shape[0], -1, *inputs.shape[-2:])
+        out = []
+        for part in tqdm(stacked.split(self.slices), desc="sharpening", unit="slices", delay=2, leave=False):
+            pred = network(part, *args, **kwargs)
+            alone = pred[:, :1]
+            if mri_set(part).any():
+                blind = part.clone()
+                for channels in MRIS.values():
+                    blind[:, channels] = 0
+                alone = network(blind, *args, **kwargs)[:, :1]
+            out.append(torch.cat([pred, alone], 1))
+        return torch.cat(out).reshape(inputs.shape[0], -1, *inputs.shape[-2:])

@@ -30,6 +30,8 @@ class Sharpened(NamedTuple):
         flags: what the user must know.
         ratio: (factor X, factor Y, Z, R) of the R ratios asked for, NaN where the denominator is lost in its deviation.
         ratio_uncertainty: its standard deviation, same shape.
+        without_mri: where there is an MRI, the map sharpened without it, same shape as ``sr``: what the two do not have
+            in common is the MRI's.
     """
 
     sr: np.ndarray
@@ -38,6 +40,7 @@ class Sharpened(NamedTuple):
     flags: list[str]
     ratio: np.ndarray | None = None
     ratio_uncertainty: np.ndarray | None = None
+    without_mri: np.ndarray | None = None
 
 
 def predict(
@@ -112,5 +115,7 @@ def predict(
         data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     sharpened, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
-    ratios = [channel_last(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out]
-    return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], *ratios)
+    more = {name: channel_last(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out}
+    if "without_mri" in out:
+        more["without_mri"] = channel_last(out["without_mri"], values.ndim)
+    return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], **more)

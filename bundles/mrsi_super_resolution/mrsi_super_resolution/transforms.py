@@ -298,7 +298,7 @@ class RestoreFined(Transform):
 
     Args:
         image: key of the network's input.
-        pred: key of its output, (2 n, X, Y).
+        pred: key of what :class:`mrsi_super_resolution.inferer.SliceStackInferer` makes of it, (3 n, X, Y).
         factor: as of :class:`PrepareCoarsed`.
         psf: as of it, as the next two.
         noise: likewise.
@@ -307,9 +307,10 @@ class RestoreFined(Transform):
         metabolites: likewise.
 
     Output:
-        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) and, where asked for, "ratio" and "ratio_uncertainty", NaN
-        where the denominator is under :data:`LEAST_DENOMINATOR` of its standard deviation or :data:`SUPPORT` of its
-        maximum; "names" of these; "summary", a row of numbers; "flags".
+        "sr" and "uncertainty" (M, factor X, factor Y[, Z]); where there are MRIs, "without_mri", the map sharpened
+        without them; where asked for, "ratio" and "ratio_uncertainty", NaN where the denominator is under
+        :data:`LEAST_DENOMINATOR` of its standard deviation or :data:`SUPPORT` of its maximum; "names" of these;
+        "summary", a row of numbers; "flags".
     """
 
     def __init__(
@@ -339,16 +340,16 @@ class RestoreFined(Transform):
         seen = convert_to_tensor(out[self.image]).cpu().reshape(-1, CHANNELS, *pred.shape[1:])
         axis = int(out["slice_axis"])
         count, slices = plain.shape[0], plain.shape[1 + axis] if plain.ndim == 4 else 1
-        pred = pred.reshape(count, slices, 2, *pred.shape[1:]).permute(2, 0, 3, 4, 1)
+        pred = pred.reshape(count, slices, 3, *pred.shape[1:]).permute(2, 0, 3, 4, 1)
         doubt = convert_to_tensor(out["doubt"]).cpu()
         pred = pred * convert_to_tensor(out["scale"]).cpu()[:, None, None]
-        pred = torch.stack([pred[0], torch.hypot(pred[1], doubt)])
+        pred = torch.stack([pred[0], torch.hypot(pred[1], doubt), pred[2]])
         unmeasured = convert_to_tensor(out["unmeasured"]).cpu()
         pred = torch.where(unmeasured[:, None, None], torch.nan, pred).movedim(-1, 2 + axis)
         affine = out[self.image].affine if isinstance(out[self.image], MetaTensor) else torch.eye(4)
         affine = affine[:, np.argsort(_turned(axis))]
         meta = {**(values.meta if isinstance(values, MetaTensor) else {}), "affine": affine}
-        for name, result in zip(("sr", "uncertainty"), pred, strict=True):
+        for name, result in zip(("sr", "uncertainty", "without_mri"), pred, strict=True):
             out[name] = MetaTensor(result if plain.ndim == 4 else result[..., 0], meta=meta)
         used = [name for name, (_, flag) in MRIS.items() if bool((seen[:, flag] > 0).any())]
         share = convert_to_tensor(out["noise_share"]).cpu()
@@ -366,6 +367,13 @@ class RestoreFined(Transform):
         }
         out["flags"] = self._flags(out, plain, typical)
         out["names"] = ["sr", "uncertainty"]
+        alone = out.pop("without_mri")
+        if used:
+            out["without_mri"] = alone
+            out["names"].append("without_mri")
+            out["summary"]["median change by the MRIs / median of map"] = self._relative(
+                (out["sr"] - alone).abs(), out["sr"]
+            )
         pairs = [pair for pair in self.pairs if max(pair[1:]) < count]
         if self.metabolites and len(self.metabolites) != count:
             out["flags"].append(f"--metabolites names {len(self.metabolites)} maps, the file has {count}: no ratios")

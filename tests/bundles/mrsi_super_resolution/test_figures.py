@@ -29,7 +29,7 @@ def done(tmp_path: Path) -> InputFolder:
         output_dir=tmp_path,
         companions={"flair": "anatomy", "t1": "anatomy"},
         outputs=["sr", "uncertainty"],
-        optional_outputs=["ratio", "ratio_uncertainty"],
+        optional_outputs=["ratio", "ratio_uncertainty", "without_mri"],
     )
 
 
@@ -42,6 +42,11 @@ def test_mris_stand_beside_the_map_and_ratios_below(done: InputFolder) -> None:
     plain, guided = size(done, "plain"), size(done, "guided", metabolites="NAA,tCho")
     assert guided[0] > 1.25 * plain[0]
     folder = Path(str(done.dataset_dir))
+    both = np.ones((96, 96, 2, 2), np.float32)
+    save(folder / "guided_without_mri.nii.gz", both, grid() @ np.diag([0.25, 0.25, 1, 1]))
+    wider = size(done, "guided", metabolites="NAA,tCho")
+    assert wider[0] > guided[0] + 100
+    guided = wider
     (folder / "guided.json").write_text(json.dumps({"mrsikit": "0", "summary": {"ratios": "tCho/NAA"}}))
     ratio = np.full((96, 96, 2, 1), np.nan, np.float32)
     ratio[30:60, 30:60] = 0.4

@@ -44,6 +44,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
     assert {name for name, row in rows.items() if row["status"] == "skipped"} == set(BAD)
     assert {name for name, row in rows.items() if row["status"] == "done"} == set(GOOD)
     expected = {f"{stem}_{what}.nii.gz" for stem in GOOD for what in ("sr", "uncertainty")}
+    expected |= {f"{stem}_without_mri.nii.gz" for stem in ("guided", "two", "half")}
     assert {p.name for p in finished.iterdir()} == expected | {f"{s}.json" for s in GOOD} | {
         "report.html",
         "summary.csv",

@@ -141,7 +141,7 @@ def test_failed_fits_are_no_measurement_but_fluid_may_look_like_them() -> None:
     assert found[START].max() < 2  # 1.5 is the highest that was measured
     assert found[START, 58, 50] < 0.3
     assert (layers(item)[0, NOISE, 36:44, 36:44] == NO_TRUST).all()
-    item["pred"] = torch.cat([layers(item)[:1, START], 0.01 + torch.zeros(1, 96, 96)])
+    item["pred"] = torch.cat([layers(item)[:1, START], 0.01 + torch.zeros(1, 96, 96), torch.zeros(1, 96, 96)])
     out = RestoreFined()(item)
     sd = out["uncertainty"].as_tensor()[0]
     tissue = out["map"].as_tensor()[0]
@@ -175,7 +175,7 @@ def test_a_slice_without_a_measurement_is_none() -> None:
     crlb = torch.full(values.shape, 5.0)
     crlb[..., 1] = 150
     item = PrepareCoarsed()({"image": values, "crlb": MetaTensor(crlb, affine=AFFINE)})
-    item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+    item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
     out = RestoreFined()(item)
     assert out["sr"][..., 1].isnan().all()
     assert out["uncertainty"][..., 1].isnan().all()
@@ -200,7 +200,7 @@ def test_slices_are_found_on_whatever_axis_they_are_stored(axis: int) -> None:
             for name, image in (("image", given), ("crlb", crlb))
         }
         item = PrepareCoarsed(factor=2)(turned | {"flair": guide})
-        item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+        item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
         out = RestoreFined(factor=2)(item)
         np.testing.assert_allclose(out["sr"].affine, out["map"].affine @ torch.inverse(AFFINE[:, [*columns, 3]]) @ (
             (AFFINE @ subdivided(2))[:, [*columns, 3]]
@@ -232,7 +232,7 @@ def test_coronal_slices_are_sharpened_as_measured_and_flagged() -> None:
     coronal = AFFINE[:, [0, 2, 1, 3]].clone()
     coronal[:3, 0], coronal[:3, 1], coronal[:3, 2] = (torch.tensor(c) for c in ((7.0, 0, 0), (0, 0, 7.0), (0, 10.0, 0)))
     item = PrepareCoarsed(factor=2, noise=0.1)({"image": MetaTensor(volume().as_tensor(), affine=coronal)})
-    item["pred"] = layers(item)[:, [START, NOISE]].flatten(0, 1)
+    item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
     out = RestoreFined(factor=2)(item)
     assert out["sr"].shape == (1, 24, 32, 3)
     assert "slices are not axial" in " ".join(out["flags"])
@@ -246,7 +246,7 @@ def test_each_metabolite_has_its_noise() -> None:
     torch.testing.assert_close(found[:, NOISE], expected.expand(6, 48, 64))
     item = PrepareCoarsed(noise=[0.5, 0.2, 0.1])({"image": given})
     assert (layers(item)[:, NOISE_KNOWN] == 0).all()
-    item["pred"] = torch.zeros(12, 48, 64)
+    item["pred"] = torch.zeros(18, 48, 64)
     assert "gives 3 values, the file has 2 maps" in " ".join(RestoreFined(noise=[0.5, 0.2, 0.1])(item)["flags"])
 
 
@@ -256,11 +256,11 @@ def test_an_mri_over_a_map_without_a_place_is_flagged() -> None:
         item = PrepareCoarsed(noise=0.1)(
             {"image": MetaTensor(given.as_tensor(), affine=AFFINE, meta={CODES: codes}), "flair": flair()}
         )
-        item["pred"] = torch.zeros(6, 48, 64)
+        item["pred"] = torch.zeros(9, 48, 64)
         assert ("map's header gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
         guide = MetaTensor(flair().as_tensor(), affine=flair().affine, meta={CODES: codes})
         item = PrepareCoarsed(noise=0.1)({"image": volume(), "flair": guide})
-        item["pred"] = torch.zeros(6, 48, 64)
+        item["pred"] = torch.zeros(9, 48, 64)
         assert ("header of flair gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
 
 
@@ -275,6 +275,7 @@ def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None
 
     item["pred"] = SliceStackInferer(2)(item["image"].as_tensor()[None], same)[0]
     out = RestoreFined(factor=2)(item)
+    assert "without_mri" not in out
     assert out["sr"].shape == (shape[0], 24, 32, *shape[3:])
     again = measured(out["sr"].as_tensor().movedim(3, 1) if len(shape) == 4 else out["sr"].as_tensor(), 2, BLOCK)
     wanted = given.as_tensor().movedim(3, 1) if len(shape) == 4 else given.as_tensor()
@@ -290,7 +291,7 @@ def test_flags_say_what_is_amiss() -> None:
     given = volume()
     given[0, 5, 6, 0] = float("nan")
     item = PrepareCoarsed()({"image": given, "flair": flair(60.0)})
-    item["pred"] = torch.zeros(6, 48, 64)
+    item["pred"] = torch.zeros(9, 48, 64)
     flags = " ".join(RestoreFined()(item)["flags"])
     for words in (
         "noise is not known",
@@ -304,7 +305,7 @@ def test_flags_say_what_is_amiss() -> None:
         (9.0, ("noise is over",)),
     ):
         item = PrepareCoarsed(noise=noise)({"image": head_map() - 0.4})
-        item["pred"] = torch.zeros(2, 96, 96)
+        item["pred"] = torch.zeros(3, 96, 96)
         flags = RestoreFined(ratios="2/1", metabolites="NAA,tCr", noise=noise)(item)["flags"]
         assert all(word in " ".join(flags) for word in words)
         assert any("negative" in flag for flag in flags) == (noise < 1)  # 9 is more than the map goes below zero
@@ -312,7 +313,7 @@ def test_flags_say_what_is_amiss() -> None:
 
 def test_ratio_and_its_deviation_by_hand() -> None:
     item = PrepareCoarsed(noise=0.01)({"image": MetaTensor(torch.cat([head_map(), 2 * head_map()]), affine=AFFINE)})
-    pred = torch.zeros(2, 2, 96, 96)
+    pred = torch.zeros(2, 3, 96, 96)
     pred[:, 0], pred[0, 1], pred[1, 1] = 1.0, 0.1, 0.2
     pred[1, 0, :10] = 0.5  # of its maximum, 3: 1.5 against a deviation of 0.6
     item["pred"] = pred.flatten(0, 1)
