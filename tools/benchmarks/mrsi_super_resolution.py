@@ -50,7 +50,14 @@ INTERPOLATION = {"block": "bicubic + DC", "k-space": "zero filling"}
 OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
 OURS_T1, OURS_BOTH = "ours, T1", "ours, FLAIR and T1"
 UNET, UNET_FLAIR = "plain U-Net, no MRI", "plain U-Net, FLAIR"
-PAPER = {True: "published network, FLAIR", False: "published network without GDFN, FLAIR"}
+PAPER = {
+    "paper": "published network, FLAIR",
+    "paper_without_gdfn": "published network without GDFN, FLAIR",
+    "paper_high_rate": "published network, rate .001, FLAIR",
+    "paper_high_rate_without_gdfn": "published network without GDFN, rate .001, FLAIR",
+}
+"""By the name of the weights."""
+
 WTV = "FLAIR-weighted TV + DC"
 ETA = 0.1
 """Of the weighted total variation, chosen on BrainWeb 1."""
@@ -150,11 +157,11 @@ def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tens
         out[UNET_FLAIR] = ours(unet, coarse, psf, {"flair": flair})[0]
         wrong = coarse - measured(out[UNET_FLAIR], FACTOR, psf)
         out[f"{UNET_FLAIR} + DC"] = out[UNET_FLAIR] + interpolated(wrong, FACTOR, psf)
-    for name, gated in (("paper", True), ("paper_without_gdfn", False)):
-        net = load_weights(f"model_{name}.pt", network.PaperNetwork(gated=gated))
+    for name, method in PAPER.items():
+        net = load_weights(f"model_{name}.pt", network.PaperNetwork(gated="without" not in name))
         if net is not None and psf == BLOCK:
             with torch.no_grad():
-                out[PAPER[gated]] = net(torch.stack([back(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
+                out[method] = net(torch.stack([back(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
     return out
 
 

@@ -1,4 +1,4 @@
-"""The figure of one input in the report: as measured, sharpened with its MRIs and without, its deviation, its ratios."""
+"""The figure of one input in the report: measured, sharpened with its MRIs and without, its deviation, its ratios."""
 
 from __future__ import annotations
 

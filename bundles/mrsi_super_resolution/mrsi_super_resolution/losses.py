@@ -48,8 +48,8 @@ class SuperResolutionLoss(nn.Module):
         self,
         quality: float = 0.02,
         similarity: float = 0.1,
-        lesions: float = 0.1,
-        decoys: float = 0.3,
+        lesions: float = 0.25,
+        decoys: float = 0.6,
         uncertainty: float = 0.02,
     ) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsikit.synthesis.fields import waves
+from mrsikit.synthesis.lesion import lesion
 from mrsikit.synthesis.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
 from mrsikit.synthesis.mri import mri
 from mrsikit.synthesis.subject import Grid, Tissues
@@ -21,7 +22,7 @@ from mrsikit.transforms.metabolite_map import randomly_oriented
 SPACING = 1.7
 """mm a fine voxel, for the texture of the MRIs."""
 
-MOST_LESIONS = 3
+MOST_LESIONS = 5
 """Drawn in one head, beside the tumour it may have."""
 
 
@@ -30,12 +31,12 @@ class RandFineMapd(RandomizableTransform):
 
     Physics: each tissue has one concentration with slow regional variation, and a voxel holds the mean of its tissues.
     Half of the maps follow the concentrations of patients with gliomas, NAA, tCr, tCho or a ratio of two; the others
-    have any contrast. Three of five heads have one to three lesions; of these 45 % are in the map alone, 35 % in the
+    have any contrast. Four of five heads have one to five lesions; of these 40 % are in the map alone, 40 % in the
     MRIs alone, 20 % in both. In a quarter the MRIs lie up to 3 voxels and 3 degrees off; in a fifth their contrast is
     another.
 
     Drawn: grey to white ratio U(.5, 1.6); tumour to white log-uniform .1 to 8; necrosis to tumour U(0, .3); fluid 0,
-    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions' mean radius log-uniform 1.2 to 8 voxels.
+    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions: :func:`mrsikit.synthesis.lesion.lesion`.
     Two in five lesions lower the map to U(0, .8) of it; the others multiply it by 1.2 to 4 or add U(.2, 1.2) of its
     90th percentile. In the MRIs half of them are as grey as some place in the brain (every other one, where there is a
     tumour, as some place in that), half of any grey; through half of them shines U(0, .5) of the anatomy.
@@ -108,10 +109,10 @@ class RandFineMapd(RandomizableTransform):
         if rng.random() < 0.25 and contrasts:
             contrasts = _moved(torch.stack(contrasts), rng)
         lesions = torch.zeros(2 * MOST_LESIONS, *image.shape)
-        if rng.random() < 0.6:
+        if rng.random() < 0.8:
             for k in range(rng.integers(1, MOST_LESIONS + 1)):
                 where = lesion(image.shape, brain, rng) * (tissues.gm + tissues.wm + tissues.tumour)
-                seen_in = str(rng.choice(["map", "mri", "both"], p=[0.45, 0.35, 0.2]))
+                seen_in = str(rng.choice(["map", "mri", "both"], p=[0.4, 0.4, 0.2]))
                 if seen_in != "mri":
                     image = _changed(image, where, brain, rng)
                 if seen_in != "mri" or contrasts:
@@ -170,24 +171,6 @@ def _shown(
     return [image + opacity * (grey - image) * where for image, grey in zip(images, greys, strict=True)]
 
 
-def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> Tensor:
-    """Soft mask (X, Y) of an irregular blob of random size, 0 to 1, its centre drawn from ``inside``."""
-    places = inside.nonzero()
-    if len(places) == 0:
-        return torch.zeros(shape)
-    centre = places[rng.integers(len(places))].numpy()
-    radius = np.exp(rng.uniform(np.log(1.2), np.log(8.0)))
-    x, y = (np.arange(n) - c for n, c in zip(shape, centre, strict=True))
-    turn, stretch = rng.uniform(0, np.pi), rng.uniform(1.0, 1.8)
-    along = x[:, None] * np.cos(turn) + y[None] * np.sin(turn)
-    across = -x[:, None] * np.sin(turn) + y[None] * np.cos(turn)
-    distance = np.hypot(along / np.sqrt(stretch), across * np.sqrt(stretch))
-    waves_ = _waves(shape, rng, rng.uniform(0.7, 1.4) * radius).numpy()
-    distance = distance * np.clip(1 + rng.uniform(0, 0.4) * waves_, 0.5, 2)
-    edge = rng.uniform(0.2, 0.5) if rng.random() < 0.6 else rng.uniform(0.5, 0.5 * radius + 0.5)
-    return torch.from_numpy((1 / (1 + np.exp(np.clip((distance - radius) / edge, -30, 30)))).astype(np.float32))
-
-
 def _moved(images: Tensor, rng: np.random.Generator) -> list[Tensor]:
     """Shift images (C, X, Y) by up to 3 voxels and turn them by up to 3 degrees."""
     angle, shift = rng.uniform(-0.053, 0.053), rng.uniform(-3, 3, 2) * 2 / images.shape[-1]
@@ -207,7 +190,7 @@ def _top(image: Tensor, brain: Tensor, share: float) -> Tensor:
     return torch.quantile(inside, share) if inside.numel() else image.new_tensor(1.0)
 
 
-def _waves(shape: tuple[int, ...], rng: np.random.Generator, length: float | None = None) -> Tensor:
-    """Smooth unit-variance noise, correlated over ``length`` voxels, else about an eighth of the matrix."""
-    step = max(2.0, shape[0] / 8 if length is None else length)
+def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """Smooth unit-variance noise, correlated over about an eighth of the matrix."""
+    step = max(2.0, shape[0] / 8)
     return torch.from_numpy(waves(shape, [max(3, round(n / step)) for n in shape], rng))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mrsikit.synthesis.subject import Grid, VirtualSubject
-from mrsikit.transforms.coarse_map import MOST_LESIONS, RandFineMapd, lesion
+from mrsikit.transforms.coarse_map import MOST_LESIONS, RandFineMapd
 
 WHITE, BRAIN = 1, 6
 """Places in the stacked tissues."""
@@ -62,21 +62,6 @@ def test_lesions_are_in_the_map_alone_in_the_mri_alone_and_in_both() -> None:
     assert {(True, False), (False, True), (True, True)} <= seen_in
     assert np.median(changes[0]) > 0.3
     assert np.median(changes[1]) < 0.1
-
-
-def test_lesions_are_soft_blobs_of_many_sizes() -> None:
-    rng = np.random.default_rng(0)
-    inside = torch.zeros(64, 64, dtype=torch.bool)
-    inside[20:44, 20:44] = True
-    sizes = []
-    for _ in range(60):
-        blob = lesion((64, 64), inside, rng)
-        assert float(blob.min()) >= 0
-        assert float(blob.max()) <= 1
-        sizes.append(float(blob.sum()) ** 0.5)
-    assert min(sizes) < 4
-    assert max(sizes) > 12
-    assert lesion((64, 64), torch.zeros(64, 64, dtype=torch.bool), rng).sum() == 0
 
 
 def test_a_large_map_is_drawn_where_its_middle_holds_something():
