@@ -115,7 +115,6 @@ def predict(
         data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     sharpened, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
-    more = {name: channel_last(out[name], 4) for name in ("ratio", "ratio_uncertainty") if name in out}
-    if "without_mri" in out:
-        more["without_mri"] = channel_last(out["without_mri"], values.ndim)
+    axes = {"ratio": 4, "ratio_uncertainty": 4, "without_mri": values.ndim}
+    more = {name: channel_last(out[name], count) for name, count in axes.items() if name in out}
     return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], **more)

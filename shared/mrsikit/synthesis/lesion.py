@@ -52,7 +52,7 @@ def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> 
 
 def _blob(shape: tuple[int, ...], centre: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
     """An ellipse with waves along its edge, sharp or soft."""
-    along, across = _turned(*(np.arange(n) - c for n, c in zip(shape, centre, strict=True)), rng, stretch=1.8)
+    along, across = _turned(np.arange(shape[0]) - centre[0], np.arange(shape[1]) - centre[1], rng, stretch=1.8)
     step = max(2.0, rng.uniform(0.7, 1.4) * radius)
     ripple = waves(shape, [max(3, round(n / step)) for n in shape], rng)
     distance = np.hypot(along, across) * np.clip(1 + rng.uniform(0, 0.4) * ripple, 0.5, 2)
