@@ -1,0 +1,160 @@
+r"""Non-local means: each voxel becomes the mean of those around it that are like it.
+
+.. math:: \hat x_i = \frac{\sum_{j \in \Omega_i} w_{ij} x_j}{\sum_{j \in \Omega_i} w_{ij}}
+
+with :math:`\Omega_i` a window around i. What "like it" means is a patch of the image itself (Buades 2005,
+doi:10.1109/CVPR.2005.38), or the features of an MRI on the same grid, so that the image is averaged along the MRI's
+structures and not across them (Jafari-Khouzani 2014, doi:10.1109/TMI.2014.2340135). Weights are symmetric, so each pair
+of voxels is visited once. Batched, in two or three dimensions; beside the images it holds a few of their size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Part = tuple[slice, ...]
+"""Of an image's axes."""
+
+LAMINAR = (1.0, 2.0)
+"""Voxels along and against the gradient at which an MRI is read for its features."""
+
+
+def feature_non_local_means(
+    image: Tensor, features: Tensor, *, window: int = 11, h_features: float = 0.3, h_image: float | Tensor | None = None
+) -> Tensor:
+    r"""Average an image over voxels of like features.
+
+    .. math:: w_{ij} = \exp\left( - \frac{\|f_i - f_j\|^2}{F h_f^2} - \frac{(x_i - x_j)^2}{h_i h_j} \right)
+
+    The second term keeps apart what the image itself shows to be unlike, as a lesion that the MRI does not show.
+
+    Args:
+        image: (B, X, Y[, Z]).
+        features: (B, F, X, Y[, Z]), of about unit variance, as of :func:`mri_features`.
+        window: side of the window in voxels, odd.
+        h_features: :math:`h_f`.
+        h_image: h in the image's unit, one number or a map (B, X, Y[, Z]); None: without the second term.
+
+    Returns:
+        (B, X, Y[, Z]).
+    """
+    scaled = features / (h_features * features.shape[1] ** 0.5)
+    values = None if h_image is None else torch.as_tensor(h_image, dtype=image.dtype, device=image.device)
+
+    def distance(here: Part, there: Part) -> Tensor:
+        one, other = image[_at(*here)], image[_at(*there)]
+        out = torch.zeros_like(one)
+        for k in range(scaled.shape[1]):  # one feature at a time, or they would all be held twice
+            out += (scaled[:, k][_at(*here)] - scaled[:, k][_at(*there)]).square_()
+        if values is not None:
+            width = values[_at(*here)] * values[_at(*there)] if values.ndim else values.square()
+            out += (one - other).square_() / width.clamp(min=1e-20)
+        return out
+
+    return _averaged(image, window, distance)
+
+
+def non_local_means(image: Tensor, *, h: float | Tensor, window: int = 11, patch: int = 5) -> Tensor:
+    r"""Denoise an image by its own patches, :math:`w_{ij} = \exp(-\langle (x_{i+p} - x_{j+p})^2 \rangle_p / h^2)`.
+
+    Args:
+        image: (B, X, Y[, Z]), any unit.
+        h: in the image's unit, about the noise's standard deviation; one number, or (B,).
+        window: side of the window in voxels, odd.
+        patch: side of the patch, odd; beyond the border the image is mirrored.
+
+    Returns:
+        (B, X, Y[, Z]).
+    """
+    axes = image.ndim - 1
+    half = patch // 2
+    padded = F.pad(image[:, None], [half] * (2 * axes), mode="reflect")[:, 0]
+    mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
+    width = torch.as_tensor(h, dtype=image.dtype, device=image.device).reshape(-1, *[1] * axes).square()
+
+    def distance(here: Part, there: Part) -> Tensor:
+        def wide(part: Part) -> Tensor:
+            return padded[_at(*(slice(s.start, s.stop + 2 * half) for s in part))]
+
+        squares = (wide(here) - wide(there)).square_()
+        return mean(squares[:, None], patch, 1)[:, 0] / width.clamp(min=1e-20)
+
+    return _averaged(image, window, distance)
+
+
+def _at(*part: Any) -> tuple[Any, ...]:
+    """Index of a part of the last axes."""
+    return (..., *part)
+
+
+def _averaged(image: Tensor, window: int, distance: Callable[[Part, Part], Tensor]) -> Tensor:
+    """Weighted means with w = exp(-distance), each pair of voxels visited once."""
+    shape = image.shape[1:]
+    # a voxel is like itself
+    total, weight = image.clone(), torch.ones_like(image)
+    for offset in offsets(window, len(shape)):
+        here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
+        there = tuple(slice(max(0, o), n - max(0, -o)) for o, n in zip(offset, shape, strict=True))
+        if any(s.stop <= s.start for s in here):
+            continue
+        w = distance(here, there).neg_().exp_()
+        one, other = _at(*here), _at(*there)
+        total[one] += w * image[other]
+        total[other] += w * image[one]
+        weight[one] += w
+        weight[other] += w
+    return total / weight
+
+
+def offsets(window: int, axes: int) -> list[tuple[int, ...]]:
+    """Half of the offsets within a window, one of each pair of opposite ones, without the middle."""
+    reach = range(-(window // 2), window // 2 + 1)
+    return [offset for offset in itertools.product(reach, repeat=axes) if offset > (0,) * axes]
+
+
+def mri_features(mris: Sequence[Tensor], brain: Tensor) -> Tensor:
+    """What tells a voxel's place in the anatomy: its grey value and a profile across the nearest edge.
+
+    For each contrast: the value, the mean over 3 voxels along each axis, the gradient's size, and the values one and
+    two voxels along and against the gradient. Each divided by its deviation in the brain.
+
+    Args:
+        mris: one image (B, X, Y[, Z]) a contrast, any unit.
+        brain: same shape, where statistics are taken; all of it where it is empty.
+
+    Returns:
+        (B, 7 C, X, Y[, Z]).
+    """
+    out = []
+    for image in mris:
+        axes = image.ndim - 1
+        slopes = torch.stack(torch.gradient(image, dim=list(range(1, image.ndim))), -1)
+        size = slopes.square().sum(-1).sqrt()
+        along = slopes / size.clamp(min=1e-12)[..., None]
+        mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
+        smooth = mean(F.pad(image[:, None], [1] * (2 * axes), mode="replicate"), 3, 1)[:, 0]
+        profile = [_read(image, along * way) for step in LAMINAR for way in (step, -step)]
+        out += [image, smooth, size, *profile]
+    features = torch.stack(out, 1)
+    inside = (brain > 0).to(features)[:, None].expand_as(features)
+    inside = torch.where(inside.flatten(1).any(1).reshape(-1, *[1] * (features.ndim - 1)), inside, 1.0)
+    dims = list(range(2, features.ndim))
+    count = inside.sum(dims, keepdim=True)
+    mean_ = (features * inside).sum(dims, keepdim=True) / count
+    spread = (((features - mean_) * inside).square().sum(dims, keepdim=True) / count).sqrt()
+    return (features - mean_) / spread.clamp(min=1e-12)
+
+
+def _read(image: Tensor, offset: Tensor) -> Tensor:
+    """Values of (B, X, Y[, Z]) at each voxel moved by ``offset`` (B, X, Y[, Z], axes), the border repeated."""
+    shape = image.shape[1:]
+    at = torch.stack(torch.meshgrid(*(torch.arange(n).to(image) for n in shape), indexing="ij"), -1) + offset
+    size = torch.tensor(shape).to(image)
+    grid = ((2 * at + 1) / size - 1).flip(-1)
+    return F.grid_sample(image[:, None], grid, mode="bilinear", padding_mode="border", align_corners=False)[:, 0]
