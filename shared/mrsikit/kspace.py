@@ -2,7 +2,8 @@ r"""Coarse and fine grids in k-space: what an acquisition of N phase encodes kee
 
 A coarse voxel is the centre of a block of ``factor`` fine ones along each axis, so coarse position :math:`n` lies at
 the fine position :math:`f n + (f - 1) / 2`. A plain crop of the spectrum puts it at :math:`f n` instead; the phase ramp
-that makes up for it is applied here. All functions take real images whose last two axes are in plane.
+that makes up for it is applied here. All functions take real images whose last axes are those of space: two in plane,
+or, where ``dims`` is 3, all three.
 """
 
 from __future__ import annotations
@@ -13,33 +14,35 @@ import torch
 from torch import Tensor
 
 
-def zero_fill(coarse: Tensor, factor: int) -> Tensor:
+def zero_fill(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:
     """Interpolate by zero filling: the trigonometric polynomial through the coarse voxels, at the fine ones.
 
     Args:
-        coarse: (..., X, Y), real.
+        coarse: (..., X, Y), or (..., X, Y, Z), real.
         factor: fine voxels a coarse one.
+        dims: axes of space.
 
     Returns:
-        (..., factor X, factor Y).
+        (..., factor X, factor Y[, factor Z]).
     """
-    for axis in (-2, -1):
+    for axis in range(-dims, 0):
         coarse = _resampled(coarse, axis, coarse.shape[axis], coarse.shape[axis] * factor)
     return coarse
 
 
-def low_pass_sample(fine: Tensor, factor: int) -> Tensor:
+def low_pass_sample(fine: Tensor, factor: int, dims: int = 2) -> Tensor:
     """Measure a fine image with ``1 / factor`` of its phase encodes along each axis.
 
     Args:
-        fine: (..., factor X, factor Y), real.
+        fine: (..., factor X, factor Y[, factor Z]), real.
         factor: fine voxels a coarse one.
+        dims: axes of space.
 
     Returns:
-        (..., X, Y): the central part of k-space, at the centres of the coarse voxels. Without the encode of an even
-        number that has no counterpart of the other sign, for the image is real.
+        (..., X, Y[, Z]): the central part of k-space, at the centres of the coarse voxels. Without the encode of an
+        even number that has no counterpart of the other sign, for the image is real.
     """
-    for axis in (-2, -1):
+    for axis in range(-dims, 0):
         fine = _resampled(fine, axis, fine.shape[axis], fine.shape[axis] // factor)
     return fine
 

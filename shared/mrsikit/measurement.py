@@ -2,7 +2,7 @@ r"""What an acquisition keeps of a fine map: the mean of each block, or the cent
 
 The coarse map y = A x; :func:`back` is the pseudo-inverse :math:`A^+` (for Hamming's filter without its inverse), so
 :math:`x + A^+ (y - A x)` is the map nearest to x that is measured as y. Images are real, their last two axes in plane,
-and a coarse voxel is the middle of its fine ones.
+or, where ``dims`` is 3, their last three those of space, and a coarse voxel is the middle of its fine ones.
 """
 
 from __future__ import annotations
@@ -25,24 +25,27 @@ HAMMING_NOISE = 0.397
 """Standard deviation of white noise after Hamming's filter in two dimensions, relative to before."""
 
 
-def measured(fine: Tensor, factor: int, psf: int) -> Tensor:
-    """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise."""
+def measured(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
+    """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise; Hamming's filter in plane."""
     if psf == BLOCK:
-        rows, columns = fine.shape[-2] // factor, fine.shape[-1] // factor
-        return fine.reshape(*fine.shape[:-2], rows, factor, columns, factor).mean((-3, -1))
+        for axis in range(-dims, 0):
+            fine = fine.unflatten(axis, (fine.shape[axis] // factor, factor)).mean(axis)
+        return fine
     if psf == HAMMING:
         fine = weighted(fine, hamming_weights(fine.shape[-2], fine.shape[-1], factor).to(fine))
-    return low_pass_sample(fine, factor)
+    return low_pass_sample(fine, factor, dims)
 
 
-def back(coarse: Tensor, factor: int, psf: int) -> Tensor:
+def back(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     """Fine map (..., factor X, factor Y) of least norm: each block constant, or zero filling."""
     if psf == BLOCK:
-        return coarse.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
-    return zero_fill(coarse, factor)
+        for axis in range(-dims, 0):
+            coarse = coarse.repeat_interleave(factor, axis)
+        return coarse
+    return zero_fill(coarse, factor, dims)
 
 
-def interpolated(coarse: Tensor, factor: int, psf: int) -> Tensor:
+def interpolated(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     """Fine map that gives the coarse one when it is measured again.
 
     Blocks: cubic interpolation, aligned to the block's centres, plus each block's difference. K-space: zero filling,
@@ -52,22 +55,28 @@ def interpolated(coarse: Tensor, factor: int, psf: int) -> Tensor:
         coarse: (..., X, Y).
         factor: fine voxels a coarse one.
         psf: code of the point-spread function.
+        dims: axes of space.
 
     Returns:
-        (..., factor X, factor Y).
+        (..., factor X, factor Y[, factor Z]).
     """
     if psf == BLOCK:
-        fine = cubic(coarse, factor)
-        return fine + back(coarse - measured(fine, factor, psf), factor, psf)
-    fine = zero_fill(coarse, factor)
+        fine = cubic(coarse, factor, dims)
+        return fine + back(coarse - measured(fine, factor, psf, dims), factor, psf, dims)
+    fine = zero_fill(coarse, factor, dims)
     if psf == HAMMING:
         filter_ = hamming_weights(fine.shape[-2], fine.shape[-1], factor).to(fine)
         fine = weighted(fine, torch.where(filter_ > 0, (1 / filter_).clamp(max=MOST_GAIN), 0.0))
     return fine
 
 
-def cubic(coarse: Tensor, factor: int) -> Tensor:
-    """Bicubic interpolation (..., factor X, factor Y), aligned to the centres of the coarse voxels."""
+def cubic(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:
+    """Cubic interpolation (..., factor X, factor Y[, factor Z]), aligned to the centres of the coarse voxels."""
+    if dims == 3:  # in plane, and then along the third axis, for PyTorch has none of three axes
+        planes = cubic(coarse.movedim(-1, 0), factor)
+        lines = planes.movedim(0, -1).flatten(0, -2)[:, None, None]
+        fine = F.interpolate(lines, scale_factor=(1.0, float(factor)), mode="bicubic", align_corners=False)
+        return fine.reshape(*planes.shape[1:], -1)
     images = coarse.reshape(-1, 1, *coarse.shape[-2:])
     fine = F.interpolate(images, scale_factor=float(factor), mode="bicubic", align_corners=False)
     return fine.reshape(*coarse.shape[:-2], *fine.shape[-2:])

@@ -50,3 +50,22 @@ def test_white_noise_is_as_much_smaller_as_stated() -> None:
     noise = torch.randn(200, 32, 32, generator=torch.Generator().manual_seed(0))
     filtered = weighted(noise, hamming_weights(32, 32, 1))
     assert float(filtered.std() / noise.std()) == pytest.approx(HAMMING_NOISE, rel=0.01)
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_in_three_dimensions_as_in_two(psf: int) -> None:
+    """Along the third axis, too; and an image that is the same all along it is measured as its slice."""
+    slice_ = maps(24)
+    volume = slice_[..., None] * torch.linspace(1, 2, 16, dtype=torch.float64)
+    coarse = measured(volume, 4, psf, 3)
+    assert coarse.shape == (6, 6, 4)
+    torch.testing.assert_close(measured(interpolated(coarse, 4, psf, 3), 4, psf, 3), coarse, atol=1e-6, rtol=0)
+    torch.testing.assert_close(measured(back(coarse, 4, psf, 3), 4, psf, 3), coarse, atol=1e-6, rtol=0)
+    same = slice_[..., None].expand(24, 24, 16)
+    flat = measured(slice_, 4, psf)
+    torch.testing.assert_close(measured(same, 4, psf, 3), flat[..., None].expand(6, 6, 4))
+    expected = interpolated(flat, 4, psf)[..., None].expand(24, 24, 16)
+    torch.testing.assert_close(interpolated(measured(same, 4, psf, 3), 4, psf, 3), expected, atol=1e-6, rtol=0)
+    batched = measured(torch.stack([volume, 2 * volume]), 4, psf, 3)
+    torch.testing.assert_close(batched[1], 2 * coarse)
+    assert cubic(batched, 4, 3).shape == (2, 24, 24, 16)

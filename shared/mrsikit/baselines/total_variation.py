@@ -16,9 +16,6 @@ from torch import Tensor
 from mrsikit.kspace import low_pass_sample, zero_fill
 from mrsikit.measurement import BLOCK, back, interpolated, measured
 
-STEP = 8**-0.5
-"""Primal and dual: one over the norm of the gradient."""
-
 LEAST_LIMIT = 0.02
 """Of the dual: with a smaller lambda the data step is scaled up instead, or nothing would move for long."""
 
@@ -32,55 +29,61 @@ def total_variation(
     mri: Tensor | None = None,
     eta: float = 0.03,
     iterations: int = 200,
+    dims: int = 2,
 ) -> Tensor:
     """Sharpen maps.
 
     Args:
-        coarse: (..., X, Y), maximum about 1.
+        coarse: (..., X, Y), or (..., X, Y, Z), maximum about 1.
         factor: fine voxels a coarse one.
         psf: code of the point-spread function, of :mod:`mrsikit.measurement`.
-        strength: lambda, or one a map, (..., 1, 1); 0: the coarse map is kept exactly. Twice the noise serves well.
-        mri: (..., factor X, factor Y), brain about 0 to 1, whose edges cost less; None: none.
+        strength: lambda, or one a map, (..., 1, 1[, 1]); 0: the coarse map is kept exactly. Twice the noise serves
+            well.
+        mri: (..., factor X, factor Y[, factor Z]), brain about 0 to 1, whose edges cost less; None: none.
         eta: change of the MRI from which on an edge does.
         iterations: of the algorithm.
+        dims: axes of space.
 
     Returns:
-        (..., factor X, factor Y).
+        (..., factor X, factor Y[, factor Z]).
     """
     if psf != BLOCK:  # the encode without a counterpart is never explained, and would add up
-        coarse = low_pass_sample(zero_fill(coarse, factor), factor)
-    fine = interpolated(coarse, factor, psf)
+        coarse = low_pass_sample(zero_fill(coarse, factor, dims), factor, dims)
+    fine = interpolated(coarse, factor, psf, dims)
     weight = torch.ones_like(fine)
     if mri is not None:
-        weight = eta / torch.sqrt(_gradient(mri).square().sum(0) + eta**2)
+        weight = eta / torch.sqrt(_gradient(mri, dims).square().sum(0) + eta**2)
     given = torch.as_tensor(strength, dtype=fine.dtype, device=fine.device)
     limit = given.clamp(min=LEAST_LIMIT)
-    kappa = STEP * limit / (given + STEP * limit)
-    dual = torch.zeros(2, *fine.shape, dtype=fine.dtype, device=fine.device)
+    step = (4 * dims) ** -0.5  # primal and dual: one over the norm of the gradient
+    kappa = step * limit / (given + step * limit)
+    dual = torch.zeros(dims, *fine.shape, dtype=fine.dtype, device=fine.device)
     ahead = fine
     for _ in range(iterations):
-        dual = dual + STEP * _gradient(ahead)
+        dual = dual + step * _gradient(ahead, dims)
         length = dual.square().sum(0).sqrt().clamp(min=1e-12)
         dual = dual * torch.clamp(limit * weight / length, max=1.0)
-        stepped = fine + STEP * _divergence(dual)
-        new = stepped + kappa * back(coarse - measured(stepped, factor, psf), factor, psf)
+        stepped = fine + step * _divergence(dual)
+        new = stepped + kappa * back(coarse - measured(stepped, factor, psf, dims), factor, psf, dims)
         ahead, fine = 2 * new - fine, new
     return fine
 
 
-def _gradient(image: Tensor) -> Tensor:
-    """Forward differences (2, ..., X, Y), 0 at the far edges."""
-    out = torch.zeros(2, *image.shape, dtype=image.dtype, device=image.device)
-    out[0][..., :-1, :] = image[..., 1:, :] - image[..., :-1, :]
-    out[1][..., :-1] = image[..., 1:] - image[..., :-1]
+def _gradient(image: Tensor, dims: int = 2) -> Tensor:
+    """Forward differences (dims, ..., X, Y[, Z]), 0 at the far edges."""
+    out = image.new_zeros(dims, *image.shape)
+    for slopes, axis in zip(out, range(-dims, 0), strict=True):
+        count = image.shape[axis] - 1
+        slopes.narrow(axis, 0, count).copy_(image.narrow(axis, 1, count) - image.narrow(axis, 0, count))
     return out
 
 
 def _divergence(field: Tensor) -> Tensor:
     """Minus the adjoint of :func:`_gradient`."""
     out = torch.zeros_like(field[0])
-    out[..., :-1, :] += field[0][..., :-1, :]
-    out[..., 1:, :] -= field[0][..., :-1, :]
-    out[..., :-1] += field[1][..., :-1]
-    out[..., 1:] -= field[1][..., :-1]
+    for slopes, axis in zip(field, range(-len(field), 0), strict=True):
+        count = out.shape[axis] - 1
+        inner = slopes.narrow(axis, 0, count)
+        out.narrow(axis, 0, count).add_(inner)
+        out.narrow(axis, 1, count).sub_(inner)
     return out

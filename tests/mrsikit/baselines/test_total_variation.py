@@ -62,3 +62,15 @@ def test_a_small_strength_moves_as_soon() -> None:
     coarse = measured(disc(), 4, BLOCK)
     few, many = (total_variation(coarse, 4, BLOCK, strength=2e-4, iterations=n) for n in (200, 3000))
     assert (few - many).abs().mean() < 0.3 * (many - interpolated(coarse, 4, BLOCK)).abs().mean()
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_balls_are_sharpened_as_discs_are(psf: int) -> None:
+    at = torch.arange(32.0) - 15.2
+    ball = ((at[:, None, None] ** 2 + at[None, :, None] ** 2 + at[None, None] ** 2).sqrt() < 9.3).float()
+    coarse = measured(ball, 4, psf, 3)
+    start, fine = interpolated(coarse, 4, psf, 3), total_variation(coarse, 4, psf, dims=3)
+    assert (fine - ball).square().mean() < 0.8 * (start - ball).square().mean()
+    torch.testing.assert_close(measured(fine, 4, psf, 3), coarse, atol=1e-5, rtol=0)
+    guided = total_variation(coarse, 4, psf, mri=ball, dims=3)
+    assert (guided - ball).square().mean() < 0.5 * (fine - ball).square().mean()
