@@ -50,6 +50,7 @@ INTERPOLATION = {"block": "bicubic + DC", "k-space": "zero filling"}
 OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
 OURS_T1, OURS_BOTH = "ours, T1", "ours, FLAIR and T1"
 UNET, UNET_FLAIR = "plain U-Net, no MRI", "plain U-Net, FLAIR"
+SHORT, SHORT_FLAIR = "ours of the U-Net's budget, no MRI", "ours of the U-Net's budget, FLAIR"
 PAPER = {
     "paper": "published network, FLAIR",
     "paper_without_gdfn": "published network without GDFN, FLAIR",
@@ -149,14 +150,18 @@ def load_network() -> torch.nn.Module:
 
 
 def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tensor]:
-    """The equal-size U-Net and the published networks, those whose weights are there."""
+    """The equal-size U-Net, ours trained as long, and the published networks, those whose weights are there."""
     out = {}
     unet = load_weights("model_unet.pt", network.PlainUNet())
-    if unet is not None:
-        out[UNET] = ours(unet, coarse, psf)[0]
-        out[UNET_FLAIR] = ours(unet, coarse, psf, {"flair": flair})[0]
-        wrong = coarse - measured(out[UNET_FLAIR], FACTOR, psf)
-        out[f"{UNET_FLAIR} + DC"] = out[UNET_FLAIR] + interpolated(wrong, FACTOR, psf)
+    short = load_weights("model_unet_budget.pt", network.SuperResolution(collapsed=True))
+    for net, alone, guided in ((unet, UNET, UNET_FLAIR), (short, SHORT, SHORT_FLAIR)):
+        if net is not None:
+            out[alone] = ours(net, coarse, psf)[0]
+            out[guided] = ours(net, coarse, psf, {"flair": flair})[0]
+    for method in (UNET, UNET_FLAIR):  # it keeps no consistency of its own
+        if method in out:
+            wrong = coarse - measured(out[method], FACTOR, psf)
+            out[f"{method} + DC"] = out[method] + interpolated(wrong, FACTOR, psf)
     for name, method in PAPER.items():
         net = load_weights(f"model_{name}.pt", network.PaperNetwork(gated="without" not in name))
         if net is not None and psf == BLOCK:
@@ -698,7 +703,8 @@ ACCEPTANCE = [
     Demand("FLAIR, block: PSNR over spline, dB", 6.3, False, _gain("block", OURS_FLAIR, "spline")),
     Demand("FLAIR, block: SSIM", 0.95, False, _row("block", OURS_FLAIR, "SSIM"), "%.3f"),
     Demand("FLAIR, k-space: PSNR over FLAIR-weighted TV + DC, dB", 2.0, False, _gain("k-space", OURS_FLAIR, WTV)),
-    Demand("FLAIR, block: PSNR over the equal-size U-Net, dB", 0.3, False, _gain("block", OURS_FLAIR, UNET_FLAIR)),
+    Demand("FLAIR, block, same budget: PSNR over the equal-size U-Net + DC, dB", 0.3, False,
+           _gain("block", SHORT_FLAIR, f"{UNET_FLAIR} + DC")),
     Demand("FLAIR, block: LPIPS over spline's", 0.5, True,
            lambda rows, s: find(rows, s, "block", OURS_FLAIR, "LPIPS") / find(rows, s, "block", "spline", "LPIPS")),
     Demand("no MRI, block: PSNR over TV + DC, dB", 1.0, False, _gain("block", OURS, "TV + DC")),
