@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mrsi_super_resolution import network, predict
+from mrsi_super_resolution.tissue import background, tissue_of
 from mrsi_super_resolution.transforms import shift_needed, subdivided
 from mrsikit.baselines.total_variation import total_variation
 from mrsikit.io import read_map
@@ -592,10 +593,11 @@ def _mismatch(context: Context) -> None:
             pred, sd = ours(net, coarse, BLOCK, {"flair": image})
             _record(context, set_, condition, OURS_FLAIR, pred, chosen)
             _record_uncertainty(context, set_, condition, OURS_FLAIR, pred, sd, chosen)
-            found = [
-                shift_needed(c[None, ..., None], i[..., None], FACTOR, affine)
-                for c, i in zip(noisy, image, strict=True)
-            ]
+            found = []
+            for c, i in zip(noisy, image, strict=True):
+                one = c[None, ..., None]
+                tissue = tissue_of(one, background(one))
+                found.append(shift_needed(one, tissue, i[..., None], FACTOR, affine))
             context.add(set_, condition, OURS_FLAIR, "told that it is shifted, %", [100.0 * any(f) for f in found])
 
 

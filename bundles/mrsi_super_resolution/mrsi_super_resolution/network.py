@@ -35,6 +35,9 @@ SLOPE = 0.1
 RIDGE = 1e-3
 """Of the regression on the classes, relative to their power."""
 
+MOST_LOG_SD = -1.2
+"""Values spread evenly from 0 to a map's maximum have a standard deviation of .29: none may be said to be wider."""
+
 TV_ITERATIONS = 50
 TV_STRENGTH = 2.0
 """Of the noise, chosen on BrainWeb 1."""
@@ -329,6 +332,7 @@ class SuperResolution(nn.Module):
         # TorchScript sees attributes, not the module's constants
         self.multiple = 2 ** (len(widths) - 1)
         self.block, self.kspace, self.hamming = BLOCK, KSPACE, HAMMING
+        self.most_log_sd = MOST_LOG_SD
         self.gain, self.hamming_noise, self.ridge = MOST_GAIN, HAMMING_NOISE, RIDGE
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         self.stem = nn.Conv2d(5, widths[0], 3, padding=1)
@@ -417,7 +421,7 @@ class SuperResolution(nn.Module):
         sizes = sources.detach().square().mean([2, 3]).sqrt() / (start.square().mean([1, 2]).sqrt()[:, None] + 1e-6)
         shift = self.spread(torch.cat([told, torch.log(sizes + 1e-3)], 1))[:, 0].float()
         shift = shift + self.log_sd_shift[(told[:, 0] > 0.5).long() + 2 * (told[:, 1] > 0.5).long()]
-        sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, 2.0))
+        sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, self.most_log_sd))
         return torch.stack([start + residual, sd], 1)
 
     def _explained(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
@@ -497,5 +501,5 @@ class PlainUNet(nn.Module):
         padded = F.pad(x, [0, -columns % 16, 0, -rows % 16], mode="replicate")
         out = self.unet(padded)[..., :rows, :columns].float()
         shift = self.log_sd_shift[mri_set(x)]
-        sd = torch.exp((out[:, 1] - 3.0 + shift[:, None, None]).clamp(-9.0, 2.0))
+        sd = torch.exp((out[:, 1] - 3.0 + shift[:, None, None]).clamp(-9.0, MOST_LOG_SD))
         return torch.stack([x[:, START] + out[:, 0], sd], 1)

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mrsi_super_resolution.network import CHANNELS, MRIS, NO_TRUST, evidence
 from mrsi_super_resolution.options import names_of, noise_levels, ratio_pairs
-from mrsikit.baselines import brain_outline, nearest
+from mrsi_super_resolution.tissue import SUPPORT, background, tissue_of, without_gaps
+from mrsikit.baselines import brain_outline
 from mrsikit.io import as_flag
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, PSF, back, interpolated
@@ -33,23 +34,23 @@ MOST_POINTS = 6
 LOUD = 0.1
 """Noise, of the map's maximum, beyond what was trained on."""
 
-SUPPORT = 0.05
-"""Of the map's maximum: above lies tissue."""
-
 LEAST_DENOMINATOR = 3.0
 """Standard deviations of a ratio's denominator under which the ratio means nothing."""
 
 FAILED_FIT = 100.0
 """Cramér-Rao bound, percent, from which on a voxel of the head counts as not measured."""
 
-NO_SIGNAL = 0.2
-"""Of the median of the tissue measured in a slice: under it a failed fit may be one of fluid."""
-
-RIM = 2
-"""Voxels around the outline of what was measured in which failed fits may be of tissue."""
-
 COVERED = 0.95
 """Share of the tissue that an MRI must cover to be one of all of it."""
+
+ELSEWHERE = 0.08
+"""Share of the tissue outside the brain of an MRI from which on that lies elsewhere; chosen on BrainWeb 1."""
+
+DARK = 0.1
+"""Of an MRI's brightest: under it lies no brain, but for fluid within."""
+
+OVERSHOOT, UNDERSHOOT = 2.0, -0.3
+"""Of the measured maximum: a result beyond is none."""
 
 FARTHEST = 8.0
 """mm up to which it is looked for how far an MRI lies beside the map."""
@@ -88,11 +89,11 @@ class PrepareCoarsed(MapTransform):
         the key holds the network's input, 10 channels a slice and metabolite, (10 n, factor X, factor Y), with the
         affine of the fine grid; "map" the map as it came; "scale" (M, Z), what each slice was divided by; "covered", by
         MRI, the share of the tissue that it covers; "shifted", by MRI, mm (right, front, up) by which it would fit the
-        map better; "doubt" (M, factor X, factor Y, Z), the deviation of what was not measured in the map's unit, 0
-        elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is from and its
-        median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured; "unmeasured" (M, Z),
-        slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum; "unplaced", MRIs whose
-        headers give no position.
+        map better; "beside", by MRI, the share of the tissue that lies outside its brain; "doubt" (M, factor X, factor
+        Y, Z), the deviation of what was not measured in the map's unit, 0 elsewhere; "slice_axis", that of the map;
+        "noise_from" and "noise_share" (M,), where the noise is from and its median over the maximum (NaN: unknown);
+        "lost", voxels of the head that were not measured; "unmeasured" (M, Z), slices that hold no measurement at all;
+        "lowest" (M,), the lowest value over the maximum; "unplaced", MRIs whose headers give no position.
     """
 
     def __init__(
@@ -125,7 +126,8 @@ class PrepareCoarsed(MapTransform):
             bounds = self._bounds(out, axis, maps)
             missing = ~torch.isfinite(maps)
             missing = missing if bounds is None else missing | ~(bounds < FAILED_FIT)
-            maps, lost, doubt = _without_gaps(maps, missing)
+            quiet = background(maps)
+            maps, lost, doubt = without_gaps(maps, missing)
             out["unmeasured"] = missing.any(1).any(1) & ~maps.any(1).any(1)
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
             out["lowest"] = (maps * ~lost).flatten(1).amin(1) / scale.amax(1)
@@ -133,13 +135,16 @@ class PrepareCoarsed(MapTransform):
             level = self._noise(out, maps, scale, lost, bounds)
             fine_affine = affine.double()[:, _turned(axis)] @ subdivided(self.factor)
             starts = interpolated(maps.movedim(-1, 1), self.factor, self.psf).movedim(1, -1)
-            tissue = (starts.abs() > SUPPORT).any(0)
+            coarse = tissue_of(maps, quiet / scale)
+            wide = back(coarse.movedim(-1, 1).float(), self.factor, BLOCK).movedim(1, -1) > 0
+            tissue = (wide & (starts.abs() > SUPPORT)).any(0)
             images = self._mris(out, tissue, fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
             out["shifted"] = {
-                name: shift_needed(maps, image, self.factor, fine_affine) if share >= COVERED else [0.0, 0.0, 0.0]
+                name: shift_needed(maps, coarse, image, self.factor, fine_affine) if share >= COVERED else [0.0] * 3
                 for name, (image, share) in images.items()
             }
+            out["beside"] = {name: _beside(starts, tissue, image) for name, (image, _) in images.items()}
             layers = evidence(
                 starts.movedim(-1, 1).flatten(0, 1),
                 self.factor,
@@ -202,6 +207,15 @@ class PrepareCoarsed(MapTransform):
         return out
 
 
+def _beside(starts: Tensor, tissue: Tensor, mri: Tensor) -> float:
+    """Share of the tissue, where maps (M, X, Y, Z) have half of its typical value, outside an MRI's brain (X, Y, Z)."""
+    full = torch.zeros_like(tissue)
+    for one in starts.abs():
+        full |= tissue & (one > 0.5 * one[tissue].median()) if tissue.any() else full
+    inside = np.stack([brain_outline((mri[..., z] > DARK).numpy()) for z in range(mri.shape[2])], -1)
+    return float((full & ~torch.from_numpy(inside)).sum() / full.sum().clamp(min=1))
+
+
 def subdivided(factor: int) -> Tensor:
     """(4, 4) from the fine voxels to the coarse: each coarse voxel is cut into ``factor`` squared."""
     out = torch.eye(4, dtype=torch.float64)
@@ -231,11 +245,12 @@ def slice_axis(affine: Tensor) -> int:
     return longest if sides[longest] > THICKER * others.max() else upright_axis(matrix)
 
 
-def shift_needed(maps: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list[float]:
+def shift_needed(maps: Tensor, tissue: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list[float]:
     """Shift that an MRI needs to fit its maps.
 
     Args:
         maps: (M, X, Y, Z) coarse.
+        tissue: same shape, of :func:`mrsi_super_resolution.tissue.tissue_of`; what is not beside any counts as 0.
         mri: (factor X, factor Y, Z) on the fine grid, brain about 0 to 1.
         factor: fine voxels a coarse one.
         affine: (4, 4) of the fine grid.
@@ -243,6 +258,8 @@ def shift_needed(maps: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list
     Returns:
         Millimetres to the right, to the front and up, in plane; 0 where no shift is clearly better.
     """
+    around = ndimage.binary_dilation(tissue.any(0).numpy(), np.ones((3, 3, 1), bool))
+    maps = maps * torch.from_numpy(around)
     steps = affine[:3, :2].double()
     rows, columns = (1 + round(FARTHEST / side) for side in torch.linalg.vector_norm(steps, dim=0).tolist())
     reach = min(rows, MOST_SHIFT * factor), min(columns, MOST_SHIFT * factor)
@@ -262,35 +279,6 @@ def _nowhere(image: Any) -> bool:
 def _turned(axis: int) -> list[int]:
     """Columns of an affine once ``axis`` is the last of the three."""
     return [n for n in range(3) if n != axis] + [axis, 3]
-
-
-def _without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps (M, X, Y, Z) whose ``missing`` voxels, all that hold no number among them, are filled.
-
-    Returns:
-        them; which voxels of the head were not measured; and the deviation of these, 0 elsewhere: the spread of the
-        tissue, and how far what stands there is from the tissue's mean.
-    """
-    filled = torch.where(missing, 0.0, maps)
-    lost, doubt = torch.zeros_like(missing), torch.zeros_like(filled)
-    for m, z in torch.nonzero(missing.any(1).any(1)).tolist():
-        plane, without, values = filled[m, :, :, z], missing[m, :, :, z], maps[m, :, :, z]
-        if not plane.any():
-            continue
-        tissue = plane[plane.abs() > SUPPORT * plane.abs().max()]
-        head = torch.from_numpy(brain_outline(plane.abs().numpy()))
-        near = torch.from_numpy(ndimage.binary_dilation(head.numpy(), iterations=RIM))
-        number = torch.isfinite(values)
-        signal = number & (values.abs() >= NO_SIGNAL * tissue.abs().median())
-        within = without & (head | (near & signal))
-        full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
-        kept = torch.where(number, values, 0.0).clamp(-plane.abs().max(), plane.max())
-        fill = torch.where(head & (signal | ~number), full, kept)
-        lost[m, :, :, z] = within
-        filled[m, :, :, z] = torch.where(within, fill, plane)
-        wide = torch.hypot(tissue.std(correction=0), (tissue.mean() - fill) * ~signal)
-        doubt[m, :, :, z] = torch.where(within, wide, 0.0)
-    return filled, lost, doubt
 
 
 class RestoreFined(Transform):
@@ -375,7 +363,7 @@ class RestoreFined(Transform):
                 (out["sr"] - alone).abs(), out["sr"]
             )
         pairs = [pair for pair in self.pairs if max(pair[1:]) < count]
-        if self.metabolites and len(self.metabolites) != count:
+        if self.pairs and self.metabolites and len(self.metabolites) != count:
             out["flags"].append(f"--metabolites names {len(self.metabolites)} maps, the file has {count}: no ratios")
             pairs = []
         elif len(pairs) < len(self.pairs):
@@ -453,15 +441,29 @@ class RestoreFined(Transform):
             flags.append(f"metabolite {m + 1}, slice {z + 1}: no voxel was measured, none is given")
         if noise is not None and noise.isnan().any():
             flags.append("the bounds of a metabolite hold no number in its tissue: its noise is not known")
-        floor = 0.05 if noise is None else (5 * noise).nan_to_num(0.05).clamp(min=0.05)
-        if (convert_to_tensor(out["lowest"]).cpu() < -floor).any():
-            flags.append("the map has negative values beyond its noise, which no network was trained on")
-        if noise is not None and float(noise.nan_to_num(0.0).max()) > LOUD:
-            flags.append(f"the noise is over {LOUD:.0%} of the maximum, more than was trained on")
+        floor = torch.tensor(0.1) if noise is None else (5 * noise).nan_to_num(0.1).clamp(min=0.05)
+        lowest = convert_to_tensor(out["lowest"]).cpu()
+        if (lowest < -floor).any():
+            beyond = "beyond its noise" if noise is not None else f"down to {-float(lowest.min()):.0%} of its maximum"
+            flags.append(f"the map has negative values {beyond}, which no network was trained on")
+        loudest = 0.0 if noise is None else float(noise.nan_to_num(0.0).max())
+        if loudest > LOUD:
+            flags.append(f"the noise is {loudest:.0%} of the maximum; the network was trained on up to {LOUD:.0%}")
+        fine, top = convert_to_tensor(out["sr"]).nan_to_num(0.0), float(values.nan_to_num(0.0, 0.0, 0.0).abs().max())
+        if float(fine.max()) > OVERSHOOT * top or float(fine.min()) < UNDERSHOOT * top:
+            flags.append(
+                f"the result reaches from {float(fine.min()):.3g} to {float(fine.max()):.3g}, far beyond the measured "
+                "values: is the point-spread function (--psf) right?"
+            )
         for name, share in covered.items():
             shift = out["shifted"][name]
             if share < COVERED:
                 flags.append(f"the {name} covers {share:.0%} of the tissue; the rest was sharpened without it")
+            elif out["beside"][name] > ELSEWHERE:
+                flags.append(
+                    f"{out['beside'][name]:.0%} of the tissue lies outside the brain that the {name} shows: check its "
+                    "registration"
+                )
             elif any(shift):
                 told = ", ".join(f"{round(way):+d}" for way in shift)
                 flags.append(

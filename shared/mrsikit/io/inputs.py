@@ -35,6 +35,7 @@ class InputFolder:
         outputs: suffixes of the image outputs. A file that bears one is never taken for an input, and an input is done
             when ``<stem>_<suffix>.nii.gz`` of each and ``<stem>.json`` lie in ``output_dir``.
         optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
+        ignored: suffixes of files that belong to maps but not to this bundle; never taken for inputs either.
         holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
         overwrite: compute also what is done.
         skip_invalid: leave bad inputs out instead of refusing the run.
@@ -57,6 +58,7 @@ class InputFolder:
         companions: Mapping[str, str] | None = None,
         outputs: Sequence[str] = (),
         optional_outputs: Sequence[str] = (),
+        ignored: Sequence[str] = (),
         holds: str = "maps",
         overwrite: bool | str | int = False,
         skip_invalid: bool | str | int = False,
@@ -66,6 +68,7 @@ class InputFolder:
         self.companions = dict(companions or {})
         self.outputs = tuple(outputs)
         self.optional_outputs = tuple(optional_outputs)
+        self.ignored = tuple(ignored)
         self.holds = holds
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
@@ -124,7 +127,8 @@ class InputFolder:
         if not source.is_dir():
             return "; its list is empty"
         if marked := [path.name for path in _images(source)]:
-            endings = ", ".join(f"_{name}" for name in (*self.outputs, *self.companions))
+            suffixes = (*self.outputs, *self.optional_outputs, *self.ignored, *self.companions)
+            endings = ", ".join(f"_{name}" for name in suffixes)
             named = f"{marked[0]} and all others are named as outputs or companions ({endings})"
             return f": {named}; rename the maps, or add those they belong to"
         inner = next((path.name for path in sorted(source.iterdir()) if path.is_dir() and _images(path)), None)
@@ -198,11 +202,15 @@ class InputFolder:
         return items if self.overwrite else [item for item in items if not self.is_done(item["image"])]
 
     def is_done(self, path: str | Path) -> bool:
-        """Tell whether all outputs of the input ``path`` lie in ``output_dir``, the record (written last) included."""
+        """Tell whether all outputs of the input ``path`` lie in ``output_dir``, the record (written last) included.
+
+        Those that only some inputs have are named in the record.
+        """
         if self.output_dir is None:
             return False
-        outputs = [self.output_path(stem_of(path), suffix) for suffix in self.outputs]
-        return bool(self._record(path)) and all(output.exists() for output in outputs)
+        record = self._record(path)
+        outputs = [self.output_path(stem_of(path), suffix) for suffix in (*self.outputs, *record.get("outputs", ()))]
+        return bool(record) and all(output.exists() for output in outputs)
 
     def output_path(self, stem: str, suffix: str) -> Path:
         """Return ``<output_dir>/<stem>_<suffix>.nii.gz``."""
@@ -219,7 +227,7 @@ class InputFolder:
     def _suffix(self, path: Path) -> str:
         """Return the suffix of ours that a file name bears, empty if none."""
         stem = stem_of(path)
-        outputs = (*self.outputs, *self.optional_outputs)
+        outputs = (*self.outputs, *self.optional_outputs, *self.ignored)
         companions = (name for name in self.companions if stem.endswith(tuple(f"_{w}" for w in _writings(name))))
         return next((name for name in outputs if stem.endswith(f"_{name}")), "") or next(companions, "")
 

@@ -23,6 +23,7 @@ MARGIN = 2  # voxels around what is not empty
 MISSING_COLOUR = "#8c8c8c"  # a grey, which neither colour map holds
 OUTLINE_COLOUR = "#00e5ff"  # cyan stands out from every colour of inferno
 WINDOW_PERCENTILE = 99.5  # one hot voxel must not darken the map
+EXTENDED = {(False, False): "neither", (False, True): "max", (True, False): "min", (True, True): "both"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,8 @@ def draw_case(
             title = ", ".join(part for part in parts if part)
             axes[i, j].set_title(title, fontsize=10 if len(title) < 32 else 8)
             shown_image = _slice(volumes[panel.image], row)
-            beyond = "max" if np.nanmax(np.where(np.isfinite(shown_image), shown_image, low)) > high else "neither"
+            finite = np.where(np.isfinite(shown_image), shown_image, low)
+            beyond = EXTENDED[bool(finite.min() < low), bool(finite.max() > high)]
             bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02, extend=beyond)
             bar.set_label(unit if panel.unit is None else panel.unit, fontsize=8)
             bar.ax.tick_params(labelsize=7)

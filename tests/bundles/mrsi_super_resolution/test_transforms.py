@@ -6,6 +6,7 @@ from monai.data import MetaTensor
 from mrsi_super_resolution import network
 from mrsi_super_resolution.inferer import SliceStackInferer
 from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
+from mrsi_super_resolution.tissue import background, tissue_of
 from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, slice_axis, subdivided
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, measured
@@ -302,7 +303,7 @@ def test_flags_say_what_is_amiss() -> None:
         assert words in flags
     for noise, words in (
         (0.02, ("negative values", "--metabolites names 2 maps, the file has 1")),
-        (9.0, ("noise is over",)),
+        (9.0, ("of the maximum; the network was trained on up to 10%",)),
     ):
         item = PrepareCoarsed(noise=noise)({"image": head_map() - 0.4})
         item["pred"] = torch.zeros(3, 96, 96)
@@ -366,3 +367,57 @@ def test_maps_of_a_box_alone_raise_no_alarm() -> None:
     image = MetaTensor(head[None, ..., None], affine=affine @ subdivided(4))
     out = PrepareCoarsed(factor=4, noise=0.01)({"image": MetaTensor(values, affine=affine), "flair": image})
     assert out["shifted"]["flair"] == [0, 0, 0]
+
+
+NOISY = 0.08
+"""Standard deviation of the noise of :func:`noisy_map`, 5 % of its maximum."""
+
+
+def noisy_map() -> MetaTensor:
+    """The disc, on a field of view full of noise."""
+    values = head_map().as_tensor() + NOISY * torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(1))
+    return MetaTensor(values, affine=AFFINE)
+
+
+def brain(shift: float = 0.0) -> MetaTensor:
+    """An MRI of the disc alone, as far beside it along the first axis of the patient as said (mm)."""
+    fine = AFFINE @ subdivided(7)
+    values = head_map().as_tensor()[0].repeat_interleave(7, 0).repeat_interleave(7, 1)
+    fine[0, 3] += shift
+    return MetaTensor(values[None, ..., None], affine=fine)
+
+
+def test_noise_around_the_head_is_no_head() -> None:
+    """Neither are fits there that by their bounds did not fail lost voxels, nor must an MRI cover them."""
+    given = noisy_map()
+    bounds = 100 * NOISY / given.as_tensor().abs()  # over 100 % in two thirds of the background
+    item = PrepareCoarsed()({"image": given, "crlb": MetaTensor(bounds, affine=AFFINE), "flair": brain()})
+    outside = head_map().as_tensor()[0] == 0
+    assert item["lost"] < 10
+    assert float(item["covered"]["flair"]) > 0.99
+    assert item["beside"]["flair"] < 0.03
+    doubt = item["doubt"][0, :, :, 0]
+    assert float((doubt[outside.repeat_interleave(4, 0).repeat_interleave(4, 1)] > 0).float().mean()) < 0.02
+
+
+def test_a_box_of_tissue_up_to_the_corners_is_all_tissue() -> None:
+    given = MetaTensor(1 + 0.1 * torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)), affine=AFFINE)
+    values = given.as_tensor()[..., None]
+    assert tissue_of(values, background(values)).all()
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0.0, False), (25.0, True), (70.0, True)])
+def test_an_mri_far_beside_the_map_is_told(shift: float, told: bool) -> None:
+    item = PrepareCoarsed(noise=NOISY)({"image": noisy_map(), "flair": brain(shift)})
+    item["pred"] = torch.zeros(3, 96, 96)
+    flags = " ".join(RestoreFined(noise=NOISY)(item)["flags"])
+    assert ("lies outside the brain that the flair shows" in flags or "the flair covers" in flags) == told
+
+
+def test_a_result_far_beyond_what_was_measured_is_told() -> None:
+    for low, high, told in ((-0.05, 1.4, False), (-0.5, 1.0, True), (0.0, 2.5, True)):
+        item = PrepareCoarsed(noise=0.01)({"image": head_map()})
+        pred = torch.zeros(3, 96, 96)
+        pred[0, 40, 40], pred[0, 50, 50] = low, high
+        item["pred"] = pred
+        assert ("far beyond the measured values" in " ".join(RestoreFined(noise=0.01)(item)["flags"])) == told

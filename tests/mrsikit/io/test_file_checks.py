@@ -67,11 +67,17 @@ def test_complex_and_colour(tmp_path, good):
 
 @pytest.mark.parametrize(
     ("shape", "text"),
-    [((20,), "1 axes"), ((9, 9, 9, 2, 2), "5 axes"), ((7, 20), "at least 8"), ((20, 7, 30), "at least 8")],
+    [((20,), "1 axes"), ((9, 9, 9, 2, 2), "5 axes"), ((7, 20), "at least 8"), ((20, 7, 7), "at least 8")],
 )
 def test_wrong_shapes(tmp_path, shape, text):
     data = np.random.default_rng(0).random(shape).astype(np.float32)
     assert text in one_problem({"image": save(tmp_path / "a.nii", data)})
+
+
+@pytest.mark.parametrize("shape", [(5, 20, 30), (20, 5, 30), (20, 30, 1), (2, 9, 9, 3)])
+def test_slices_may_be_few_on_whatever_axis(tmp_path, shape):
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    assert not input_problems({"image": save(tmp_path / "a.nii", data)}, KINDS)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +142,7 @@ def test_percent(tmp_path, good):
     background = np.where(good > 0, 5.0, 1e-3).astype(np.float32)  # says nothing of the head
     assert not input_problems(with_companion(tmp_path, good, "crlb", background), KINDS)
     assert "no finite" in one_problem(with_companion(tmp_path, good, "crlb", good * np.nan))
+    assert "no voxel was measured" in one_problem(with_companion(tmp_path, good, "crlb", good * 0 + 999))
 
 
 def test_geometry(tmp_path, good):

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -66,6 +67,25 @@ def test_only_what_is_missing_is_to_do(tmp_path):
     assert stems() == ["a", "b"]
     assert len(folder(tmp_path, overwrite="true").datalist()) == 3
     assert len(folder(tmp_path, overwrite="false").datalist()) == 2
+
+
+def test_outputs_that_only_some_have_are_looked_for_where_the_record_names_them(tmp_path):
+    for stem in "ab":
+        save(tmp_path / f"{stem}.nii.gz")
+    inputs = folder(tmp_path, optional_outputs=["ratio"])
+    for stem in "ab":
+        finish(inputs, stem)
+    inputs.record_path("b").write_text(json.dumps({"mrsikit": "0", "outputs": ["ratio"]}))
+    assert [Path(item["image"]).name for item in inputs.datalist()] == ["b.nii.gz"]
+    save(inputs.output_path("b", "ratio"))
+    assert inputs.datalist() == []
+
+
+def test_files_of_another_bundle_are_no_inputs(tmp_path):
+    for name in ("a.nii.gz", "a_slab.nii.gz"):
+        save(tmp_path / name)
+    assert folder(tmp_path).stems() == ["a", "a_slab"]
+    assert folder(tmp_path, ignored=["slab"]).stems() == ["a"]
 
 
 def test_output_in_the_dataset_folder(tmp_path):

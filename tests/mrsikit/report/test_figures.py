@@ -102,3 +102,16 @@ def test_empty_border_is_cut_the_same_for_all():
     arrays["input"][8:10, 5] = np.nan
     arrays["filled"][8:10, 5:7] = 1
     assert {array.shape for array in _crop(arrays).values()} == {(6, 6, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "arrows"), [(0.1, 1.0, "neither"), (-3, 1, "min"), (0.1, 9, "max"), (-3, 9, "both")]
+)
+def test_values_beyond_the_colours_have_an_arrow(monkeypatch, low, high, arrows):
+    """At the lower end, too: a negative concentration must not look like none."""
+    found, drawn = [], plt.Figure.colorbar
+    monkeypatch.setattr(plt.Figure, "colorbar", lambda *a, **k: (found.append(k["extend"]), drawn(*a, **k))[1])
+    image = np.ones((40, 40))
+    image[3, 3], image[5, 5] = low, high
+    draw_case({"input": image}, np.eye(4), panels=[Panel(title="a")])
+    assert found == [arrows]
