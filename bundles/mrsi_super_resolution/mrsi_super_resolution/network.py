@@ -300,6 +300,38 @@ class Stage(nn.Module):
         return self.gated(self.attention(self.after(self.residual(x))))
 
 
+class Context(nn.Module):
+    """Adds to features what is seen around them at half and a quarter of the resolution; nothing at first.
+
+    Args:
+        channels: n.
+        widths: channels at these two resolutions.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, int] = (32, 48)) -> None:
+        super().__init__()
+        half, quarter = widths
+        self.down = nn.Conv2d(channels, half, 3, stride=2, padding=1)
+        self.near = Stage(half, gated=False)
+        self.wide = nn.Sequential(
+            nn.Conv2d(half, quarter, 3, stride=2, padding=1),
+            Stage(quarter),
+            nn.ConvTranspose2d(quarter, half, 2, stride=2),
+        )
+        self.mix = nn.Conv2d(2 * half, half, 1)
+        self.after = Stage(half, attention=False, gated=False)
+        self.up = nn.ConvTranspose2d(half, channels, 2, stride=2)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n, X, Y) of the same."""
+        rows, columns = x.shape[-2], x.shape[-1]
+        z = self.near(self.down(F.pad(x, [0, -columns % 4, 0, -rows % 4], mode="replicate")))
+        z = self.after(self.mix(torch.cat([z, self.wide(z)], 1)))
+        return x + self.up(z)[..., :rows, :columns]
+
+
 class SuperResolution(nn.Module):
     r"""The bundle's default: a residual on an aligned interpolation, without what contradicts the measurement.
 
@@ -317,9 +349,10 @@ class SuperResolution(nn.Module):
     into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
     the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
     between tissues is met in one step. A last block sees where the classes explain the map and where not, as where a
-    lesion is in the map or in the MRI alone. It says by voxel how much more or less to take of what the classes
-    explain, how much of what they leave unexplained and how much of what total variation would add, so that these keep
-    their height, and adds the rest. One set of weights serves factors 2, 3 and 4, with FLAIR, T1, both or none.
+    lesion is in the map or in the MRI alone, and sees it whole (:class:`Context`). It says by voxel how much more or
+    less to take of what the classes explain, how much of what they leave unexplained and how much of what total
+    variation would add, so that these keep their height, and adds the rest. One set of weights serves factors 2, 3 and
+    4, with FLAIR, T1, both or none.
 
     Args:
         widths: channels at each resolution, each half of the one before.
@@ -346,6 +379,7 @@ class SuperResolution(nn.Module):
         self.decoder = nn.ModuleList(self._stage(k, width) for k, width in reversed(list(enumerate(widths[:-1]))))
         self.classes = nn.Conv2d(widths[0], classes, 1)
         self.join = nn.Conv2d(widths[0] + 5, widths[0], 3, padding=1)
+        self.context = Context(widths[0])
         self.last = Stage(widths[0], attention=False, gated=False)
         self.tail = nn.Conv2d(widths[0], 5, 3, padding=1)
         self.spread = nn.Linear(13, 1)
@@ -402,7 +436,7 @@ class SuperResolution(nn.Module):
         )
         explained, unexplained = regressed[:, 0], regressed[:, 1]
         seen = torch.stack([start, explained, start + explained, unexplained, sharper], 1)
-        out = self.tail(self.last(self.join(torch.cat([z, seen], 1)))).float()
+        out = self.tail(self.last(self.context(self.join(torch.cat([z, seen], 1))))).float()
         sources = torch.stack([explained, unexplained, sharper], 1)
         added = explained + (out[:, 2:] * sources).sum(1) + out[:, 0]
         residual = torch.stack(
@@ -490,7 +524,7 @@ class PlainUNet(nn.Module):
         features: as of :class:`monai.networks.nets.BasicUNet`.
     """
 
-    def __init__(self, *, features: Sequence[int] = (16, 32, 64, 128, 256, 32)) -> None:
+    def __init__(self, *, features: Sequence[int] = (16, 32, 64, 144, 288, 32)) -> None:
         super().__init__()
         self.unet = BasicUNet(spatial_dims=2, in_channels=CHANNELS, out_channels=2, features=features)
         self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))

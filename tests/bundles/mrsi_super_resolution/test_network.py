@@ -5,6 +5,7 @@ from mrsi_super_resolution.network import (
     NOISE,
     START,
     TV,
+    Context,
     InstanceNorm,
     PaperNetwork,
     PlainUNet,
@@ -22,6 +23,7 @@ def network(seed: int = 0) -> SuperResolution:
     torch.manual_seed(seed)
     out = SuperResolution(widths=(4, 8, 8))
     torch.nn.init.normal_(out.tail.weight, std=0.05)
+    torch.nn.init.normal_(out.context.up.weight, std=0.05)
     return out.eval()
 
 
@@ -54,6 +56,19 @@ def test_normalisation_is_pytorchs_whatever_the_mean() -> None:
     ours, theirs = InstanceNorm(6), torch.nn.InstanceNorm2d(6, affine=True)
     theirs.load_state_dict(ours.state_dict())
     torch.testing.assert_close(ours(x), theirs.double()(x.double()).float(), atol=1e-3, rtol=1e-3)
+
+
+def test_context_adds_nothing_at_first_and_then_what_is_seen_a_lesion_away() -> None:
+    torch.manual_seed(0)
+    context = Context(4, (6, 8))
+    x = torch.randn(1, 4, 43, 50)
+    assert torch.equal(context(x), x)
+    torch.nn.init.normal_(context.up.weight)
+    moved = x.clone()
+    moved[..., 20, 12] += 100
+    change = (context(moved) - context(x)).abs().sum(1)[0]
+    assert change.shape == (43, 50)
+    assert change[20, 24] > 1e-3
 
 
 def test_the_papers_network_has_the_size_it_states() -> None:
