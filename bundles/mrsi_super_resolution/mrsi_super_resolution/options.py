@@ -10,39 +10,53 @@ from mrsikit.measurement import PSF
 FACTORS = (2, 3, 4)
 
 
-def ratio_pairs(ratios: object, metabolites: object = None) -> list[tuple[str, int, int]]:
-    """Ratios as pairs of places on the metabolite axis.
+Ratio = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""Its name, and the places on the metabolite axis, from 0, of what is summed above and below."""
+
+
+def ratio_pairs(ratios: object, metabolites: object = None) -> list[Ratio]:
+    """Ratios of maps, or of sums of maps, by their places on the metabolite axis.
 
     Args:
-        ratios: "tCho/NAA", "3/1", or several, in a list or parted by commas; None: none.
-        metabolites: names of the maps on the last axis, in order, likewise; without them maps are counted from 1.
+        ratios: "tCho/NAA", "3/1", "(2HG+Gln)/Glu", or several, in a list or parted by commas; None: none.
+        metabolites: names of the maps on the last axis, in order, likewise; without them maps are counted from 1. A
+            name may itself hold a plus.
 
     Returns:
-        (name, place of the numerator, place of the denominator), from 0.
+        One :data:`Ratio` each.
 
     Raises:
-        InputError: a ratio is not of two maps that are named or counted, or a name stands twice.
+        InputError: a ratio is not of maps that are named or counted, or of a map to itself, or a name stands twice.
 
     Example:
         >>> ratio_pairs("tCho/NAA", "NAA,tCr,tCho")
-        [('tCho/NAA', 2, 0)]
+        [('tCho/NAA', (2,), (0,))]
     """
     names = names_of(metabolites)
     out = []
     for ratio in _listed(ratios):
-        places = []
-        for part in map(str.strip, ratio.split("/")):
-            if part in names:
-                places.append(names.index(part))
-            elif part.isdecimal() and int(part) > 0:
-                places.append(int(part) - 1)
-            else:
-                known = f"the names are {', '.join(names)}" if names else "name the maps with --metabolites, in order"
-                raise InputError(f"--ratios {ratio}: {part!r} is no map of the file; {known}")
-        if len(places) != 2 or places[0] == places[1]:
-            raise InputError(f"--ratios {ratio}: a ratio is of two maps, as in tCho/NAA or 3/1")
-        out.append((ratio, places[0], places[1]))
+        sides = [_places(side.strip(), names, ratio) for side in ratio.split("/")]
+        if len(sides) != 2 or sides[0] == sides[1]:
+            raise InputError(f"--ratios {ratio}: a ratio is of two maps, as in tCho/NAA, 3/1 or (2HG+Gln)/Glu")
+        out.append((ratio, sides[0], sides[1]))
     return out
+
+
+def _places(side: str, names: list[str], ratio: str) -> tuple[int, ...]:
+    """Places of the maps that one side of a ratio sums."""
+    if side in names:
+        return (names.index(side),)
+    places = []
+    for part in side.removeprefix("(").removesuffix(")").split("+"):
+        name = part.strip()
+        if name in names:
+            places.append(names.index(name))
+        elif name.isdecimal() and int(name) > 0:
+            places.append(int(name) - 1)
+        else:
+            known = f"the names are {', '.join(names)}" if names else "name the maps with --metabolites, in order"
+            raise InputError(f"--ratios {ratio}: {name!r} is no map of the file; {known}")
+    return tuple(sorted(places))
 
 
 def noise_levels(noise: object) -> list[float]:

@@ -93,9 +93,9 @@ def predict(
     refuse("values", map_problems(values))
     given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
-    for name, *places in ratio_pairs(options.get("ratios"), options.get("metabolites")):
+    for name, over, under in ratio_pairs(options.get("ratios"), options.get("metabolites")):
         maps = values.shape[3] if values.ndim == 4 else 1
-        if max(places) >= maps:
+        if max(over + under) >= maps:
             raise InputError(f"ratio {name}: values has {maps} maps")
     data = {"image": channel_first(values, affine)}
     if crlb is not None:

@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mrsi_super_resolution.network import CHANNELS, MRIS, NO_TRUST, evidence
-from mrsi_super_resolution.options import names_of, noise_levels, ratio_pairs
+from mrsi_super_resolution.options import Ratio, names_of, noise_levels, ratio_pairs
 from mrsi_super_resolution.tissue import SUPPORT, background, tissue_of, without_gaps
 from mrsikit.baselines import brain_outline
 from mrsikit.io import as_flag
@@ -362,7 +362,7 @@ class RestoreFined(Transform):
             out["summary"]["median change by the MRIs / median of map"] = self._relative(
                 (out["sr"] - alone).abs(), out["sr"]
             )
-        pairs = [pair for pair in self.pairs if max(pair[1:]) < count]
+        pairs = [pair for pair in self.pairs if max(pair[1] + pair[2]) < count]
         if self.pairs and self.metabolites and len(self.metabolites) != count:
             out["flags"].append(f"--metabolites names {len(self.metabolites)} maps, the file has {count}: no ratios")
             pairs = []
@@ -375,7 +375,7 @@ class RestoreFined(Transform):
             out["names"] += ["ratio", "ratio_uncertainty"]
             out["summary"]["ratios"] = ", ".join(name for name, _, _ in pairs)
             for (name, _, under), values in zip(pairs, ratios, strict=True):
-                below = convert_to_tensor(out["sr"][under]).nan_to_num(0.0)
+                below = convert_to_tensor(out["sr"])[list(under)].sum(0).nan_to_num(0.0)
                 tissue = below > SUPPORT * below.max()
                 share = float(values[tissue].isnan().float().mean()) if tissue.any() else 0.0
                 if share > 0.01:
@@ -386,12 +386,14 @@ class RestoreFined(Transform):
         return out
 
     @staticmethod
-    def _ratios(fine: Tensor, sd: Tensor, pairs: Sequence[tuple[str, int, int]]) -> tuple[Tensor, Tensor]:
-        """Each ratio of two maps, one channel each, and its standard deviation to first order."""
+    def _ratios(fine: Tensor, sd: Tensor, pairs: Sequence[Ratio]) -> tuple[Tensor, Tensor]:
+        """Each ratio of two maps or sums, one channel each, and its standard deviation to first order."""
         maps, spreads = convert_to_tensor(fine), convert_to_tensor(sd)
         out, errors = [], []
         for _, over, under in pairs:
-            a, b, sa, sb = maps[over], maps[under], spreads[over], spreads[under]
+            (a, sa), (b, sb) = (
+                (maps[list(side)].sum(0), spreads[list(side)].square().sum(0).sqrt()) for side in (over, under)
+            )
             measured = (b >= LEAST_DENOMINATOR * sb) & (b >= SUPPORT * b.nan_to_num(0.0).max())
             ratio = torch.where(measured, a / b, torch.nan)
             out.append(ratio)

@@ -8,18 +8,21 @@ from mrsikit.io import InputError
     ("ratios", "metabolites", "expected"),
     [
         (None, None, []),
-        ("3/1", None, [("3/1", 2, 0)]),
-        ("tCr / NAA", "NAA, tCr", [("tCr / NAA", 1, 0)]),
-        ("tCho/NAA, 2/1", "NAA,tCr,tCho", [("tCho/NAA", 2, 0), ("2/1", 1, 0)]),
-        (["tCr/NAA"], ["NAA", "tCr"], [("tCr/NAA", 1, 0)]),
-        (("tCr/NAA",), ("NAA", "tCr"), [("tCr/NAA", 1, 0)]),
+        ("3/1", None, [("3/1", (2,), (0,))]),
+        ("tCr / NAA", "NAA, tCr", [("tCr / NAA", (1,), (0,))]),
+        ("tCho/NAA, 2/1", "NAA,tCr,tCho", [("tCho/NAA", (2,), (0,)), ("2/1", (1,), (0,))]),
+        (["tCr/NAA"], ["NAA", "tCr"], [("tCr/NAA", (1,), (0,))]),
+        (("tCr/NAA",), ("NAA", "tCr"), [("tCr/NAA", (1,), (0,))]),
+        ("(2HG+Gln)/Glu", "Glu,2HG,Gln", [("(2HG+Gln)/Glu", (1, 2), (0,))]),
+        ("3/(1 + 2)", None, [("3/(1 + 2)", (2,), (0, 1))]),
+        ("Glu+Gln/Cr", "Cr,Glu+Gln", [("Glu+Gln/Cr", (1,), (0,))]),
     ],
 )
 def test_ratios_by_name_and_by_count(ratios: object, metabolites: object, expected: list) -> None:
     assert ratio_pairs(ratios, metabolites) == expected
 
 
-@pytest.mark.parametrize("ratios", ["NAA", "tCho/NAA", "1/0", "1/1", "1/2/3", 5, "1/-2", ""])
+@pytest.mark.parametrize("ratios", ["NAA", "tCho/NAA", "1/0", "1/1", "1/2/3", 5, "1/-2", "", "(1+2)/(2+1)", "1/(2+)"])
 def test_a_ratio_that_is_none_is_named(ratios: object) -> None:
     with pytest.raises(InputError, match="--ratios"):
         ratio_pairs(ratios, None)

@@ -326,6 +326,19 @@ def test_ratio_and_its_deviation_by_hand() -> None:
     assert float(spread[50, 50]) == pytest.approx(0.5 * (0.1**2 + 0.2**2) ** 0.5, rel=1e-4)
 
 
+def test_a_ratio_of_a_sum_by_hand() -> None:
+    maps = torch.cat([head_map(), 2 * head_map(), 3 * head_map()])
+    item = PrepareCoarsed(noise=0.01)({"image": MetaTensor(maps, affine=AFFINE)})
+    pred = torch.zeros(3, 3, 96, 96)
+    pred[:, 0], pred[:, 1] = 1.0, 0.02
+    item["pred"] = pred.flatten(0, 1)
+    out = RestoreFined(ratios="(b+c)/a", metabolites="a,b,c")(item)
+    ratio, spread = (float(out[name].as_tensor()[0, 50, 50]) for name in ("ratio", "ratio_uncertainty"))
+    assert ratio == pytest.approx(5)
+    above = (0.04**2 + 0.06**2) ** 0.5
+    assert spread == pytest.approx((above**2 + (5 * 0.02) ** 2) ** 0.5, rel=1e-4)
+
+
 @pytest.mark.parametrize("axis", [2, 0])
 def test_the_shift_that_an_mri_needs_is_told_in_the_patients_directions(axis: int) -> None:
     """Maps turned by 30 degrees in plane, one of them of noise, stored slices last or first."""
