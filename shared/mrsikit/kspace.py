@@ -9,6 +9,7 @@ or, where ``dims`` is 3, all three.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -45,6 +46,23 @@ def low_pass_sample(fine: Tensor, factor: int, dims: int = 2) -> Tensor:
     for axis in range(-dims, 0):
         fine = _resampled(fine, axis, fine.shape[axis], fine.shape[axis] // factor)
     return fine
+
+
+def resample(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """Same field of view at another number of points along each of the last axes, by cropping or zero filling.
+
+    From a finer grid this is what an acquisition of as many phase encodes sees, from a coarser its interpolation.
+
+    Args:
+        image: (..., *before), real.
+        shape: points along each of the last axes.
+
+    Returns:
+        (..., *shape).
+    """
+    for axis, after in enumerate(shape, start=-len(shape)):
+        image = _resampled(image, axis, image.shape[axis], after)
+    return image
 
 
 def band_weights(x: int, y: int, factor: int) -> Tensor:

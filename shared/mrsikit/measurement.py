@@ -26,12 +26,18 @@ HAMMING_NOISE = 0.397
 
 
 def measured(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
-    """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise; Hamming's filter in plane."""
+    """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise.
+
+    Raises:
+        ValueError: Hamming's filter in three dimensions.
+    """
     if psf == BLOCK:
-        for axis in range(-dims, 0):
-            fine = fine.unflatten(axis, (fine.shape[axis] // factor, factor)).mean(axis)
-        return fine
+        blocks = fine
+        for axis in range(fine.ndim - 1, fine.ndim - 1 - dims, -1):
+            blocks = blocks.unflatten(axis, (fine.shape[axis] // factor, factor))
+        return blocks.mean([-1 - 2 * k for k in range(dims)])
     if psf == HAMMING:
+        _in_plane(dims)
         fine = weighted(fine, hamming_weights(fine.shape[-2], fine.shape[-1], factor).to(fine))
     return low_pass_sample(fine, factor, dims)
 
@@ -65,9 +71,15 @@ def interpolated(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor
         return fine + back(coarse - measured(fine, factor, psf, dims), factor, psf, dims)
     fine = zero_fill(coarse, factor, dims)
     if psf == HAMMING:
+        _in_plane(dims)
         filter_ = hamming_weights(fine.shape[-2], fine.shape[-1], factor).to(fine)
         fine = weighted(fine, torch.where(filter_ > 0, (1 / filter_).clamp(max=MOST_GAIN), 0.0))
     return fine
+
+
+def _in_plane(dims: int) -> None:
+    if dims != 2:
+        raise ValueError(f"Hamming's filter is known in two dimensions, not in {dims}")
 
 
 def cubic(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrsikit.kspace import band_weights, hamming_weights, low_pass_sample, weighted, zero_fill
+from mrsikit.kspace import band_weights, hamming_weights, low_pass_sample, resample, weighted, zero_fill
 
 CASES = [(16, 4), (17, 3), (16, 2), (15, 4), (8, 3)]
 
@@ -43,6 +43,19 @@ def test_measuring_what_was_interpolated_changes_nothing_in_the_band(size: int, 
     torch.testing.assert_close(low_pass_sample(again, factor), coarse)
     torch.testing.assert_close(in_band(fine, factor), again, atol=1e-6, rtol=0)
     torch.testing.assert_close(in_band(again, factor), again, atol=1e-6, rtol=0)
+
+
+def test_a_wave_is_where_it_is_on_any_grid() -> None:
+    """256 to 184 to 46 points, as the published cohorts are made, and in three dimensions."""
+    fine = wave(256, 5)
+    torch.testing.assert_close(resample(fine, [184]), wave(184, 5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(resample(resample(fine, [184]), [46]), wave(46, 5), atol=1e-6, rtol=0)
+    torch.testing.assert_close(resample(wave(46, 5), [184]), wave(184, 5), atol=1e-6, rtol=0)
+    volume = wave(16, 1)[:, None, None] * wave(20, 2)[None, :, None] * wave(12, 1)
+    expected = wave(8, 1)[:, None, None] * wave(10, 2)[None, :, None] * wave(24, 1)
+    torch.testing.assert_close(resample(volume, [8, 10, 24]), expected, atol=1e-6, rtol=0)
+    both = resample(volume.expand(2, -1, -1, -1), [4, 5, 3])
+    torch.testing.assert_close(both, low_pass_sample(volume, 4, 3).expand(2, -1, -1, -1))
 
 
 def test_the_mean_stays() -> None:

@@ -69,3 +69,9 @@ def test_in_three_dimensions_as_in_two(psf: int) -> None:
     batched = measured(torch.stack([volume, 2 * volume]), 4, psf, 3)
     torch.testing.assert_close(batched[1], 2 * coarse)
     assert cubic(batched, 4, 3).shape == (2, 24, 24, 16)
+
+
+def test_hammings_filter_is_refused_in_three_dimensions() -> None:
+    for run in (measured, interpolated):
+        with pytest.raises(ValueError, match="two dimensions"):
+            run(torch.rand(8, 8, 8), 4, HAMMING, 3)

@@ -136,6 +136,7 @@ def load_weights(name: str, net: torch.nn.Module) -> torch.nn.Module | None:
     """A network with shipped weights; None where they are not there."""
     path = MODELS / name
     if not path.exists():
+        logger.warning("%s is not there: its rows are left out", path.name)
         return None
     state = torch.load(path, map_location="cpu", weights_only=True)
     net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})

@@ -36,7 +36,7 @@ RIDGE = 1e-3
 """Of the regression on the classes, relative to their power."""
 
 MOST_LOG_SD = -1.2
-"""Values spread evenly from 0 to a map's maximum have a standard deviation of .29: none may be said to be wider."""
+"""A deviation of .3: values spread evenly from 0 to a map's maximum have one of .29; none may be said to be wider."""
 
 TV_ITERATIONS = 50
 TV_STRENGTH = 2.0

@@ -11,8 +11,11 @@ from mrsikit.baselines import brain_outline, nearest
 SUPPORT = 0.05
 """Of the map's maximum: above lies tissue."""
 
-ABOVE_BACKGROUND = 4.0
+ABOVE_BACKGROUND = 3.0
 """Root mean squares of the quietest corner of the slice, above which lies tissue."""
+
+STEADY = 3.0
+"""Times its spread from which on the mean of a corner is that of tissue and not of noise."""
 
 CORNER = 6
 """So many times goes a corner into the slice along each axis."""
@@ -25,18 +28,26 @@ RIM = 2
 
 
 def background(maps: Tensor) -> Tensor:
-    """Root mean square (M, Z) of the quietest corner of each slice of maps (M, X, Y, Z), over what is a number."""
+    """Root mean square (M, Z) of the quietest corner of each slice of maps (M, X, Y, Z), over what is a number.
+
+    0 where that corner, or every one, holds tissue or no number.
+    """
     rows, columns = (max(2, n // CORNER) for n in maps.shape[1:3])
     sides = maps[:, :rows], maps[:, -rows:]
     corners = torch.stack([part for side in sides for part in (side[:, :, :columns], side[:, :, -columns:])])
-    return corners.square().nanmean((2, 3)).sqrt().nan_to_num(0.0, 0.0).amin(0)
+    corners = torch.where(torch.isfinite(corners), corners, torch.nan)
+    mean = corners.nanmean((2, 3))
+    power = corners.square().nanmean((2, 3))
+    noisy = mean.square() <= STEADY**2 * (power - mean.square()).clamp(min=0)
+    quiet = torch.where(power.isnan(), torch.inf, power.sqrt() * noisy).amin(0)
+    return torch.where(quiet.isinf(), 0.0, quiet)
 
 
 def tissue_of(maps: Tensor, quiet: Tensor) -> Tensor:
     """Voxels of tissue, and not of noise around the head.
 
     Above :data:`SUPPORT` of the slice's maximum and above the noise in the corners of the slice, in pieces that hold a
-    cross of five voxels; where nothing does, all above :data:`SUPPORT`.
+    cross of five voxels, or, where none does, in all; none in a slice of noise alone, but for chance.
 
     Args:
         maps: (M, X, Y, Z), finite.
@@ -53,11 +64,10 @@ def tissue_of(maps: Tensor, quiet: Tensor) -> Tensor:
 
 
 def _tissue(plane: Tensor, quiet: Tensor) -> Tensor:
-    lowest = plane > SUPPORT * plane.max()
-    above = lowest & (plane > ABOVE_BACKGROUND * quiet)
+    above = plane > torch.maximum(SUPPORT * plane.max(), ABOVE_BACKGROUND * quiet)
     pieces, _ = ndimage.label(above.numpy(), structure=[[1] * 3] * 3)
     cores = set(pieces[ndimage.binary_opening(above.numpy())].tolist()) - {0}
-    return torch.isin(torch.from_numpy(pieces), torch.tensor(sorted(cores))) if cores else lowest
+    return torch.isin(torch.from_numpy(pieces), torch.tensor(sorted(cores))) if cores else above
 
 
 def without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,15 +84,18 @@ def without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]
         if not plane.any():
             continue
         where = _tissue(plane.abs(), quiet[m, z])
+        where = where if where.any() else plane != 0
         tissue = plane[where]
         head = torch.from_numpy(brain_outline(where.numpy()))
+        field = torch.from_numpy(brain_outline(plane.abs().numpy()))
         near = torch.from_numpy(ndimage.binary_dilation(head.numpy(), iterations=RIM))
         number = torch.isfinite(values)
         signal = number & (values.abs() >= NO_SIGNAL * tissue.abs().median())
-        within = without & (head | (near & signal))
+        # where there is no number at all, a faint voxel within what was measured is no reason to call it empty
+        within = without & torch.where(number, head | (near & signal), field)
         full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
         kept = torch.where(number, values, 0.0).clamp(-plane.abs().max(), plane.max())
-        fill = torch.where(head & (signal | ~number), full, kept)
+        fill = torch.where(torch.where(number, head & signal, field), full, kept)
         lost[m, :, :, z] = within
         filled[m, :, :, z] = torch.where(within, fill, plane)
         wide = torch.hypot(tissue.std(correction=0), (tissue.mean() - fill) * ~signal)

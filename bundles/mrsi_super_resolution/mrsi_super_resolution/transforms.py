@@ -20,6 +20,7 @@ from mrsi_super_resolution.options import Ratio, names_of, noise_levels, ratio_p
 from mrsi_super_resolution.tissue import SUPPORT, background, tissue_of, without_gaps
 from mrsikit.baselines import brain_outline
 from mrsikit.io import as_flag
+from mrsikit.io.file_checks import FAILED_FIT
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, PSF, back, interpolated
 from mrsikit.transforms.image_on_grid import image_on_grid, upright_axis
@@ -36,9 +37,6 @@ LOUD = 0.1
 
 LEAST_DENOMINATOR = 3.0
 """Standard deviations of a ratio's denominator under which the ratio means nothing."""
-
-FAILED_FIT = 100.0
-"""Cramér-Rao bound, percent, from which on a voxel of the head counts as not measured."""
 
 COVERED = 0.95
 """Share of the tissue that an MRI must cover to be one of all of it."""
@@ -137,14 +135,15 @@ class PrepareCoarsed(MapTransform):
             starts = interpolated(maps.movedim(-1, 1), self.factor, self.psf).movedim(1, -1)
             coarse = tissue_of(maps, quiet / scale)
             wide = back(coarse.movedim(-1, 1).float(), self.factor, BLOCK).movedim(1, -1) > 0
-            tissue = (wide & (starts.abs() > SUPPORT)).any(0)
-            images = self._mris(out, tissue, fine_affine)
+            tissue = wide & (starts.abs() > SUPPORT)
+            images = self._mris(out, (starts.abs() > SUPPORT).any(0), tissue.any(0), fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
             out["shifted"] = {
                 name: shift_needed(maps, coarse, image, self.factor, fine_affine) if share >= COVERED else [0.0] * 3
                 for name, (image, share) in images.items()
             }
-            out["beside"] = {name: _beside(starts, tissue, image) for name, (image, _) in images.items()}
+            whole = starts.abs() * scale[:, None, None]
+            out["beside"] = {name: _beside(whole, tissue, image) for name, (image, _) in images.items()}
             layers = evidence(
                 starts.movedim(-1, 1).flatten(0, 1),
                 self.factor,
@@ -192,28 +191,34 @@ class PrepareCoarsed(MapTransform):
         return torch.where(lost, NO_TRUST, level)
 
     @staticmethod
-    def _mris(data: Mapping[Hashable, Any], tissue: Tensor, affine: Tensor) -> dict[str, tuple[Tensor, float]]:
-        """Each MRI on the fine grid (X, Y, Z), 0 to about 1 where there is tissue, and the share that it covers."""
+    def _mris(
+        data: Mapping[Hashable, Any], signal: Tensor, tissue: Tensor, affine: Tensor
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Each MRI on the fine grid (X, Y, Z), 0 to about 1 where there is signal, and its share of the tissue."""
         out = {}
-        near = torch.from_numpy(ndimage.binary_dilation(tissue.numpy(), np.ones((5, 5, 1), bool)))
+        near = torch.from_numpy(ndimage.binary_dilation(signal.numpy(), np.ones((5, 5, 1), bool)))
         for name in MRIS:
             if name not in data:
                 continue
             image, covered = image_on_grid(data[name], tissue.shape, affine, points=_points(affine, data[name].affine))
-            inside = image[tissue & (covered > 0.5)]
+            inside = image[signal & (covered > 0.5)]
             top = torch.quantile(inside[:: max(1, len(inside) // 100000)], 0.99) if len(inside) else torch.tensor(1.0)
             share = float((covered > 0.5)[tissue].float().mean()) if tissue.any() else 0.0
             out[name] = (image / top.clamp(min=1e-12) * near * (covered > 0.5), share)
         return out
 
 
-def _beside(starts: Tensor, tissue: Tensor, mri: Tensor) -> float:
-    """Share of the tissue, where maps (M, X, Y, Z) have half of its typical value, outside an MRI's brain (X, Y, Z)."""
-    full = torch.zeros_like(tissue)
-    for one in starts.abs():
-        full |= tissue & (one > 0.5 * one[tissue].median()) if tissue.any() else full
+def _beside(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
+    """Share of a map's tissue that lies outside the brain of an MRI (X, Y, Z), of the map that fits it best.
+
+    Counted where a map (M, X, Y, Z), of no sign, has half of the typical value of its tissue.
+    """
     inside = np.stack([brain_outline((mri[..., z] > DARK).numpy()) for z in range(mri.shape[2])], -1)
-    return float((full & ~torch.from_numpy(inside)).sum() / full.sum().clamp(min=1))
+    shares = []
+    for one, where in zip(maps, tissue, strict=True):
+        full = where & (one > 0.5 * one[where].median()) if where.any() else where
+        shares.append(float((full & ~torch.from_numpy(inside)).sum() / full.sum().clamp(min=1)))
+    return min(shares, default=0.0)
 
 
 def subdivided(factor: int) -> Tensor:
@@ -450,13 +455,14 @@ class RestoreFined(Transform):
             flags.append(f"the map has negative values {beyond}, which no network was trained on")
         loudest = 0.0 if noise is None else float(noise.nan_to_num(0.0).max())
         if loudest > LOUD:
-            flags.append(f"the noise is {loudest:.0%} of the maximum; the network was trained on up to {LOUD:.0%}")
-        fine, top = convert_to_tensor(out["sr"]).nan_to_num(0.0), float(values.nan_to_num(0.0, 0.0, 0.0).abs().max())
-        if float(fine.max()) > OVERSHOOT * top or float(fine.min()) < UNDERSHOOT * top:
-            flags.append(
-                f"the result reaches from {float(fine.min()):.3g} to {float(fine.max()):.3g}, far beyond the measured "
-                "values: is the point-spread function (--psf) right?"
-            )
+            flags.append(f"the noise is {loudest:.1%} of the maximum; the network was trained on up to {LOUD:.0%}")
+        tops = convert_to_tensor(out["scale"]).cpu().amax(1)
+        for m, (fine, top) in enumerate(zip(convert_to_tensor(out["sr"]).nan_to_num(0.0), tops, strict=True)):
+            if fine.max() > OVERSHOOT * top or fine.min() < UNDERSHOOT * top:
+                flags.append(
+                    f"metabolite {m + 1}: the result reaches from {float(fine.min()):.3g} to {float(fine.max()):.3g}, "
+                    "far beyond the measured values: is the point-spread function (--psf) right?"
+                )
         for name, share in covered.items():
             shift = out["shifted"][name]
             if share < COVERED:

@@ -43,7 +43,11 @@ def feature_non_local_means(
 
     Returns:
         (B, X, Y[, Z]).
+
+    Raises:
+        ValueError: the side is even.
     """
+    _odd(window)
     scaled = features / (h_features * features.shape[1] ** 0.5)
     values = None if h_image is None else torch.as_tensor(h_image, dtype=image.dtype, device=image.device)
 
@@ -71,21 +75,32 @@ def non_local_means(image: Tensor, *, h: float | Tensor, window: int = 11, patch
 
     Returns:
         (B, X, Y[, Z]).
+
+    Raises:
+        ValueError: a side is even.
     """
     axes = image.ndim - 1
-    half = patch // 2
-    padded = F.pad(image[:, None], [half] * (2 * axes), mode="reflect")[:, 0]
+    _odd(window, patch)
+    halves = [min(patch // 2, n - 1) for n in image.shape[1:]]  # a thin volume has thin patches
+    padded = F.pad(image[:, None], [half for half in reversed(halves) for _ in (0, 1)], mode="reflect")[:, 0]
+    sides = [2 * half + 1 for half in halves]
     mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
     width = torch.as_tensor(h, dtype=image.dtype, device=image.device).reshape(-1, *[1] * axes).square()
 
     def distance(here: Part, there: Part) -> Tensor:
         def wide(part: Part) -> Tensor:
-            return padded[_at(*(slice(s.start, s.stop + 2 * half) for s in part))]
+            return padded[_at(*(slice(s.start, s.stop + 2 * half) for s, half in zip(part, halves, strict=True)))]
 
         squares = (wide(here) - wide(there)).square_()
-        return mean(squares[:, None], patch, 1)[:, 0] / width.clamp(min=1e-20)
+        return mean(squares[:, None], sides, 1)[:, 0] / width.clamp(min=1e-20)
 
     return _averaged(image, window, distance)
+
+
+def _odd(*sides: int) -> None:
+    for side in sides:
+        if side < 1 or side % 2 == 0:
+            raise ValueError(f"a window or patch of {side} voxels has no middle; give an odd number")
 
 
 def _at(*part: Any) -> tuple[Any, ...]:
@@ -134,7 +149,7 @@ def mri_features(mris: Sequence[Tensor], brain: Tensor) -> Tensor:
     out = []
     for image in mris:
         axes = image.ndim - 1
-        slopes = torch.stack(torch.gradient(image, dim=list(range(1, image.ndim))), -1)
+        slopes = torch.stack([_slope(image, axis) for axis in range(1, image.ndim)], -1)
         size = slopes.square().sum(-1).sqrt()
         along = slopes / size.clamp(min=1e-12)[..., None]
         mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
@@ -149,6 +164,11 @@ def mri_features(mris: Sequence[Tensor], brain: Tensor) -> Tensor:
     mean_ = (features * inside).sum(dims, keepdim=True) / count
     spread = (((features - mean_) * inside).square().sum(dims, keepdim=True) / count).sqrt()
     return (features - mean_) / spread.clamp(min=1e-12)
+
+
+def _slope(image: Tensor, axis: int) -> Tensor:
+    """Central differences; 0 along an axis of one voxel."""
+    return torch.gradient(image, dim=axis)[0] if image.shape[axis] > 1 else torch.zeros_like(image)
 
 
 def _read(image: Tensor, offset: Tensor) -> Tensor:

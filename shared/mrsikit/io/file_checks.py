@@ -15,7 +15,7 @@ from mrsikit.io.readers import read_map
 KINDS = ("missing", "mask", "percent", "anatomy")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; more cannot be rounding of the header, and moves a mask visibly at a hole's edge
-FAILED = 100.0  # percent; a bound from there on is that of a fit which found nothing
+FAILED_FIT = 100.0  # percent; a bound from there on is that of a fit which found nothing
 FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do not occur in vivo, fractions do
 FRACTION_TENTH = 0.5  # nor do such of which a tenth are below this; those of failed fits may be large, as fractions too
 
@@ -176,8 +176,8 @@ def _value_problems(values: NDArray[Any], kind: str, filled: NDArray[np.bool_]) 
             return [f"has a maximum of {finite.max():g}, which looks like fractions; values must be in percent"]
         fitted = np.broadcast_to(values, filled.shape)[filled]
         fitted = fitted[np.isfinite(fitted) & (fitted > 0)]
-        if fitted.size and fitted.min() >= FAILED:
-            return [f"has no bound under {FAILED:g} %: no voxel was measured; give a map with measured voxels"]
+        if fitted.size and fitted.min() >= FAILED_FIT:
+            return [f"has no bound under {FAILED_FIT:g} %: no voxel was measured; give a map with measured voxels"]
         best = float(np.percentile(fitted, 10)) if fitted.size else FRACTION_TENTH
         if best < FRACTION_TENTH:
             return [f"has a tenth below {best:.2g}, which looks like fractions; values must be in percent"]

@@ -33,9 +33,10 @@ class InputFolder:
             be empty but not full, ``mask`` one that may be full but not empty, ``percent`` holds percentages,
             ``anatomy`` an image on a grid of its own, or the folder ``<stem>_<suffix>`` of a DICOM series.
         outputs: suffixes of the image outputs. A file that bears one is never taken for an input, and an input is done
-            when ``<stem>_<suffix>.nii.gz`` of each and ``<stem>.json`` lie in ``output_dir``.
+            when ``<stem>_<suffix>.nii.gz`` of each, of those that ``<stem>.json`` names beside, and that file itself
+            lie in ``output_dir``.
         optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
-        ignored: suffixes of files that belong to maps but not to this bundle; never taken for inputs either.
+        ignored: suffixes of files that belong to maps but not to this bundle; no inputs where their map is there.
         holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
         overwrite: compute also what is done.
         skip_invalid: leave bad inputs out instead of refusing the run.
@@ -127,7 +128,7 @@ class InputFolder:
         if not source.is_dir():
             return "; its list is empty"
         if marked := [path.name for path in _images(source)]:
-            suffixes = (*self.outputs, *self.optional_outputs, *self.ignored, *self.companions)
+            suffixes = (*self.outputs, *self.optional_outputs, *self.companions)
             endings = ", ".join(f"_{name}" for name in suffixes)
             named = f"{marked[0]} and all others are named as outputs or companions ({endings})"
             return f": {named}; rename the maps, or add those they belong to"
@@ -227,7 +228,9 @@ class InputFolder:
     def _suffix(self, path: Path) -> str:
         """Return the suffix of ours that a file name bears, empty if none."""
         stem = stem_of(path)
-        outputs = (*self.outputs, *self.optional_outputs, *self.ignored)
+        others = [name for name in self.ignored if stem.endswith(f"_{name}")]
+        others = [name for name in others if _has_image(path, stem.removesuffix(f"_{name}"))]
+        outputs = (*self.outputs, *self.optional_outputs, *others)
         companions = (name for name in self.companions if stem.endswith(tuple(f"_{w}" for w in _writings(name))))
         return next((name for name in outputs if stem.endswith(f"_{name}")), "") or next(companions, "")
 
@@ -265,6 +268,11 @@ class InputFolder:
             raise InputError(f'{source}: entry {str(entry)[:80]} names no image; give {{"image": path}}')
         names: Iterable[str] = ("image", *(name for name in self.companions if isinstance(entry.get(name), str)))
         return {name: str((source.parent / Path(entry[name]).expanduser()).absolute()) for name in names}
+
+
+def _has_image(beside: Path, stem: str) -> bool:
+    """Whether an image of that stem lies beside a file."""
+    return any(stem_of(path) == stem for path in _images(beside.parent))
 
 
 def _writings(name: str) -> tuple[str, ...]:

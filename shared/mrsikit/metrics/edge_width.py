@@ -45,11 +45,11 @@ def edge_width(image: NDArray[np.floating], region: NDArray[np.bool_], *, reach:
     filled = count >= FEWEST
     at, profile = at[filled], profile[filled]
     low, high = profile[at < -reach * 2 / 3], profile[at > reach * 2 / 3]
-    if not low.size or not high.size or high.mean() == low.mean():
+    if not low.size or not high.size or abs(high.mean() - low.mean()) <= 1e-6 * abs(profile).max():
         return float("nan")
     share = (profile - low.mean()) / (high.mean() - low.mean())
     ends = [_crossing(at, share, level) for level in RANGE]
-    return float(ends[1] - ends[0])
+    return float(ends[1] - ends[0]) if ends[1] > ends[0] else float("nan")
 
 
 def _crossing(at: np.ndarray, share: np.ndarray, level: float) -> float:

@@ -40,10 +40,12 @@ def fsim(pred: Tensor, truth: Tensor) -> Tensor:
         truth: same shape and unit.
 
     Returns:
-        (B,), 1 where they are alike; NaN where the true image has no positive value.
+        (B,), 1 where they are alike; NaN where the true image has no positive value, neither has any structure, or a
+        value is not finite.
     """
     top = truth.flatten(1).amax(1)[:, None, None, None]
     images = torch.stack([(image / top).clamp(0, 1)[:, 0] * 255 for image in (pred, truth)])
+    finite = images.isfinite().all((0, 2, 3))
     images = images.nan_to_num(0.0).double()
     shrink = max(1, round(min(images.shape[-2:]) / ABOUT))
     if shrink > 1:
@@ -51,8 +53,8 @@ def fsim(pred: Tensor, truth: Tensor) -> Tensor:
     phase, gradient = phase_congruency(images), _gradient(images)
     alike = _alike(phase, T1) * _alike(gradient, T2)
     weight = phase.amax(0)
-    score = ((alike * weight).sum((1, 2)) / weight.sum((1, 2)).clamp(min=1e-12)).to(pred)
-    return torch.where(top.flatten() > 0, score, float("nan"))
+    score = ((alike * weight).sum((1, 2)) / weight.sum((1, 2))).to(pred)
+    return torch.where(finite & (top.flatten() > 0), score, float("nan"))
 
 
 def _alike(pair: Tensor, constant: float) -> Tensor:

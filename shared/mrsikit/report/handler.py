@@ -104,7 +104,8 @@ class RunReport:
             path = Path(str(item["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]))
             record = self._provenance(item.get("flags", ()), self._to_do.get(stem_of(path), {"image": str(path)}))
             record["summary"] = jsonable(item.get("summary", {}))
-            record["outputs"] = [name for name in self.inputs.optional_outputs if name in item.get("names", ())]
+            made = {name: self.inputs.output_path(stem_of(path), name) for name in self.inputs.optional_outputs}
+            record["outputs"] = [name for name, file in made.items() if file.exists()]
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
             write_text_atomically(self.inputs.record_path(stem_of(path)), text + "\n")
             with tqdm.external_write_mode():

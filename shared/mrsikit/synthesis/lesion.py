@@ -15,8 +15,8 @@ RADII = (1.2, 8.0)
 FINER = 3
 """Points along each axis of a voxel at which a sharp outline is drawn."""
 
-REACH = 2.5
-"""Radii around the centre that hold all of a sharp outline."""
+REACH = 3.0
+"""Radii around the centre within which a sharp outline is drawn; the rare wisps beyond are cut."""
 
 
 def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> Tensor:

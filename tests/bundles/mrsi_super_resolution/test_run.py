@@ -60,6 +60,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
     record = json.loads((finished / "guided.json").read_text())
     assert set(record["inputs"]) == {"image", "flair"}
     assert record["parameters"]["factor"] == 4
+    assert record["outputs"] == ["without_mri"]
 
 
 @pytest.mark.parametrize("stem", GOOD)

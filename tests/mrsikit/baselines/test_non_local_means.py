@@ -114,3 +114,20 @@ def test_each_pair_of_offsets_once() -> None:
     found = offsets(5, 3)
     assert len(found) == (5**3 - 1) // 2
     assert not {tuple(-a for a in o) for o in found} & set(found)
+
+
+@pytest.mark.parametrize("slices", [1, 2])
+def test_thin_volumes_are_averaged_as_slices_are(slices: int) -> None:
+    image = noise(1, 12, 13)
+    thick = image[..., None].expand(1, 12, 13, slices).contiguous()
+    flat, found = non_local_means(image, h=0.8), non_local_means(thick, h=0.8)
+    torch.testing.assert_close(found, flat[..., None].expand_as(found), atol=1e-4, rtol=0)
+    assert mri_features([thick], torch.ones_like(thick)).isfinite().all()
+
+
+def test_even_sides_are_refused() -> None:
+    image = noise(1, 12, 13)
+    with pytest.raises(ValueError, match="odd"):
+        non_local_means(image, h=1, patch=4)
+    with pytest.raises(ValueError, match="odd"):
+        feature_non_local_means(image, image[:, None], window=6)

@@ -40,4 +40,5 @@ def test_without_a_border_there_is_no_width(region: np.ndarray) -> None:
 
 
 def test_without_a_step_there_is_no_width() -> None:
-    assert np.isnan(edge_width(np.ones((80, 80)), ball(80, 22)))
+    for level in (1.0, 0.1, 1 / 3):
+        assert np.isnan(edge_width(np.full((80, 80), level), ball(80, 22)))

@@ -45,6 +45,11 @@ def test_large_images_are_averaged_down_first() -> None:
 
 def test_an_empty_truth_has_no_score() -> None:
     assert fsim(squares(), torch.zeros(1, 1, 60, 71)).isnan().all()
+    flat = torch.ones(1, 1, 60, 71)
+    assert fsim(flat, flat).isnan().all()
+    lost = squares()
+    lost[..., 30, 30] = float("nan")
+    assert fsim(torch.cat([lost, squares()]), torch.cat([squares(), squares()])).isnan().tolist() == [True, False]
 
 
 def test_phase_is_congruent_at_edges() -> None:
