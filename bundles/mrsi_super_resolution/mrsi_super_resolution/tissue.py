@@ -65,7 +65,7 @@ def tissue_of(maps: Tensor, quiet: Tensor) -> Tensor:
 
 def _tissue(plane: Tensor, quiet: Tensor) -> Tensor:
     above = plane > torch.maximum(SUPPORT * plane.max(), ABOVE_BACKGROUND * quiet)
-    pieces, _ = ndimage.label(above.numpy(), structure=[[1] * 3] * 3)
+    pieces, _ = ndimage.label(above.numpy())
     cores = set(pieces[ndimage.binary_opening(above.numpy())].tolist()) - {0}
     return torch.isin(torch.from_numpy(pieces), torch.tensor(sorted(cores))) if cores else above
 
