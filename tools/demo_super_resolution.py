@@ -13,10 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from mrsi_super_resolution.transforms import subdivided
 from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, measured
 from mrsikit.metrics.image_quality import psnr
+from mrsikit.sharpening.prepare import subdivided
 from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
 from mrsikit.synthesis.mri import mri
 from mrsikit.synthesis.subject import Grid, VirtualSubject

@@ -22,9 +22,8 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsi_super_resolution import network, predict
-from mrsi_super_resolution.tissue import background, tissue_of
-from mrsi_super_resolution.transforms import shift_needed, subdivided
+from mrsi_super_resolution import predict
+from mrsi_super_resolution.network import PaperNetwork, PlainUNet
 from mrsikit.baselines.total_variation import total_variation
 from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
@@ -33,6 +32,10 @@ from mrsikit.metrics.image_quality import psnr, ssim
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
 from mrsikit.metrics.perceptual import LPIPS
 from mrsikit.metrics.statistics import mann_whitney_p
+from mrsikit.sharpening.mri_checks import shift_needed
+from mrsikit.sharpening.network import TV_STRENGTH, SuperResolution, evidence
+from mrsikit.sharpening.prepare import subdivided
+from mrsikit.sharpening.tissue import background, tissue_of
 from mrsikit.synthesis import anatomy as anatomies
 from mrsikit.synthesis.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
 from mrsikit.synthesis.mri import mri
@@ -145,7 +148,7 @@ def load_weights(name: str, net: torch.nn.Module) -> torch.nn.Module | None:
 
 def load_network() -> torch.nn.Module:
     """The shipped weights."""
-    net = load_weights("model.pt", network.SuperResolution(collapsed=True))
+    net = load_weights("model.pt", SuperResolution(collapsed=True))
     if net is None:
         raise FileNotFoundError(f"{MODELS / 'model.pt'}: train the bundle first")
     return net
@@ -154,8 +157,8 @@ def load_network() -> torch.nn.Module:
 def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tensor]:
     """The equal-size U-Net, ours trained as long, and the published networks, those whose weights are there."""
     out = {}
-    unet = load_weights("model_unet.pt", network.PlainUNet())
-    short = load_weights("model_unet_budget.pt", network.SuperResolution(collapsed=True))
+    unet = load_weights("model_unet.pt", PlainUNet())
+    short = load_weights("model_unet_budget.pt", SuperResolution(collapsed=True))
     for net, alone, guided in ((unet, UNET, UNET_FLAIR), (short, SHORT, SHORT_FLAIR)):
         if net is not None:
             out[alone] = ours(net, coarse, psf)[0]
@@ -165,7 +168,7 @@ def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tens
             wrong = coarse - measured(out[method], FACTOR, psf)
             out[f"{method} + DC"] = out[method] + interpolated(wrong, FACTOR, psf)
     for name, method in PAPER.items():
-        net = load_weights(f"model_{name}.pt", network.PaperNetwork(gated="without" not in name))
+        net = load_weights(f"model_{name}.pt", PaperNetwork(gated="without" not in name))
         if net is not None and psf == BLOCK:
             with torch.no_grad():
                 out[method] = net(torch.stack([back(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
@@ -188,7 +191,7 @@ def ours(
         start = interpolated(coarse[n : n + 1] / top, factor, psf)
         level = None if noise is None else torch.full_like(start, float(noise / top))
         mris = {name: image[n : n + 1] for name, image in (images or {}).items()}
-        x = network.evidence(start, factor, psf, noise=level, mris=mris)
+        x = evidence(start, factor, psf, noise=level, mris=mris)
         with torch.no_grad():
             found.append(net(x)[0] * top)
     both = torch.stack(found)
@@ -304,7 +307,7 @@ def _noise(context: Context) -> None:
             for level in (0.01, 0.03, 0.05):
                 generator = torch.Generator().manual_seed(context.seed)
                 coarse = clean + level * torch.randn(clean.shape, generator=generator)
-                condition, strength = f"{name}, noise {level:g}", network.TV_STRENGTH * level
+                condition, strength = f"{name}, noise {level:g}", TV_STRENGTH * level
                 results = {
                     "bicubic": cubic(coarse, FACTOR),
                     INTERPOLATION[name]: interpolated(coarse, FACTOR, psf),

@@ -1,16 +1,11 @@
-"""Losses for sharpening maps."""
+"""The loss of the published network."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
-from monai.losses import SSIMLoss
 from torch import Tensor, nn
-
-SMALLEST_LESION = 3.0
-"""Voxels of a lesion that counts."""
 
 
 class LogCoshLoss(nn.Module):
@@ -20,74 +15,3 @@ class LogCoshLoss(nn.Module):
         """Loss of (B, 1, X, Y) against the same."""
         error = (pred - label).abs()
         return (error + F.softplus(-2 * error) - math.log(2)).mean()
-
-
-class SuperResolutionLoss(nn.Module):
-    r"""Map and standard deviation.
-
-    .. math:: L = \lambda_m \langle \log(\langle e^2 \rangle_m + \epsilon) \rangle + \langle |e| \rangle
-              + \lambda_s (1 - \mathrm{SSIM})
-              + \lambda_l \langle |\langle e \rangle_l| + \langle |e| \rangle_l \rangle
-              + \lambda_d \langle |\langle e \rangle_d| + \langle |e| \rangle_d \rangle
-              + \lambda_\sigma \langle \tfrac{5}{2} \log(1 + e^2 / 4 \sigma^2) + \log \sigma \rangle
-
-    The first term is the mean of the maps' PSNR but for sign and scale, so that easy maps count as much as hard ones.
-    The fourth is of the map's lesions l: their mean, as a reader takes it, and each voxel; the fifth of the decoys d,
-    lesions that the MRIs alone show. The last is the likelihood of a Student distribution with 4 degrees of freedom;
-    its gradient does not reach the map.
-
-    Args:
-        quality: weight of the first term.
-        similarity: of SSIM.
-        lesions: of the fourth.
-        decoys: of the fifth.
-        uncertainty: of the last.
-    """
-
-    def __init__(
-        self,
-        quality: float = 0.02,
-        similarity: float = 0.1,
-        lesions: float = 0.25,
-        decoys: float = 0.6,
-        uncertainty: float = 0.02,
-    ) -> None:
-        super().__init__()
-        self.quality = quality
-        self.similarity = similarity
-        self.lesions = lesions
-        self.decoys = decoys
-        self.uncertainty = uncertainty
-        self.ssim = SSIMLoss(spatial_dims=2, data_range=1.0)
-
-    def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Loss of one batch.
-
-        Args:
-            pred: (B, 2, X, Y): map, standard deviation.
-            label: (B, 1 + 2 n, X, Y): the true map, and by voxel the share of up to n lesions of the map and of up to n
-                decoys, 0 where there are fewer.
-        """
-        image, sd = pred.split(1, 1)
-        lesions, decoys = label[:, 1:].tensor_split(2, 1)
-        label = label[:, :1]
-        error = image - label
-        quality = torch.log(error.square().flatten(1).mean(1) + 1e-6).mean()
-        squared = error.detach().square() / sd.square()
-        spread = (2.5 * torch.log1p(squared / 4) + sd.log()).mean()
-        return (
-            self.quality * quality
-            + error.abs().mean()
-            + self.similarity * self.ssim(image, label)
-            + self.lesions * self._in_lesions(error, lesions)
-            + self.decoys * self._in_lesions(error, decoys)
-            + self.uncertainty * spread
-        )
-
-    @staticmethod
-    def _in_lesions(error: Tensor, lesions: Tensor) -> Tensor:
-        area = lesions.sum((2, 3))
-        there = (area > SMALLEST_LESION).to(error)
-        weights = lesions / area.clamp(min=SMALLEST_LESION)[..., None, None]
-        found = (error * weights).sum((2, 3)).abs() + (error.abs() * weights).sum((2, 3))
-        return (found * there).sum() / there.sum().clamp(min=1)

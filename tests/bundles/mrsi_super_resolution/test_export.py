@@ -5,14 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from coarse_maps import flair_grid, grid, head
 from monai.data import MetaTensor
 
-from mrsi_super_resolution.network import CHANNELS, SuperResolution
-from mrsi_super_resolution.transforms import PrepareCoarsed
 from mrsikit.io import read_map
+from mrsikit.measurement import PSF
 from mrsikit.pipeline import BundlePipeline
+from mrsikit.sharpening.inferer import parts
+from mrsikit.sharpening.network import CHANNELS, SuperResolution, evidence
+from mrsikit.sharpening.prepare import PrepareCoarsed
 
-from .conftest import BUNDLE, SHIPPED, flair_grid, grid, head
+from .conftest import BUNDLE, SHIPPED
 
 
 def shipped() -> SuperResolution:
@@ -37,7 +40,8 @@ def test_exported_torchscript_equals_eager(tmp_path: Path, psf: str, guided: boo
     if guided:
         image = torch.from_numpy(head(flair_grid(), (160, 160, 12)))
         data["flair"] = MetaTensor(image[None], affine=torch.from_numpy(flair_grid()))
-    x = PrepareCoarsed(psf=psf, noise=0.1)(data)["image"].as_tensor()[None]
+    starts, noises, mris = parts(PrepareCoarsed(psf=psf, noise=0.1)(data)["image"].as_tensor()[..., 0])
+    x = evidence(starts, 4, PSF[psf], noise=noises, mris={name: image[None] for name, image in mris.items()})
     assert x.shape[1] == CHANNELS
     line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def"]
     line += ["--filepath", str(tmp_path / "model.ts"), "--ckpt_file", str(SHIPPED)]

@@ -3,11 +3,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from coarse_maps import flair_grid, grid, head
 
 from mrsi_super_resolution import predict
 from mrsikit.io import InputError, read_map
-
-from .conftest import flair_grid, grid, head
 
 
 def companions(folder: Path, stem: str) -> dict:

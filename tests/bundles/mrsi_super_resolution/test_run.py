@@ -8,11 +8,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from coarse_maps import flair_grid, grid, head, save, save_flair
 
 from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, measured
 
-from .conftest import BAD, flair_grid, grid, head, save, save_flair
+from .conftest import BAD
 
 Command = Callable[..., subprocess.CompletedProcess]
 GOOD = ("plain", "guided", "two", "volume", "half")

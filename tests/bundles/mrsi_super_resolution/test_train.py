@@ -3,12 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
 
-from mrsi_super_resolution.network import PaperNetwork, PlainUNet, SuperResolution, collapse
+from mrsi_super_resolution.network import PaperNetwork, PlainUNet
 from mrsikit.io import read_map
+from mrsikit.sharpening.blocks import collapse
+from mrsikit.sharpening.network import SuperResolution
 
-from .conftest import BUNDLE, grid, head, save
+from .conftest import BUNDLE
 
 TINY = {"subjects": 2, "validation_subjects": 2, "batch_size": 2, "num_workers": 0, "iterations_per_epoch": 2}
 TINY |= {"matrix": 64, "size": 48, "epochs": 2, "val_interval": 1}

@@ -3,13 +3,14 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from mrsi_super_resolution import network
-from mrsi_super_resolution.inferer import SliceStackInferer
-from mrsi_super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
-from mrsi_super_resolution.tissue import background, tissue_of
-from mrsi_super_resolution.transforms import PrepareCoarsed, RestoreFined, slice_axis, subdivided
 from mrsikit.io.readers import CODES
 from mrsikit.measurement import BLOCK, measured
+from mrsikit.sharpening import network
+from mrsikit.sharpening.inferer import SliceStackInferer, parts, slices_through
+from mrsikit.sharpening.network import CHANNELS, FLAIR, HAS_FLAIR, NO_TRUST, NOISE, NOISE_KNOWN, START
+from mrsikit.sharpening.prepare import PrepareCoarsed, slice_axis, subdivided
+from mrsikit.sharpening.restore import RestoreFined
+from mrsikit.sharpening.tissue import background, tissue_of
 
 AFFINE = torch.tensor([[-7.0, 0, 0, 100], [0, 7, 0, -90], [0, 0, 10, 20], [0, 0, 0, 1]], dtype=torch.float64)
 
@@ -20,8 +21,24 @@ def volume(maps: int = 1) -> MetaTensor:
 
 
 def layers(out: dict) -> torch.Tensor:
-    """(n, 10, X, Y) of what was prepared."""
-    return out["image"].as_tensor().reshape(-1, CHANNELS, *out["image"].shape[1:])
+    """(n, 10, X, Y), what the network sees of what was prepared, slice by slice of map by map."""
+    seen: list[torch.Tensor] = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x[:, :2]
+
+    fine, coarse = out["image"].shape[1], out["map"].shape[1]
+    starts, noises, mris = parts(out["image"].as_tensor())
+    for start, noise in zip(starts, noises, strict=True):
+        slices_through(network, start, noise, mris, fine // coarse, BLOCK)
+    return torch.cat(seen)
+
+
+def stacked(slices: torch.Tensor, item: dict) -> torch.Tensor:
+    """(3 M, X, Y, Z) of (M Z, 3, X, Y), as the inferer gives it."""
+    maps = slices.unflatten(0, (len(item["map"]), -1))
+    return maps.permute(0, 2, 3, 4, 1).flatten(0, 1)
 
 
 def flair(shift: float = 0.0) -> MetaTensor:
@@ -142,7 +159,9 @@ def test_failed_fits_are_no_measurement_but_fluid_may_look_like_them() -> None:
     assert found[START].max() < 2  # 1.5 is the highest that was measured
     assert found[START, 58, 50] < 0.3
     assert (layers(item)[0, NOISE, 36:44, 36:44] == NO_TRUST).all()
-    item["pred"] = torch.cat([layers(item)[:1, START], 0.01 + torch.zeros(1, 96, 96), torch.zeros(1, 96, 96)])
+    item["pred"] = stacked(
+        torch.stack([layers(item)[0, START], 0.01 + torch.zeros(96, 96), torch.zeros(96, 96)])[None], item
+    )
     out = RestoreFined()(item)
     sd = out["uncertainty"].as_tensor()[0]
     tissue = out["map"].as_tensor()[0]
@@ -176,7 +195,7 @@ def test_a_slice_without_a_measurement_is_none() -> None:
     crlb = torch.full(values.shape, 5.0)
     crlb[..., 1] = 150
     item = PrepareCoarsed()({"image": values, "crlb": MetaTensor(crlb, affine=AFFINE)})
-    item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
+    item["pred"] = stacked(layers(item)[:, [START, NOISE, START]], item)
     out = RestoreFined()(item)
     assert out["sr"][..., 1].isnan().all()
     assert out["uncertainty"][..., 1].isnan().all()
@@ -201,7 +220,7 @@ def test_slices_are_found_on_whatever_axis_they_are_stored(axis: int) -> None:
             for name, image in (("image", given), ("crlb", crlb))
         }
         item = PrepareCoarsed(factor=2)(turned | {"flair": guide})
-        item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
+        item["pred"] = stacked(layers(item)[:, [START, NOISE, START]], item)
         out = RestoreFined(factor=2)(item)
         np.testing.assert_allclose(out["sr"].affine, out["map"].affine @ torch.inverse(AFFINE[:, [*columns, 3]]) @ (
             (AFFINE @ subdivided(2))[:, [*columns, 3]]
@@ -233,7 +252,7 @@ def test_coronal_slices_are_sharpened_as_measured_and_flagged() -> None:
     coronal = AFFINE[:, [0, 2, 1, 3]].clone()
     coronal[:3, 0], coronal[:3, 1], coronal[:3, 2] = (torch.tensor(c) for c in ((7.0, 0, 0), (0, 0, 7.0), (0, 10.0, 0)))
     item = PrepareCoarsed(factor=2, noise=0.1)({"image": MetaTensor(volume().as_tensor(), affine=coronal)})
-    item["pred"] = layers(item)[:, [START, NOISE, START]].flatten(0, 1)
+    item["pred"] = stacked(layers(item)[:, [START, NOISE, START]], item)
     out = RestoreFined(factor=2)(item)
     assert out["sr"].shape == (1, 24, 32, 3)
     assert "slices are not axial" in " ".join(out["flags"])
@@ -247,7 +266,7 @@ def test_each_metabolite_has_its_noise() -> None:
     torch.testing.assert_close(found[:, NOISE], expected.expand(6, 48, 64))
     item = PrepareCoarsed(noise=[0.5, 0.2, 0.1])({"image": given})
     assert (layers(item)[:, NOISE_KNOWN] == 0).all()
-    item["pred"] = torch.zeros(18, 48, 64)
+    item["pred"] = torch.zeros(6, 48, 64, 3)
     assert "gives 3 values, the file has 2 maps" in " ".join(RestoreFined(noise=[0.5, 0.2, 0.1])(item)["flags"])
 
 
@@ -257,11 +276,11 @@ def test_an_mri_over_a_map_without_a_place_is_flagged() -> None:
         item = PrepareCoarsed(noise=0.1)(
             {"image": MetaTensor(given.as_tensor(), affine=AFFINE, meta={CODES: codes}), "flair": flair()}
         )
-        item["pred"] = torch.zeros(9, 48, 64)
+        item["pred"] = torch.zeros(3, 48, 64, 3)
         assert ("map's header gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
         guide = MetaTensor(flair().as_tensor(), affine=flair().affine, meta={CODES: codes})
         item = PrepareCoarsed(noise=0.1)({"image": volume(), "flair": guide})
-        item["pred"] = torch.zeros(9, 48, 64)
+        item["pred"] = torch.zeros(3, 48, 64, 3)
         assert ("header of flair gives no position" in " ".join(RestoreFined()(item)["flags"])) == flagged
 
 
@@ -274,7 +293,7 @@ def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None
     def same(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x[:, START], 0.01 + 0 * x[:, START]], 1)
 
-    item["pred"] = SliceStackInferer(2)(item["image"].as_tensor()[None], same)[0]
+    item["pred"] = SliceStackInferer(factor=2)(item["image"].as_tensor()[None], same)[0]
     out = RestoreFined(factor=2)(item)
     assert "without_mri" not in out
     assert out["sr"].shape == (shape[0], 24, 32, *shape[3:])
@@ -292,7 +311,7 @@ def test_flags_say_what_is_amiss() -> None:
     given = volume()
     given[0, 5, 6, 0] = float("nan")
     item = PrepareCoarsed()({"image": given, "flair": flair(60.0)})
-    item["pred"] = torch.zeros(9, 48, 64)
+    item["pred"] = torch.zeros(3, 48, 64, 3)
     flags = " ".join(RestoreFined()(item)["flags"])
     for words in (
         "noise is not known",
@@ -306,7 +325,7 @@ def test_flags_say_what_is_amiss() -> None:
         (9.0, ("of the maximum; the network was trained on up to 10%",)),
     ):
         item = PrepareCoarsed(noise=noise)({"image": head_map() - 0.4})
-        item["pred"] = torch.zeros(3, 96, 96)
+        item["pred"] = torch.zeros(3, 96, 96, 1)
         flags = RestoreFined(ratios="2/1", metabolites="NAA,tCr", noise=noise)(item)["flags"]
         assert all(word in " ".join(flags) for word in words)
         assert any("negative" in flag for flag in flags) == (noise < 1)  # 9 is more than the map goes below zero
@@ -317,7 +336,7 @@ def test_ratio_and_its_deviation_by_hand() -> None:
     pred = torch.zeros(2, 3, 96, 96)
     pred[:, 0], pred[0, 1], pred[1, 1] = 1.0, 0.1, 0.2
     pred[1, 0, :10] = 0.5  # of its maximum, 3: 1.5 against a deviation of 0.6
-    item["pred"] = pred.flatten(0, 1)
+    item["pred"] = stacked(pred, item)
     out = RestoreFined(ratios="1/2")(item)
     ratio, spread = (out[name].as_tensor()[0] for name in ("ratio", "ratio_uncertainty"))
     assert torch.isnan(ratio[:10]).all()
@@ -331,7 +350,7 @@ def test_a_ratio_of_a_sum_by_hand() -> None:
     item = PrepareCoarsed(noise=0.01)({"image": MetaTensor(maps, affine=AFFINE)})
     pred = torch.zeros(3, 3, 96, 96)
     pred[:, 0], pred[:, 1] = 1.0, 0.02
-    item["pred"] = pred.flatten(0, 1)
+    item["pred"] = stacked(pred, item)
     out = RestoreFined(ratios="(b+c)/a", metabolites="a,b,c")(item)
     ratio, spread = (float(out[name].as_tensor()[0, 50, 50]) for name in ("ratio", "ratio_uncertainty"))
     assert ratio == pytest.approx(5)
@@ -467,7 +486,7 @@ def test_empty_metabolites_and_slices_do_not_speak_against_an_mri() -> None:
 @pytest.mark.parametrize(("shift", "told"), [(0.0, False), (25.0, True), (70.0, True)])
 def test_an_mri_far_beside_the_map_is_told(shift: float, told: bool) -> None:
     item = PrepareCoarsed(noise=NOISY)({"image": noisy_map(), "flair": brain(shift)})
-    item["pred"] = torch.zeros(3, 96, 96)
+    item["pred"] = torch.zeros(3, 96, 96, 1)
     flags = " ".join(RestoreFined(noise=NOISY)(item)["flags"])
     assert ("lies outside the brain that the flair shows" in flags or "the flair covers" in flags) == told
 
@@ -477,7 +496,7 @@ def test_a_result_far_beyond_what_was_measured_is_told() -> None:
         item = PrepareCoarsed(noise=0.01)({"image": head_map()})
         pred = torch.zeros(3, 96, 96)
         pred[0, 40, 40], pred[0, 50, 50] = low, high
-        item["pred"] = pred
+        item["pred"] = pred[..., None]
         assert ("far beyond the measured values" in " ".join(RestoreFined(noise=0.01)(item)["flags"])) == told
 
 
@@ -490,7 +509,7 @@ def test_each_metabolite_is_held_against_its_own_values() -> None:
     item = PrepareCoarsed()({"image": MetaTensor(maps, affine=AFFINE), "crlb": MetaTensor(bounds, affine=AFFINE)})
     pred = torch.zeros(2, 3, 96, 96)
     pred[1, 0, 50, 50] = 2.5
-    item["pred"] = pred.flatten(0, 1)
+    item["pred"] = stacked(pred, item)
     flags = [flag for flag in RestoreFined()(item)["flags"] if "far beyond" in flag]
     assert len(flags) == 1
     assert flags[0].startswith("metabolite 2:")

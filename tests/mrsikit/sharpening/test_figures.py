@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coarse_maps import grid, head, save, save_flair
 from PIL import Image
 
-from mrsi_super_resolution import figures
-from mrsi_super_resolution.figures import draw_fine
 from mrsikit.io import InputFolder
 from mrsikit.report import draw_case
-
-from .conftest import grid, head, save, save_flair
+from mrsikit.sharpening import figures
+from mrsikit.sharpening.figures import draw_fine
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 
-from mrsi_super_resolution.options import noise_levels, option_problems, ratio_pairs
 from mrsikit.io import InputError
+from mrsikit.sharpening.options import noise_levels, option_problems, ratio_pairs
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from mrsi_super_resolution.network import CHANNELS, HAS_FLAIR, HAS_T1, MRI_SETS, START, mri_set
-from mrsi_super_resolution.weights import calibrate
+from mrsikit.sharpening.calibration import calibrate
+from mrsikit.sharpening.network import CHANNELS, HAS_FLAIR, HAS_T1, MRI_SETS, START, mri_set
 
 
 class Stated(nn.Module):

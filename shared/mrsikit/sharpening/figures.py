@@ -10,12 +10,12 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from mrsi_super_resolution.network import MRIS
-from mrsi_super_resolution.options import names_of
 from mrsikit.io import InputFolder, read_map, stem_of
 from mrsikit.io.inputs import read_record
 from mrsikit.io.readers import read_codes
 from mrsikit.report import Panel, draw_case
+from mrsikit.sharpening.network import MRIS
+from mrsikit.sharpening.options import names_of
 from mrsikit.transforms.image_on_grid import image_on_grid
 
 PANELS = (
@@ -32,7 +32,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         inputs: of the run.
         path: the input.
         unit: of the map.
-        metabolites: names of the maps, as of :func:`mrsi_super_resolution.options.names_of`.
+        metabolites: names of the maps, as of :func:`mrsikit.sharpening.options.names_of`.
 
     Returns:
         The picture, PNG.

@@ -11,7 +11,8 @@ import torch.distributed as dist
 from ignite.engine import Engine
 from torch import nn
 
-from mrsi_super_resolution.network import MRI_SETS, PlainUNet, SuperResolution, collapse, mri_set
+from mrsikit.sharpening.blocks import collapse
+from mrsikit.sharpening.network import MRI_SETS, SuperResolution, mri_set
 from mrsikit.training import SaveWeights, log_sd_shift, unwrapped
 
 logger = logging.getLogger(__name__)
@@ -22,14 +23,14 @@ TISSUE, FEWEST = 0.02, 200
 
 @torch.no_grad()
 def calibrate(
-    network: SuperResolution | PlainUNet, batches: Iterable[Mapping[str, torch.Tensor]], coverage: float = 0.9
+    network: SuperResolution, batches: Iterable[Mapping[str, torch.Tensor]], coverage: float = 0.9
 ) -> list[float]:
     """Shift the log standard deviation so that +-1.645 of it holds ``coverage`` of the errors in tissue.
 
     Maps without an MRI, with FLAIR, with T1 and with both are calibrated each for themselves.
 
     Args:
-        network: to calibrate in place, put in evaluation mode.
+        network: to calibrate in place, put in evaluation mode; any that has its ``log_sd_shift``.
         batches: validation batches with "image" and "label".
         coverage: share the interval is to hold, averaged over maps.
 
@@ -73,7 +74,7 @@ class SaveCalibratedWeights(SaveWeights):
     def __call__(self, engine: Engine) -> None:
         """Calibrate and save."""
         if not dist.is_initialized() or dist.get_rank() == 0:
-            module = cast(SuperResolution | PlainUNet, unwrapped(self.network))
+            module = cast(SuperResolution, unwrapped(self.network))
             factors = calibrate(module, self.batches, self.coverage)
             logger.info("standard deviation scaled by %s", ", ".join(f"{factor:.3f}" for factor in factors))
             collapse(module)

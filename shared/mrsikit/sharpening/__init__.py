@@ -1,0 +1,1 @@
+"""Sharpening of coarse metabolite maps: what the bundles that do it share."""
