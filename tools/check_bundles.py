@@ -328,13 +328,17 @@ def check_references(workflow: ConfigWorkflow) -> list[str]:
 
 
 def workflows(bundle: Path) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Every workflow of a bundle: those all have, each train_*.json over train.json, paper.json over inference.json."""
-    own = {
-        path.stem: (("train.json", path.name), "train") for path in sorted((bundle / "configs").glob("train_*.json"))
-    }
-    if (bundle / "configs" / "paper.json").is_file():
-        own["paper"] = (("inference.json", "paper.json"), "inference")
-    return {**WORKFLOWS, **own}
+    """Every workflow of a bundle: those all have, and each further config over those that it names under "over".
+
+    One that names none stands over train.json if it is called ``train_*``, else over inference.json.
+    """
+    out = dict(WORKFLOWS)
+    standard = {file for files, _ in WORKFLOWS.values() for file in files} | {"metadata.json"}
+    for path in sorted((bundle / "configs").glob("*.json")):
+        if path.name not in standard:
+            type_ = "train" if path.name.startswith("train_") else "inference"
+            out[path.stem] = ((*load_json(path).get("over", [f"{type_}.json"]), path.name), type_)
+    return out
 
 
 def check_workflow(bundle: Path, name: str) -> list[str]:

@@ -85,6 +85,7 @@ class ResumableTraining:
         settings: what this training is of (data, seed, schedule), kept in the checkpoint.
         weights: file the finished training is written to. One newer than the checkpoint of a finished training is left
             as it is, for a later training may have written to it.
+        last: the last weights count, not those that the metric finds best: an adversarial training begins with these.
 
     Raises:
         InputError: at the start, when the checkpoint is of a training of other settings.
@@ -102,7 +103,9 @@ class ResumableTraining:
         patience: int,
         settings: Mapping[str, Any],
         weights: str | Path,
+        last: bool = False,
     ) -> None:
+        self.last = last
         self.settings = {name: str(value) for name, value in settings.items()}
         self.weights = Path(weights)
         self.path = Path(path)
@@ -138,6 +141,8 @@ class ResumableTraining:
                 self.best_score = score
                 self.best_weights = weights_of(self.network)
             self.early_stop(self.validator)
+        if self.last:
+            self.best_weights = weights_of(self.network)
         if not dist.is_initialized() or dist.get_rank() == 0:
             save_atomically(
                 {

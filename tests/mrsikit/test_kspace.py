@@ -74,3 +74,8 @@ def test_hamming_weights_are_those_of_each_axis() -> None:
     np.testing.assert_array_equal(weights > 0, band_weights(32, 32, 4) > 0)
     image = wave(32, 2)[:, None].expand(32, 32)
     torch.testing.assert_close(weighted(image, weights.double()), image * float(weights[0, 2]), atol=1e-6, rtol=0)
+
+
+def test_zero_filling_goes_through_the_coarse_voxels() -> None:
+    coarse = torch.rand(8, 10, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(zero_fill(coarse, 3)[1::3, 1::3], coarse, atol=1e-5, rtol=0)

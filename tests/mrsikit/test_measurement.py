@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mrsikit.kspace import hamming_weights, weighted
-from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, back, cubic, interpolated, measured
+from mrsikit.measurement import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, back, consistent, cubic, interpolated, measured
 
 
 def maps(size: int = 48, seed: int = 0) -> torch.Tensor:
@@ -75,3 +75,28 @@ def test_hammings_filter_is_refused_in_three_dimensions() -> None:
     for run in (measured, interpolated):
         with pytest.raises(ValueError, match="two dimensions"):
             run(torch.rand(8, 8, 8), 4, HAMMING, 3)
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
+def test_without_noise_a_consistent_map_is_measured_as_it_was(psf: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    fine, coarse = torch.rand(2, 32, 32, generator=generator), torch.rand(2, 8, 8, generator=generator)
+    coarse = measured(interpolated(coarse, 4, psf), 4, psf)
+    again = measured(consistent(fine, coarse, 4, psf), 4, psf)
+    torch.testing.assert_close(again, coarse, atol=1e-5, rtol=0)
+
+
+def test_a_consistent_map_takes_back_a_lesion_but_not_the_noise() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.05 * torch.randn(1, 16, 16, generator=generator)
+    lesion = torch.zeros(1, 64, 64)
+    lesion[:, 24:36, 24:36] = 1
+    coarse = measured(lesion, 4, BLOCK) + noise
+    found = measured(consistent(torch.zeros(1, 64, 64), coarse, 4, BLOCK, noise=0.05), 4, BLOCK)
+    assert float(found[:, 6:9, 6:9].mean()) > 0.95
+    assert float(found[:, 11:].square().mean()) < 0.2 * 0.05**2
+    levels = torch.full_like(coarse, 0.05)
+    levels[:, :8] = 10.0  # a noise that varies: what is not trusted is not taken back
+    found = measured(consistent(torch.zeros(1, 64, 64), coarse, 4, BLOCK, noise=levels), 4, BLOCK)
+    assert float(found[:, 6:8].abs().max()) < 1e-6
+    assert float(found[:, 8, 6:9].mean()) > 0.9

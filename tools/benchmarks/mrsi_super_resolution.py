@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +13,33 @@ import numpy as np
 import scipy.io
 import torch
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
-from matplotlib.figure import Figure
-from monai.data import MetaTensor
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.sharpening import (
+    SETS,
+    SHAPES,
+    Case,
+    cases,
+    draw,
+    lesions_in,
+    load_anatomy,
+    moved,
+    own_flair,
+    record,
+    record_uncertainty,
+    scaled,
+    spline,
+    stacked,
+    tumour_heights,
+)
 from mrsi_super_resolution import predict
 from mrsi_super_resolution.network import PaperNetwork, PlainUNet
 from mrsikit.baselines.total_variation import total_variation
-from mrsikit.io import read_map
 from mrsikit.measurement import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
-from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
-from mrsikit.metrics.image_quality import psnr, ssim
+from mrsikit.metrics.image_quality import psnr
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
 from mrsikit.metrics.perceptual import LPIPS
 from mrsikit.metrics.statistics import mann_whitney_p
@@ -37,18 +48,15 @@ from mrsikit.sharpening.network import TV_STRENGTH, SuperResolution, evidence
 from mrsikit.sharpening.prepare import subdivided
 from mrsikit.sharpening.tissue import background, tissue_of
 from mrsikit.synthesis import anatomy as anatomies
-from mrsikit.synthesis.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
+from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
 from mrsikit.synthesis.mri import mri
-from mrsikit.synthesis.subject import Grid, Tissues, VirtualSubject
-from mrsikit.transforms.image_on_grid import image_on_grid
+from mrsikit.synthesis.subject import Grid, VirtualSubject
 
 logger = logging.getLogger(__name__)
 
-SETS = ("BrainWeb 2", "BrainWeb 5", "glioma")
-"""Nothing was chosen on them: strengths of the baselines come from BrainWeb 1."""
-
 MODELS = REPOSITORY / "bundles" / "mrsi_super_resolution" / "models"
 FINE, FACTOR, FIELD_OF_VIEW, THICKNESS = 128, 4, 220.0, 10.0
+GEOMETRY: Any = {"size": FINE, "field_of_view": FIELD_OF_VIEW, "thickness": THICKNESS}
 ACQUISITIONS = {"block": BLOCK, "k-space": KSPACE}
 INTERPOLATION = {"block": "bicubic + DC", "k-space": "zero filling"}
 OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
@@ -66,73 +74,6 @@ PAPER = {
 WTV = "FLAIR-weighted TV + DC"
 ETA = 0.1
 """Of the weighted total variation, chosen on BrainWeb 1."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One slice of a head, all (X, Y): the fine map, maximum 1; its MRIs, about 0 to 1; inside the skull; tissues."""
-
-    fine: Tensor
-    flair: Tensor
-    t1: Tensor
-    brain: Tensor
-    tissues: Tissues
-    grid: Grid
-
-
-@functools.cache
-def load_anatomy(name: str, data: Path) -> anatomies.Anatomy:
-    """Anatomy of a set by its name."""
-    if name == "glioma":
-        folder = data / "glioma_tcga_lgg" / "TCGA-DU-7294"
-        return anatomies.from_t1(folder / "TCGA-DU-7294_t1_bet.nii.gz", tumour=folder / "simple.nii.gz")
-    return anatomies.from_brainweb(data / "brainweb" / f"brainweb_fuzzy_{name.split()[-1]}.mat")
-
-
-def scaled(image: Tensor, brain: Tensor) -> Tensor:
-    """0 to about 1, as the bundle scales an MRI."""
-    return image / torch.quantile(image[brain], 0.99).clamp(min=1e-6)
-
-
-def cases(anatomy: anatomies.Anatomy, count: int, rng: np.random.Generator) -> list[Case]:
-    """Slices through tumours by the rule of the paper's cohort, metabolites and ratios in turn."""
-    out = []
-    names = ["NAA", "tCr", "tCho", *RATIOS]
-    for k in range(count):
-        own = anatomy.tumour is not None
-        subject = VirtualSubject(int(rng.integers(2**31)), anatomy=anatomy, tumours=0 if own else 1, deform=False)
-        height = float(rng.choice(tumour_heights(anatomy))) if own else float(rng.uniform(-10, 45))
-        grade = str(rng.choice(["low", "high"]))
-        if subject.tumours.tumours:
-            tumour = subject.tumours.tumours[0]
-            height, grade = float(tumour.centre[2] + tumour.radius * rng.uniform(-0.6, 0.6)), tumour.grade
-        spacing = FIELD_OF_VIEW / FINE
-        grid = Grid((FINE, FINE), (spacing, spacing), (0.0, 0.0, height), THICKNESS, (2, 2, 3))
-        tissues = subject.tissues(grid)
-        brain = tissues.brain > 0.5
-        drawn = draw_concentrations(rng, grade)
-        name = names[k % len(names)]
-        if name in RATIOS:
-            over, under = RATIOS[name]
-            image = ratio_map(concentration_map(tissues, drawn[over]), concentration_map(tissues, drawn[under]))
-        else:
-            image = concentration_map(tissues, drawn[name])
-        flair, t1 = (scaled(mri(tissues, grid, contrast, rng), brain) for contrast in ("flair", "t1"))
-        out.append(Case(image / image.max(), flair, t1, brain, tissues, grid))
-    return out
-
-
-def tumour_heights(anatomy: anatomies.Anatomy) -> np.ndarray:
-    """Heights (mm) of the slices through an anatomy's own tumour."""
-    assert anatomy.tumour is not None
-    voxels = torch.nonzero(anatomy.tumour.sum((0, 1)) > 50).double()
-    to_world = torch.linalg.inv(torch.cat([anatomy.world_to_voxel.double(), torch.tensor([[0, 0, 0, 1.0]])]))
-    return (to_world[2, 2] * voxels[:, 0] + to_world[2, 3]).numpy()
-
-
-def stacked(chosen: Sequence[Case], name: str) -> Tensor:
-    """One image of every case, (N, X, Y)."""
-    return torch.stack([getattr(case, name) for case in chosen])
 
 
 def load_weights(name: str, net: torch.nn.Module) -> torch.nn.Module | None:
@@ -198,12 +139,6 @@ def ours(
     return both[:, 0], both[:, 1]
 
 
-def spline(coarse: Tensor, factor: int) -> Tensor:
-    """Cubic spline interpolation, aligned to the centres of the coarse voxels."""
-    zoomed = [ndimage.zoom(image.numpy(), factor, order=3, mode="nearest", grid_mode=True) for image in coarse]
-    return torch.from_numpy(np.stack(zoomed))
-
-
 def classical(coarse: Tensor, psf: int, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
     """What one would use instead; the last only where there is a FLAIR."""
     out: dict[str, Callable[[], Tensor]] = {
@@ -230,29 +165,8 @@ def _sets(context: Context, count: int) -> list[tuple[str, list[Case]]]:
     out = []
     for k, name in enumerate(SETS):
         rng = np.random.default_rng([context.seed, k])
-        out.append((name, cases(load_anatomy(name, context.data), count, rng)))
+        out.append((name, cases(load_anatomy(name, context.data), count, rng, **GEOMETRY)))
     return out
-
-
-def _record(context: Context, set_: str, condition: str, method: str, pred: Tensor, chosen: Sequence[Case]) -> None:
-    """PSNR, RMSE and SSIM of the whole slice and within the skull."""
-    fine, brain = stacked(chosen, "fine")[:, None], stacked(chosen, "brain")[:, None]
-    for suffix, mask in (("", None), (", brain", brain)):
-        found = psnr(pred[:, None], fine, mask, data_range=1)
-        context.add(set_, condition, method, f"PSNR{suffix}, dB", found.tolist())
-        context.add(set_, condition, method, f"RMSE{suffix}", (10 ** (-found / 20)).tolist())
-        context.add(set_, condition, method, f"SSIM{suffix}", ssim(pred[:, None], fine, mask, data_range=1).tolist())
-
-
-def _record_uncertainty(
-    context: Context, set_: str, condition: str, method: str, pred: Tensor, sd: Tensor, chosen: Sequence[Case]
-) -> None:
-    """Share of the errors within the skull that the 90 % intervals hold, and how well the deviations rank them."""
-    fine, brain = stacked(chosen, "fine"), stacked(chosen, "brain")
-    errors, stated = (pred - fine)[brain].numpy(), sd[brain].numpy()
-    owners = np.repeat(np.arange(len(fine)), brain.flatten(1).sum(1).numpy())
-    context.add(set_, condition, method, "90 % intervals cover", [interval_coverage(errors, stated, owners)])
-    context.add(set_, condition, method, "rank correlation of error", [error_rank_correlation(errors, stated)])
 
 
 def perceptual(data: Path) -> LPIPS | None:
@@ -281,7 +195,7 @@ def _quality(context: Context) -> None:
             base = psnr(results["spline"][:, None], fine[:, None], data_range=1)
             own = psnr(results[OURS_FLAIR][:, None], fine[:, None], data_range=1)
             for method, pred in results.items():
-                _record(context, set_, condition, method, pred, chosen)
+                record(context, set_, condition, method, pred, chosen)
                 other = psnr(pred[:, None], fine[:, None], data_range=1)
                 context.add(set_, condition, method, "PSNR over spline, dB", (other - base).tolist())
                 if method != OURS_FLAIR:
@@ -292,7 +206,7 @@ def _quality(context: Context) -> None:
                         found = lpips(pred[:, None].clamp(0, 1), fine[:, None]).tolist()
                     context.add(set_, condition, method, "LPIPS", found)
             for method, sd in spreads.items():
-                _record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
+                record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
             pictures[set_, condition] = (chosen, results, spreads)
     _examples(pictures, context.figures)
 
@@ -321,11 +235,11 @@ def _noise(context: Context) -> None:
                 ):  # fmt: skip
                     results[method], spreads[method] = ours(net, coarse, psf, images, noise=told)
                 for method, pred in results.items():
-                    _record(context, set_, condition, method, pred, chosen)
+                    record(context, set_, condition, method, pred, chosen)
                     again = (measured(pred, FACTOR, psf) - coarse).square().mean((1, 2)).sqrt() / level
                     context.add(set_, condition, method, "measured again: RMS change / noise", again.tolist())
                 for method, sd in spreads.items():
-                    _record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
+                    record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
 
 
 def _factors(context: Context) -> None:
@@ -408,7 +322,8 @@ def _cost(context: Context) -> None:
     """Processor time of one 32 x 32 slice on one core, against skimage's TV on the fine grid; memory of a process."""
     net, threads = load_network(), torch.get_num_threads()
     torch.set_num_threads(1)
-    chosen = cases(load_anatomy(SETS[0], context.data), 2 if context.quick else 8, np.random.default_rng(context.seed))
+    rng = np.random.default_rng(context.seed)
+    chosen = cases(load_anatomy(SETS[0], context.data), 2 if context.quick else 8, rng, **GEOMETRY)
     fine = stacked(chosen, "fine")
     coarse = measured(fine, FACTOR, BLOCK)
     ratios = []
@@ -437,19 +352,6 @@ SHARPEN_A_SLICE = (
 )
 
 
-def own_flair(chosen: Sequence[Case], data: Path) -> Tensor:
-    """The glioma patient's measured FLAIR on the cases' grids, (N, X, Y), about 0 to 1."""
-    values, _ = read_map(data / "glioma_tcga_lgg" / "TCGA-DU-7294" / "TCGA-DU-7294_fla_bet.nii.gz")
-    anatomy = load_anatomy("glioma", data)
-    affine = torch.linalg.inv(torch.cat([anatomy.world_to_voxel.double(), torch.tensor([[0, 0, 0, 1.0]])]))
-    image = MetaTensor(torch.from_numpy(values)[None], affine=affine)
-    out = []
-    for case in chosen:
-        on_grid, _ = image_on_grid(image, (*case.grid.shape, 1), torch.from_numpy(case.grid.affine()), points=(2, 2, 5))
-        out.append(scaled(on_grid[..., 0] * case.brain, case.brain))
-    return torch.stack(out)
-
-
 def _real(context: Context) -> None:
     """A glioma patient's own FLAIR, with maps from the tissues and the tumour; and really measured maps."""
     net = load_network()
@@ -467,19 +369,19 @@ def _real(context: Context) -> None:
             OURS_FLAIR: ours(net, coarse, psf, {"flair": real})[0],
         }
         for method, pred in results.items():
-            _record(context, "glioma", f"{name}, measured FLAIR", method, pred, chosen)
+            record(context, "glioma", f"{name}, measured FLAIR", method, pred, chosen)
         if psf == BLOCK:
             largest = np.argsort([-float(case.tissues.tumour.sum()) for case in chosen])[:3]
             for k in largest:
                 row = {"MRI": real[k], "coarse": back(coarse[k], FACTOR, BLOCK)}
                 row |= {m: results[m][k] for m in ("spline", WTV, OURS, OURS_FLAIR)} | {"truth": fine[k]}
                 pictures.append(row)
-    _draw(pictures, context.figures / "glioma.png")
+    draw(pictures, context.figures / "glioma.png")
     rows = []
     for name, values in measured_maps(context.data).items():
         found = predict(values, factor=4)
         rows.append({f"measured: {name}": values, "sharpened": found.sr, "standard deviation": found.uncertainty})
-    _draw(rows, context.figures / "real_maps.png", each=True)
+    draw(rows, context.figures / "real_maps.png", each=True)
 
 
 def _public(context: Context) -> None:
@@ -513,7 +415,7 @@ def _public(context: Context) -> None:
             for method, pred in found.items():
                 preds.setdefault(method, []).append(torch.from_numpy(pred))
         for method, stack in preds.items():
-            _record(context, set_, "public call, block, noise .01 in the head", method, torch.stack(stack), chosen)
+            record(context, set_, "public call, block, noise .01 in the head", method, torch.stack(stack), chosen)
 
 
 def measured_maps(data: Path) -> dict[str, np.ndarray]:
@@ -526,32 +428,6 @@ def measured_maps(data: Path) -> dict[str, np.ndarray]:
     stored = scipy.io.loadmat(data / "hp13c" / "primate_brain_csi_variableflip_dynamic.mat")
     out["primate brain, lactate"] = stored["lac"].sum(-1).astype(np.float32)
     return out
-
-
-def _draw(rows: Sequence[Mapping[str, Any]], path: Path, *, each: bool = False) -> None:
-    """Images in rows: names above the first one, or above ``each``; maps of a row share one window."""
-    figure = Figure(figsize=(2.3 * len(rows[0]), 2.5 * len(rows)))
-    axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
-    for k, (line, row) in enumerate(zip(axes, rows, strict=True)):
-        top = max(float(np.percentile(v, 99.8)) for name, v in row.items() if not _is_other(name))
-        for axis, (name, values) in zip(line, row.items(), strict=True):
-            shown = np.asarray(values)
-            own, colours = (float(shown.max()), "gray" if name == "MRI" else "viridis")
-            high, colours = (own, colours) if _is_other(name) else (top, "inferno")
-            if name.startswith("error"):
-                axis.imshow(shown.T, origin="lower", vmin=-0.3 * top, vmax=0.3 * top, cmap="RdBu_r")
-            else:
-                axis.imshow(shown.T, origin="lower", vmin=0, vmax=high, cmap=colours, interpolation="nearest")
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.set_title(name if each or k == 0 else "", fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=70)
-
-
-def _is_other(name: str) -> bool:
-    """Whether an image is none of the map itself."""
-    return name.startswith(("MRI", "standard", "error", "SD"))
 
 
 def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]], folder: Path) -> None:
@@ -570,14 +446,7 @@ def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]
             }
             row["SD, ours, FLAIR"] = spreads[OURS_FLAIR][k]
             rows.append(row)
-    _draw(rows, folder / "examples.png")
-
-
-def moved(images: Tensor, shift: float, angle: float = 0.0) -> Tensor:
-    """Images (N, X, Y) shifted by ``shift`` mm along the first axis and turned by ``angle`` degrees."""
-    voxels = shift * FINE / FIELD_OF_VIEW
-    turned = ndimage.rotate(images.numpy(), angle, axes=(1, 2), reshape=False, order=1) if angle else images.numpy()
-    return torch.from_numpy(ndimage.shift(turned, (0, voxels, 0), order=1)).float()
+    draw(rows, folder / "examples.png")
 
 
 def _mismatch(context: Context) -> None:
@@ -588,49 +457,21 @@ def _mismatch(context: Context) -> None:
         coarse = measured(fine, FACTOR, BLOCK)
         noisy = coarse + 0.03 * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(context.seed))
         affine = torch.diag(torch.tensor([FIELD_OF_VIEW / FINE, FIELD_OF_VIEW / FINE, THICKNESS, 1.0]))
-        worse = {f"shifted {mm} mm": moved(flair, mm) for mm in (1, 2, 3, 5)}
+        worse = {f"shifted {mm} mm": moved(flair, mm * FINE / FIELD_OF_VIEW) for mm in (1, 2, 3, 5)}
         worse |= {"turned 3 degrees": moved(flair, 0.0, 3.0), "a T1 in its place": t1}
         worse |= {"inverted": (1.1 - flair).clamp(min=0) * (flair > 0.02)}
-        _record(context, set_, "block, FLAIR none", OURS, ours(net, coarse, BLOCK)[0], chosen)
+        record(context, set_, "block, FLAIR none", OURS, ours(net, coarse, BLOCK)[0], chosen)
         for name, image in {"in place": flair, **worse}.items():
             condition = f"block, FLAIR {name}"
             pred, sd = ours(net, coarse, BLOCK, {"flair": image})
-            _record(context, set_, condition, OURS_FLAIR, pred, chosen)
-            _record_uncertainty(context, set_, condition, OURS_FLAIR, pred, sd, chosen)
+            record(context, set_, condition, OURS_FLAIR, pred, chosen)
+            record_uncertainty(context, set_, condition, OURS_FLAIR, pred, sd, chosen)
             found = []
             for c, i in zip(noisy, image, strict=True):
                 one = c[None, ..., None]
                 tissue = tissue_of(one, background(one))
                 found.append(shift_needed(one, tissue, i[..., None], FACTOR, affine))
             context.add(set_, condition, OURS_FLAIR, "told that it is shifted, %", [100.0 * any(f) for f in found])
-
-
-def lesion_of(kind: str, diameter: float, centre: np.ndarray) -> Tensor:
-    """A lesion (X, Y), 0 to 1, of a shape and profile that no training saw, as large as the disc of that diameter."""
-    radius = diameter / 2 * FINE / FIELD_OF_VIEW
-    low, high = 0.5 * radius, 2 * radius
-    for _ in range(20):
-        middle = (low + high) / 2
-        smaller = float(_shape(kind, middle, centre).sum()) < np.pi * radius**2
-        low, high = (middle, high) if smaller else (low, middle)
-    return _shape(kind, high, centre)
-
-
-def _shape(kind: str, radius: float, centre: np.ndarray) -> Tensor:
-    x, y = (np.arange(FINE) - c for c in centre)
-    x, y = np.meshgrid(x, y, indexing="ij")
-    distance, angle = np.hypot(x, y), np.arctan2(y, x)
-    if kind == "crescent":
-        inside = (distance < 1.15 * radius) & (np.hypot(x - 0.8 * radius, y) > 0.8 * radius)
-        return torch.from_numpy(inside.astype(np.float32))
-    if kind == "star":
-        return torch.from_numpy((distance < radius * (1 + 0.45 * np.cos(5 * angle))).astype(np.float32))
-    if kind == "cone":
-        return torch.from_numpy(np.clip(1.5 * (1 - distance / (1.4 * radius)), 0, 1).astype(np.float32))
-    squares = (np.maximum(abs(x - 0.6 * radius), abs(y)) < 0.6 * radius) | (
-        np.maximum(abs(x + 0.6 * radius), abs(y + 0.5 * radius)) < 0.5 * radius
-    )
-    return torch.from_numpy(squares.astype(np.float32))
 
 
 def _guided(net: torch.nn.Module, psf: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
@@ -644,25 +485,13 @@ def _guided(net: torch.nn.Module, psf: int) -> dict[str, Callable[[Tensor, Tenso
     }
 
 
-SHAPES = ("crescent", "star", "cone", "squares")
-
-
 def _lesions(context: Context) -> None:
     """Lesions in the map alone (B), in both (C), in the FLAIR alone (D): bias and leak by size, both acquisitions."""
     net = load_network()
     for set_, chosen in _sets(context, 24):
         rng = np.random.default_rng(context.seed)
         for diameter in (5.0, 10.0, 20.0):
-            lesions = []
-            for k, case in enumerate(chosen):
-                healthy = case.brain & (case.tissues.tumour < 0.05) & (case.tissues.gm + case.tissues.wm > 0.8)
-                deep = ndimage.binary_erosion(case.brain.numpy(), iterations=int(diameter / 3.4) + 2)
-                places = np.argwhere(healthy.numpy() & deep)
-                centre = places[rng.integers(len(places))] if len(places) else np.array([FINE // 2, FINE // 2])
-                # fluid has no lesion: one painted over a fissure would hide anatomy from the methods that see the MRI
-                tissue = case.tissues.gm + case.tissues.wm + case.tissues.tumour
-                lesions.append(lesion_of(SHAPES[k % len(SHAPES)], diameter, centre) * tissue)
-            lesion = torch.stack(lesions)
+            lesion = lesions_in(chosen, diameter * FINE / FIELD_OF_VIEW, rng)
             fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
             level = fine.flatten(1).quantile(0.95, 1)[:, None, None]
             signs = torch.tensor([1.0 if k % 3 else -0.6 for k in range(len(chosen))])[:, None, None]

@@ -2,12 +2,12 @@ r"""Sharpening by feature non-local means: averaged along an MRI's structures, a
 
 From the interpolation, or any other start, passes of
 
-.. math:: x \leftarrow \mathrm{FNLM}(x; f, h_f, h_x), \qquad x \leftarrow x + W A^+ (y - A x), \qquad
-          W = \frac{s^2}{s^2 + \sigma^2}
+.. math:: x \leftarrow \mathrm{FNLM}(x; f, h_f, h_x)
 
-with :math:`h_f` and :math:`h_x` narrower from pass to pass, A the acquisition, and :math:`\sigma` the noise of the
-coarse map y. The MRI only says which voxels are averaged, so a lesion that it alone shows can hardly come into the map;
-:math:`h_x`, the spread of the map around a voxel but no less than the noise, keeps lesions that the map alone shows.
+with :math:`h_f` and :math:`h_x` narrower from pass to pass, each followed by
+:func:`mrsikit.measurement.consistent`. The MRI only says which voxels are averaged, so a lesion that it alone shows can
+hardly come into the map; :math:`h_x`, the spread of the map around a voxel but no less than the noise, keeps lesions
+that the map alone shows.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mrsikit.baselines.non_local_means import feature_non_local_means
-from mrsikit.measurement import interpolated, measured
+from mrsikit.measurement import consistent, interpolated
 
-FIRST, LAST = 0.8, 0.2
-"""Widths of the features in the first and the last pass; chosen on BrainWeb 1, as all that follows."""
+WIDTHS = (0.5, 0.1)
+"""Of the features in the first and the last pass; chosen on BrainWeb 1, as all that follows."""
 
-SPREAD, LEAST_SPREAD, NOISES = 2.0, 0.02, 3.0
-"""Width of the map's own term: of its spread around a voxel, halved each pass; at least so much of its maximum, and so
-many standard deviations of its noise."""
+SPREAD, LEAST_SPREAD, NOISES = {2: 0.9, 3: 1.4}, 0.02, 3.0
+"""Width of the map's own term: by the axes of space, of its spread around a voxel, halved each pass; at least so much
+of its maximum, and so many standard deviations of its noise."""
 
 AROUND = 9
 """Voxels along each axis in which that spread is taken."""
 
-ERROR = 0.03
-"""s, how far the averaged map errs by itself."""
+WINDOW, PASSES = {2: 17, 3: 9}, {2: 2, 3: 3}
+"""By the axes of space."""
 
 
 def guided_non_local_means(
@@ -40,10 +40,13 @@ def guided_non_local_means(
     features: Tensor,
     *,
     start: Tensor | None = None,
-    noise: float = 0.0,
-    passes: int = 4,
-    window: int = 13,
+    noise: float | Tensor | None = 0.0,
+    passes: int | None = None,
+    window: int | None = None,
+    h_features: tuple[float, float] = WIDTHS,
+    spread: float | None = None,
     dims: int = 2,
+    slab: int | None = None,
 ) -> Tensor:
     """Sharpen maps along an MRI.
 
@@ -54,23 +57,39 @@ def guided_non_local_means(
         features: (B, F, factor X, factor Y[, factor Z]), of
             :func:`mrsikit.baselines.non_local_means.mri_features`.
         start: (B, factor X, factor Y[, factor Z]), a network's map, say; None: the interpolation.
-        noise: standard deviation of the coarse map's noise.
-        passes: number of them.
-        window: side of the window in fine voxels, odd; 5 serves in three dimensions.
+        noise: standard deviation of the coarse map's noise, one number or as ``coarse``; None: not known, so that
+            nothing is held against the measurement.
+        passes: number of them; None: :data:`PASSES`.
+        window: side of the window in fine voxels, odd; None: :data:`WINDOW`.
+        h_features: widths of the features in the first and the last pass.
+        spread: width of the map's own term in the first pass, of the map's spread around a voxel; None:
+            :data:`SPREAD`.
         dims: axes of space.
+        slab: as of :func:`mrsikit.baselines.non_local_means.feature_non_local_means`.
 
     Returns:
         (B, factor X, factor Y[, factor Z]).
     """
     fine = interpolated(coarse, factor, psf, dims) if start is None else start
-    spread = _spread(fine, dims)
-    trust = ERROR**2 / (ERROR**2 + noise**2)
-    for k in range(passes):
-        h = FIRST * (LAST / FIRST) ** (k / max(1, passes - 1))
-        width = (SPREAD * spread / 2**k).clamp(min=max(LEAST_SPREAD, NOISES * noise))
-        fine = feature_non_local_means(fine, features, window=window, h_features=h, h_image=width)
-        wrong = coarse - measured(fine, factor, psf, dims)
-        fine = fine + trust * interpolated(wrong, factor, psf, dims)
+    around = _spread(fine, dims)
+    least = torch.as_tensor(0.0 if noise is None else noise, dtype=fine.dtype, device=fine.device)
+    if least.ndim:
+        least = least.flatten(1).median(1).values.reshape(-1, *[1] * dims)
+    least = (NOISES * least).clamp(min=LEAST_SPREAD)
+    first, last = h_features
+    wide = SPREAD[dims] if spread is None else spread
+    count = PASSES[dims] if passes is None else passes
+    for k in range(count):
+        fine = feature_non_local_means(
+            fine,
+            features,
+            window=WINDOW[dims] if window is None else window,
+            h_features=first * (last / first) ** (k / max(1, count - 1)),
+            h_image=(wide * around / 2**k).clamp(min=least),
+            slab=slab,
+        )
+        if noise is not None:
+            fine = consistent(fine, coarse, factor, psf, noise=noise, dims=dims)
     return fine
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 Part = tuple[slice, ...]
 """Of an image's axes."""
@@ -26,7 +27,13 @@ LAMINAR = (1.0, 2.0)
 
 
 def feature_non_local_means(
-    image: Tensor, features: Tensor, *, window: int = 11, h_features: float = 0.3, h_image: float | Tensor | None = None
+    image: Tensor,
+    features: Tensor,
+    *,
+    window: int = 11,
+    h_features: float = 0.3,
+    h_image: float | Tensor | None = None,
+    slab: int | None = None,
 ) -> Tensor:
     r"""Average an image over voxels of like features.
 
@@ -40,6 +47,8 @@ def feature_non_local_means(
         window: side of the window in voxels, odd.
         h_features: :math:`h_f`.
         h_image: h in the image's unit, one number or a map (B, X, Y[, Z]); None: without the second term.
+        slab: voxels along the last axis at a time, so that memory beyond the images' own is bounded; the result is the
+            same. None: all.
 
     Returns:
         (B, X, Y[, Z]).
@@ -48,6 +57,8 @@ def feature_non_local_means(
         ValueError: the side is even.
     """
     _odd(window)
+    if slab is not None:
+        return _by_slabs(image, features, window, h_features, h_image, slab)
     scaled = features / (h_features * features.shape[1] ** 0.5)
     values = None if h_image is None else torch.as_tensor(h_image, dtype=image.dtype, device=image.device)
 
@@ -62,6 +73,22 @@ def feature_non_local_means(
         return out
 
     return _averaged(image, window, distance)
+
+
+def _by_slabs(
+    image: Tensor, features: Tensor, window: int, h_features: float, h_image: float | Tensor | None, slab: int
+) -> Tensor:
+    """Slabs of the last axis, each with what its windows reach into."""
+    count, reach, out = image.shape[-1], window // 2, []
+    for low in tqdm(range(0, count, slab), desc="non-local means", unit="slab", delay=2, leave=False):
+        before, after = max(0, low - reach), min(count, low + slab + reach)
+        part = slice(before, after)
+        width = h_image[..., part] if isinstance(h_image, Tensor) and h_image.ndim else h_image
+        found = feature_non_local_means(
+            image[..., part], features[..., part], window=window, h_features=h_features, h_image=width
+        )
+        out.append(found[..., low - before : low - before + slab])
+    return torch.cat(out, -1)
 
 
 def non_local_means(image: Tensor, *, h: float | Tensor, window: int = 11, patch: int = 5) -> Tensor:

@@ -37,6 +37,7 @@ class InputFolder:
             lie in ``output_dir``.
         optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
         ignored: suffixes of files that belong to maps but not to this bundle; no inputs where their map is there.
+        needed: of the companions, those of which every input must have one.
         holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
         overwrite: compute also what is done.
         skip_invalid: leave bad inputs out instead of refusing the run.
@@ -60,6 +61,7 @@ class InputFolder:
         outputs: Sequence[str] = (),
         optional_outputs: Sequence[str] = (),
         ignored: Sequence[str] = (),
+        needed: Sequence[str] = (),
         holds: str = "maps",
         overwrite: bool | str | int = False,
         skip_invalid: bool | str | int = False,
@@ -70,6 +72,7 @@ class InputFolder:
         self.outputs = tuple(outputs)
         self.optional_outputs = tuple(optional_outputs)
         self.ignored = tuple(ignored)
+        self.needed = tuple(needed)
         self.holds = holds
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
@@ -185,6 +188,9 @@ class InputFolder:
             if self.output_dir is not None and self.record_path(stem_of(path)).exists() and not self._record(path):
                 record = self.record_path(stem_of(path))
                 lines.append(f"{path}: {record} is there and not ours to replace; choose another output_dir")
+            if self.needed and not set(self.needed) & set(item):
+                wanted = " or ".join(f"{stem_of(path)}_{name}.nii.gz" for name in self.needed)
+                lines.append(f"{path}: has none of the companions that this method needs; give {wanted}")
             judge = fid_problems if self.holds == "fids" else input_problems
             lines += self._doubled_companions(path) + judge(item, self.companions)
             if lines:

@@ -9,6 +9,8 @@ from mrsikit.measurement import PSF
 
 FACTORS = (2, 3, 4)
 
+NAMED_RATIOS = {"HGG": ("(2HG+Gln)/Glu",), "TCN": ("tCho/tNAA", "tCho/NAA")}
+"""Ratios of gliomas by the names that Li and others give them, and how their maps may be named."""
 
 Ratio = tuple[str, tuple[int, ...], tuple[int, ...]]
 """Its name, and the places on the metabolite axis, from 0, of what is summed above and below."""
@@ -18,7 +20,8 @@ def ratio_pairs(ratios: object, metabolites: object = None) -> list[Ratio]:
     """Ratios of maps, or of sums of maps, by their places on the metabolite axis.
 
     Args:
-        ratios: "tCho/NAA", "3/1", "(2HG+Gln)/Glu", or several, in a list or parted by commas; None: none.
+        ratios: "tCho/NAA", "3/1", "(2HG+Gln)/Glu", one of :data:`NAMED_RATIOS`, or several, in a list or parted by
+            commas; None: none.
         metabolites: names of the maps on the last axis, in order, likewise; without them maps are counted from 1. A
             name may itself hold a plus.
 
@@ -35,11 +38,18 @@ def ratio_pairs(ratios: object, metabolites: object = None) -> list[Ratio]:
     names = names_of(metabolites)
     out = []
     for ratio in _listed(ratios):
-        sides = [_places(side.strip(), names, ratio) for side in ratio.split("/")]
+        sides = [_places(side.strip(), names, ratio) for side in _written_out(ratio, names).split("/")]
         if len(sides) != 2 or sides[0] == sides[1]:
             raise InputError(f"--ratios {ratio}: a ratio is of two maps, as in tCho/NAA, 3/1 or (2HG+Gln)/Glu")
         out.append((ratio, sides[0], sides[1]))
     return out
+
+
+def _written_out(ratio: str, names: list[str]) -> str:
+    """A named ratio by its maps: the first of its forms of which every map is there."""
+    forms = NAMED_RATIOS.get(ratio, (ratio,))
+    parts = [form.replace("(", "").replace(")", "").replace("+", "/").split("/") for form in forms]
+    return next((form for form, maps in zip(forms, parts, strict=True) if set(maps) <= set(names)), forms[0])
 
 
 def _places(side: str, names: list[str], ratio: str) -> tuple[int, ...]:

@@ -20,6 +20,9 @@ from mrsikit.sharpening.prepare import turned, without_position
 from mrsikit.sharpening.tissue import SUPPORT
 from mrsikit.transforms.image_on_grid import upright_axis
 
+FEWEST_SLICES = 8
+"""Of a volume that may have been encoded in three dimensions."""
+
 LOUD = 0.1
 """Noise, of the map's maximum, beyond what was trained on."""
 
@@ -46,6 +49,7 @@ class RestoreFined(Transform):
         ratio: likewise.
         ratios: of sharpened maps to make, as of :func:`mrsikit.sharpening.options.ratio_pairs`.
         metabolites: likewise.
+        dims: likewise, where there is a choice; else None.
 
     Output:
         "sr" and "uncertainty" (M, factor X, factor Y[, Z]); where there are MRIs, "without_mri", the map sharpened
@@ -65,8 +69,10 @@ class RestoreFined(Transform):
         ratio: bool | str = False,
         ratios: object = None,
         metabolites: object = None,
+        dims: int | None = None,
     ) -> None:
         self.image, self.pred = image, pred
+        self.dims = dims
         self.factor, self.psf = factor, psf
         self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
@@ -184,6 +190,11 @@ class RestoreFined(Transform):
             )
         matrix = out["map"].affine if isinstance(out["map"], MetaTensor) else torch.eye(4)
         across = out["slice_axis"] if values.ndim == 4 and values.shape[3] > 1 else 2
+        if self.dims == 2 and self.psf != "block" and _is_cubic(matrix, across, values.shape[1:]):
+            flags.append(
+                "the voxels are about as deep as wide: if k-space was sampled in three dimensions, --dims 3 sharpens "
+                "across the slices too"
+            )
         if upright_axis(matrix) != across:
             flags.append("slices are not axial; the network was trained on axial ones")
         if covered and (without_position(out["map"]) or torch.equal(matrix.cpu().double(), torch.eye(4).double())):
@@ -224,3 +235,10 @@ class RestoreFined(Transform):
                     f"the {name} would fit the map better moved by {told} mm (right, front, up): check its registration"
                 )
         return flags
+
+
+def _is_cubic(affine: Tensor, across: int, shape: Sequence[int]) -> bool:
+    """Whether a volume's voxels are about as deep, along an axis, as they are wide."""
+    sides = torch.linalg.vector_norm(affine[:3, :3].double(), dim=0)
+    wide = torch.cat([sides[:across], sides[across + 1 :]]).max()
+    return len(shape) == 3 and shape[across] >= FEWEST_SLICES and float(sides[across]) < 1.3 * float(wide)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,17 @@ class RandMeasuredd(RandomizableTransform):
     nowhere outside the head; Hamming's filter smooths the noise, too. For blocks the noise may vary over the map, and
     a few voxels may have no trust. Whether the noise is known: 17 in 20.
 
+    Args:
+        psf: shares of blocks, k-space and Hamming.
+
     Output:
         "image" (10, X, Y) of :class:`mrsikit.sharpening.network.SuperResolution`; "label" (1 + 2 n, X, Y), the fine
         map, its n lesions and the n of the MRIs alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, psf: Sequence[float] = (0.45, 0.35, 0.2)) -> None:
         super().__init__(1.0)
+        self.psf = tuple(psf)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
@@ -41,7 +45,7 @@ class RandMeasuredd(RandomizableTransform):
             images, lesions = {name: _half(image) for name, image in images.items()}, _half(lesions)
         fine = images["map"]
         factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
-        psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=[0.45, 0.35, 0.2]))
+        psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=self.psf))
         coarse = measured(fine, factor, psf)
         noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
         level = torch.full_like(coarse, noise)

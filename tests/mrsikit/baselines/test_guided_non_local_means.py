@@ -1,9 +1,13 @@
+import importlib
+
 import pytest
 import torch
 
 from mrsikit.baselines.guided_non_local_means import guided_non_local_means
 from mrsikit.baselines.non_local_means import mri_features
 from mrsikit.measurement import BLOCK, KSPACE, interpolated, measured
+
+module = importlib.import_module("mrsikit.baselines.guided_non_local_means")
 
 
 def disc(centre: tuple[float, ...], radius: float, size: int = 48) -> torch.Tensor:
@@ -54,3 +58,30 @@ def test_in_three_dimensions_and_from_another_start() -> None:
     assert error(fine, ball) < 0.7 * error(start, ball)
     again = guided_non_local_means(coarse, 4, BLOCK, features, start=fine, window=5, dims=3)
     assert error(again, ball) < error(fine, ball)
+    by_slabs = guided_non_local_means(coarse, 4, BLOCK, features, window=5, dims=3, slab=7)
+    torch.testing.assert_close(by_slabs, fine, atol=1e-6, rtol=0)
+
+
+def test_a_noise_that_is_not_known_holds_nothing_against_the_measurement() -> None:
+    coarse = measured(HEAD[None], 4, KSPACE)
+    free = guided_non_local_means(coarse, 4, KSPACE, FEATURES, noise=None)
+    bound = guided_non_local_means(coarse, 4, KSPACE, FEATURES)
+    assert error(measured(free, 4, KSPACE), coarse[0]) > 100 * error(measured(bound, 4, KSPACE), coarse[0])
+    alike = torch.full_like(coarse, 0.05)
+    torch.testing.assert_close(
+        guided_non_local_means(coarse, 4, KSPACE, FEATURES, noise=alike),
+        guided_non_local_means(coarse, 4, KSPACE, FEATURES, noise=0.05),
+    )
+
+
+def test_differences_of_noise_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map's own term is never narrower than the noise."""
+    widths = []
+
+    def spy(image: torch.Tensor, *_: object, h_image: torch.Tensor, **__: object) -> torch.Tensor:
+        widths.append(float(h_image.min()))
+        return image
+
+    monkeypatch.setattr(module, "feature_non_local_means", spy)
+    guided_non_local_means(measured(HEAD[None], 4, KSPACE), 4, KSPACE, FEATURES, noise=0.08)
+    assert min(widths) >= 3 * 0.08 - 1e-6

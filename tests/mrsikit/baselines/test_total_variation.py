@@ -74,3 +74,24 @@ def test_balls_are_sharpened_as_discs_are(psf: int) -> None:
     torch.testing.assert_close(measured(fine, 4, psf, 3), coarse, atol=1e-5, rtol=0)
     guided = total_variation(coarse, 4, psf, mri=ball, dims=3)
     assert (guided - ball).square().mean() < 0.5 * (fine - ball).square().mean()
+
+
+def test_in_three_dimensions_it_converges() -> None:
+    axes = torch.meshgrid(*(torch.arange(16.0) - 7.5,) * 3, indexing="ij")
+    ball = (sum(a**2 for a in axes) < 25).float()
+    noisy = measured(ball, 4, BLOCK, 3) + 0.1 * torch.randn(4, 4, 4, generator=torch.Generator().manual_seed(0))
+    few, many = (total_variation(noisy, 4, BLOCK, strength=0.5, iterations=n, dims=3) for n in (400, 1600))
+    assert float((few - many).abs().max()) < 0.05
+
+
+def test_an_edge_of_the_mri_along_any_axis_guides_a_volume() -> None:
+    step = torch.zeros(16, 16, 16)
+    step[6:] = 1
+    coarse = measured(step, 4, BLOCK, 3)
+    plain, guided = (total_variation(coarse, 4, BLOCK, mri=mri, dims=3) for mri in (None, step))
+    assert float((guided - step).square().mean()) < 0.3 * float((plain - step).square().mean())
+
+
+def test_a_map_with_an_encode_without_counterpart_stays_bounded() -> None:
+    coarse = torch.rand(12, 12, generator=torch.Generator().manual_seed(0))
+    assert float(total_variation(coarse, 4, KSPACE, iterations=1000).abs().max()) < 2

@@ -2,7 +2,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrsikit.io.file_checks import input_problems
+from mrsikit.io.file_checks import companion_problems, input_problems
 
 KINDS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 SHAPE = (10, 9, 8)
@@ -160,3 +160,12 @@ def test_unreadable_companion(tmp_path, good):
     item = with_companion(tmp_path, good, "missing", mask(good))
     (tmp_path / "a_missing.nii.gz").write_bytes(b"")
     assert "cannot be read" in one_problem(item)
+
+
+def test_bounds_of_no_good_fit_are_refused() -> None:
+    values = np.zeros((12, 12))
+    values[3:9, 3:9] = 1.0
+    assert companion_problems(np.full((12, 12), 100.0), values, "percent")
+    outside = np.full((12, 12), 999.0)
+    outside[0, 0] = 5.0  # where the map is empty
+    assert companion_problems(outside, values, "percent")

@@ -180,3 +180,23 @@ def test_a_folder_without_inputs_says_why(tmp_path):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match="its list is empty"):
         folder(tmp_path / "list.json").items()
+
+
+def test_an_output_that_only_some_have_is_no_input(tmp_path: Path) -> None:
+    for name in ("a", "a_ratio"):
+        save(tmp_path / f"{name}.nii.gz")
+    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).stems() == ["a"]
+
+
+def test_a_map_without_the_companion_it_needs_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "a_flair", "b"):
+        save(tmp_path / f"{name}.nii.gz")
+    inputs = InputFolder(
+        dataset_dir=tmp_path,
+        output_dir=None,
+        companions={"flair": "anatomy", "t1": "anatomy"},
+        needed=["flair", "t1"],
+    )
+    problems = inputs.check()
+    assert [Path(path).name for path in problems] == ["b.nii.gz"]
+    assert "b_flair.nii.gz or b_t1.nii.gz" in next(iter(problems.values()))[0]

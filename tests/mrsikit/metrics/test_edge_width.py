@@ -42,3 +42,10 @@ def test_without_a_border_there_is_no_width(region: np.ndarray) -> None:
 def test_without_a_step_there_is_no_width() -> None:
     for level in (1.0, 0.1, 1 / 3):
         assert np.isnan(edge_width(np.full((80, 80), level), ball(80, 22)))
+
+
+def test_the_plateaus_are_far_from_the_edge() -> None:
+    """A wide blur: means taken near the edge would make it seem sharper."""
+    region = ball(80, 22)
+    wide = ndimage.gaussian_filter(region.astype(float), 2.0)
+    assert edge_width(wide, region, reach=6) == pytest.approx(2.563 * 2.0, rel=0.08)

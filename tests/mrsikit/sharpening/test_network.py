@@ -212,3 +212,22 @@ def test_the_spread_knows_how_much_stays_unexplained() -> None:
         plain = layered(measured(coarse_map(48, 60), 4, BLOCK), 4, BLOCK, None)
         spreads = [float(net(x)[0, 1].mean()) for x in (plain, layered(coarse_map(), 4, BLOCK, None))]
     assert spreads[1] > 1.3 * spreads[0]
+
+
+def test_no_deviation_is_wider_than_a_map_of_any_values() -> None:
+    net = network()
+    torch.nn.init.constant_(net.tail.bias[1:2], 5.0)
+    assert float(net(layered(coarse_map(), 4, BLOCK, 0.1))[:, 1].max()) <= 0.302
+
+
+def test_a_part_collapsed_is_the_same_function() -> None:
+    part = RepeatedConvolution(6)
+    x = torch.rand(1, 6, 9, 9, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(part.collapsed()(x), part(x), atol=1e-6, rtol=0)
+
+
+def test_a_noise_that_is_not_known_is_not_read() -> None:
+    x = layered(coarse_map(), 4, BLOCK, None)
+    loud = x.clone()
+    loud[:, NOISE] = 0.2
+    torch.testing.assert_close(network()(loud), network()(x))

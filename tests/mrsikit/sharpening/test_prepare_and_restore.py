@@ -513,3 +513,29 @@ def test_each_metabolite_is_held_against_its_own_values() -> None:
     flags = [flag for flag in RestoreFined()(item)["flags"] if "far beyond" in flag]
     assert len(flags) == 1
     assert flags[0].startswith("metabolite 2:")
+
+
+def test_without_the_mris_none_of_them_is_seen() -> None:
+    item = PrepareCoarsed()({"image": volume(), "flair": flair(), "t1": flair()})
+
+    def mris(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, 1:5].abs().sum(1)] * 2, 1)
+
+    found = SliceStackInferer()(item["image"].as_tensor()[None], mris)[0]
+    assert found[0].max() > 0
+    assert (found[2] == 0).all()
+
+
+def test_a_ratio_lost_in_its_denominator_is_told() -> None:
+    """Where the denominator is faint, and in a sum only where that is."""
+    maps = torch.cat([head_map(), 2 * head_map(), 3 * head_map()])
+    item = PrepareCoarsed(noise=0.01)({"image": MetaTensor(maps, affine=AFFINE)})
+    pred = torch.zeros(3, 3, 96, 96)
+    pred[:, 0], pred[:, 1] = 1.0, 0.02
+    pred[0, 1, :30] = 0.5  # the first map is lost in a third of the slice
+    item["pred"] = stacked(pred, item)
+    for ratio, told in (("2/1", True), ("2/3", False), ("2/(1+3)", False)):
+        assert ("has no value in 31%" in " ".join(RestoreFined(ratios=ratio)(dict(item))["flags"])) == told
+    pred[0, 0, 40:50], pred[0, 1, 40:50] = 0.01, 0.001  # faint, though far above its deviation
+    item["pred"] = stacked(pred, item)
+    assert RestoreFined(ratios="2/1")(item)["ratio"].as_tensor()[0, 40:50].isnan().all()
