@@ -25,7 +25,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from demo_dmi import dmi
-from demo_super_resolution import super_resolution
+from demo_super_resolution import super_resolution, three_methods
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -309,6 +309,7 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
 DEMOS: dict[str, Callable[..., None]] = {
     "mrsi_inpainting": inpainting,
     "mrsi_super_resolution": partial(super_resolution, run=run_bundle),
+    "mrsi_gan_super_resolution": partial(three_methods, run=run_bundle),
     "dmi_quantification": partial(dmi, run=run_bundle),
 }
 

@@ -41,6 +41,14 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    folder = tmp_path / "mrsi_gan_super_resolution"
+    rows = json.loads((folder / "table.json").read_text())
+    assert rows["bicubic"][0] + 1 < rows["DLmethod_1"][0] < rows["DLmethod_2"][0] < rows["DLmethod_3"][0]
+    assert abs(rows["DLmethod_2"][2]) < 0.05
+    for path in (folder / "comparison.png", folder / "method_2" / "report.html"):
+        assert path.stat().st_size > 5000
+        assert str(path) in out
+
     folder = tmp_path / "dmi_quantification"
     errors = json.loads((folder / "table.json").read_text())
     assert errors["ours, with the MRI"][3] < errors["ours, single voxels"][3] < errors["Fourier integration"][3]

@@ -1,0 +1,168 @@
+"""Three ways to use an MRI: none, non-local means after the network, or inside the network; slices or volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.inferers import Inferer
+from torch import Tensor
+
+from mrsikit.baselines.guided_non_local_means import guided_non_local_means
+from mrsikit.baselines.non_local_means import mri_features, non_local_means
+from mrsikit.io import as_flag
+from mrsikit.measurement import PSF, consistent, interpolated, measured
+from mrsikit.sharpening.inferer import parts, slices_through
+
+SLAB = 16
+"""Fine voxels along the last axis that the non-local means of a volume take at a time."""
+
+DENOISING = 1.5
+"""Width of the denoising before the network, in standard deviations of the noise."""
+
+
+class MethodInferer(Inferer):
+    """Sharpen maps by the paper's DLmethod_1, 2 or 3, and keep them to what was measured.
+
+    DLmethod_1: the network sees the map alone. DLmethod_2: feature non-local means along the MRIs follow. DLmethod_3:
+    the network sees the MRIs. Every slice goes through the network by itself, of a volume those across each of its
+    axes; a volume's non-local means and data consistency are three-dimensional.
+
+    Args:
+        factor: fine voxels a coarse one along each axis.
+        psf: "block", "kspace" or "hamming".
+        dims: axes that are sharpened: 2, in plane, or 3.
+        method: 1, 2 or 3; None: 2 where there is an MRI, else 1.
+        consistency: whether the result is kept to what was measured, as far as that stands out of the noise. Not where
+            the noise is not known.
+        denoised: whether the coarse map goes through non-local means first; where the noise is known.
+        guided_spread: standard deviation after the non-local means over that before.
+    """
+
+    def __init__(
+        self,
+        *,
+        factor: int = 4,
+        psf: str = "kspace",
+        dims: int = 2,
+        method: int | None = None,
+        consistency: bool | str = True,
+        denoised: bool | str = False,
+        guided_spread: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.factor, self.psf, self.dims, self.method = factor, PSF[psf], dims, method
+        self.consistency = as_flag(consistency, "consistency")
+        self.denoised = as_flag(denoised, "denoised")
+        self.guided_spread = guided_spread
+
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """Sharpen.
+
+        Args:
+            inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.sharpening.prepare.PrepareCoarsed`.
+            network: of (n, 10, X, Y), as :class:`mrsikit.sharpening.network.SuperResolution`.
+            args: not used.
+            kwargs: likewise.
+
+        Returns:
+            (B, 3 M, X, Y, Z): each map, its standard deviation, and the map without the MRIs.
+        """
+        out = []
+        for item in inputs:
+            starts, noises, mris = parts(item)
+            method = (self.method or 2) if mris else 1
+            features = self._features(mris) if method == 2 else None
+            for start, noise in zip(starts, noises, strict=True):
+                out += self._sharpened(network, start, noise, mris if method == 3 else {}, features)
+        return torch.cat(out).reshape(len(inputs), -1, *inputs.shape[2:])
+
+    def _sharpened(
+        self,
+        network: Callable[..., Tensor],
+        start: Tensor,
+        noise: Tensor,
+        mris: dict[str, Tensor],
+        features: Tensor | None,
+    ) -> list[Tensor]:
+        """One map (X, Y, Z) and its deviation, (2, X, Y, Z), and it without the MRIs, (1, X, Y, Z)."""
+        coarse = measured(self._batched(start), self.factor, self.psf, self.dims)
+        every = [slice(None)] + [slice(None, None, self.factor)] * self.dims
+        level = self._batched(noise)[tuple(every)]
+        known = not bool(level.isnan().any())
+        if self.denoised and known:
+            smooth = non_local_means(coarse, h=DENOISING * level.flatten(1).median(1).values)
+            start = self._unbatched(interpolated(smooth, self.factor, self.psf, self.dims))
+        both = self._seen(network, start, noise, mris)
+        alone = self._seen(network, start, noise, {})[:1] if mris else both[:1]
+        if features is not None:
+            fine = guided_non_local_means(
+                coarse,
+                self.factor,
+                self.psf,
+                features,
+                start=self._batched(both[0]),
+                noise=level if known else None,
+                dims=self.dims,
+                slab=SLAB if self.dims == 3 else None,
+            )
+            both = torch.stack([self._unbatched(fine), self.guided_spread * both[1]])
+        return [self._kept(both[:1], coarse, level, known), both[1:], self._kept(alone, coarse, level, known)]
+
+    def _seen(self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]) -> Tensor:
+        """The network's map and deviation (2, X, Y, Z): of axial slices, or of those across each axis, merged."""
+        if self.dims == 2:
+            return slices_through(network, start, noise, mris, self.factor, self.psf)
+        found = []
+        for axis in range(3):
+            across = [image.movedim(axis, -1) for image in (start, noise, *mris.values())]
+            images = dict(zip(mris, across[2:], strict=True))
+            both = slices_through(network, across[0], across[1], images, self.factor, self.psf)
+            found.append(both.movedim(-1, axis + 1))
+        maps, spreads = torch.stack(found).unbind(1)
+        return torch.stack([merged(maps, self.factor), spreads.mean(0)])
+
+    def _kept(self, fine: Tensor, coarse: Tensor, level: Tensor, known: bool) -> Tensor:
+        if not (self.consistency and known):
+            return fine
+        kept = consistent(self._batched(fine[0]), coarse, self.factor, self.psf, noise=level, dims=self.dims)
+        return self._unbatched(kept)[None]
+
+    def _features(self, mris: dict[str, Tensor]) -> Tensor:
+        images = [self._batched(image) for image in mris.values()]
+        return mri_features(images, torch.stack(images).amax(0))
+
+    def _batched(self, volume: Tensor) -> Tensor:
+        """(Z, X, Y) of (X, Y, Z), or (1, X, Y, Z) where that is sharpened as a whole."""
+        return volume.movedim(-1, 0) if self.dims == 2 else volume[None]
+
+    def _unbatched(self, volume: Tensor) -> Tensor:
+        return volume.movedim(0, -1) if self.dims == 2 else volume[0]
+
+
+def merged(maps: Tensor, factor: int) -> Tensor:
+    """One volume of three, of which each was sharpened in the planes across one axis.
+
+    In k-space each encode is the mean of those that could sharpen it: the volumes that are coarse along no axis along
+    which the encode lies beyond what was measured; of all three where there is none.
+
+    Args:
+        maps: (3, X, Y, Z), the first sharpened across the first axis, and so on.
+        factor: fine voxels a coarse one.
+
+    Returns:
+        (X, Y, Z).
+    """
+    shape = maps.shape[1:]
+    beyond = []
+    for axis, n in enumerate(shape):
+        frequencies = torch.fft.rfftfreq(n, 1 / n) if axis == 2 else torch.fft.fftfreq(n, 1 / n)
+        high = (frequencies.abs() >= n / (2 * factor)).to(maps.device)
+        beyond.append(high.reshape([-1 if k == axis else 1 for k in range(3)]))
+    total = weight = plain = torch.zeros((), device=maps.device)
+    for image, coarse in zip(maps, beyond, strict=True):
+        spectrum, could = torch.fft.rfftn(image), (~coarse).to(maps)
+        total, weight, plain = total + spectrum * could, weight + could, plain + spectrum / 3
+    weight = weight.expand_as(plain)
+    return torch.fft.irfftn(torch.where(weight > 0, total / weight.clamp(min=1), plain), s=shape)

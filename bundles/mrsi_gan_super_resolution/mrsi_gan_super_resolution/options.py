@@ -1,0 +1,51 @@
+"""What can be wrong with the options of a run."""
+
+from __future__ import annotations
+
+from mrsikit.io import InputError, as_flag
+from mrsikit.sharpening import options
+
+METHODS = (None, 1, 2, 3)
+
+
+def option_problems(
+    *,
+    factor: object = 4,
+    psf: object = "kspace",
+    noise: object = None,
+    ratios: object = None,
+    metabolites: object = None,
+    method: object = None,
+    dims: object = 2,
+    denoised: object = False,
+    consistency: object = True,
+) -> list[str]:
+    """Say what is wrong with the options of a run.
+
+    Args:
+        factor: as of :func:`mrsikit.sharpening.options.option_problems`.
+        psf: likewise.
+        noise: likewise.
+        ratios: likewise.
+        metabolites: likewise.
+        method: one of :data:`METHODS`.
+        dims: 2 or 3.
+        denoised: a yes or no.
+        consistency: likewise.
+
+    Returns:
+        A line a problem, with what would be right.
+    """
+    problems = options.option_problems(factor=factor, psf=psf, noise=noise, ratios=ratios, metabolites=metabolites)
+    if method not in METHODS or isinstance(method, bool):
+        problems.append(f"--method {method}: is none of 1, 2, 3")
+    if dims not in (2, 3) or isinstance(dims, bool):
+        problems.append(f"--dims {dims}: is none of 2, 3")
+    elif dims == 3 and psf == "hamming":
+        problems.append("--psf hamming: is known for --dims 2 alone; give kspace, the same without the filter")
+    for name, flag in (("denoised", denoised), ("consistency", consistency)):
+        try:
+            as_flag(flag, name)
+        except InputError as error:
+            problems.append(str(error))
+    return problems

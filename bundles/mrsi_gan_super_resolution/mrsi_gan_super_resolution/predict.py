@@ -1,0 +1,38 @@
+"""The bundle as one Python call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mrsi_gan_super_resolution.options import option_problems
+from mrsikit.io import InputError
+from mrsikit.sharpening.predict import Sharpened, sharpen
+
+BUNDLE_ROOT = Path(__file__).parents[1]
+
+
+def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> Sharpened:
+    """Sharpen a map: the pipeline of ``configs/inference.json`` on arrays.
+
+    Args:
+        values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
+        bundle_root: folder of the bundle.
+        given: as of :func:`mrsikit.sharpening.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
+            ``t1_affine``, ``crlb``; and parameters of the config: ``method`` (1, 2, 3), ``dims`` (2, 3), ``factor``,
+            ``psf``, ``noise``, ``denoised``, ``ratio``, ``ratios``, ``metabolites``, ``device``, ``weights``.
+
+    Raises:
+        InputError: for all that the command refuses, or an unknown option.
+
+    Example:
+        >>> import numpy as np
+        >>> naa = np.zeros((16, 16)); naa[4:12, 3:13] = 9.0
+        >>> predict(naa, factor=2, noise=0.3).sr.shape
+        (32, 32)
+    """
+    if given.get("method") in (2, 3) and given.get("flair") is None and given.get("t1") is None:
+        raise InputError(f"method {given['method']} needs an MRI: give flair or t1, or use method 1")
+    return sharpen(values, bundle_root=bundle_root, option_problems=option_problems, **given)

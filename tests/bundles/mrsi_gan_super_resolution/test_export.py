@@ -1,0 +1,53 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from mrsikit.io import read_map
+from mrsikit.pipeline import BundlePipeline
+from mrsikit.sharpening.network import CHANNELS, SuperResolution
+
+from .conftest import BUNDLE, SHIPPED
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("export") / "model.ts"
+    line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def"]
+    line += ["--filepath", str(path), "--ckpt_file", str(SHIPPED)]
+    line += ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
+    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return path
+
+
+def test_exported_torchscript_equals_eager(exported: Path) -> None:
+    eager = SuperResolution(collapsed=True)
+    eager.load_state_dict({k: v.float() for k, v in torch.load(SHIPPED, weights_only=True).items()})
+    x = torch.rand(2, CHANNELS, 48, 48, generator=torch.Generator().manual_seed(0))
+    x[:, 7], x[:, 8] = 4, 1
+    with torch.no_grad():
+        np.testing.assert_allclose(torch.jit.load(exported)(x), eager.eval()(x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("stem", ["plain", "three"])
+def test_exported_network_by_the_rules_of_deploy_gives_the_commands_result(
+    folder: Path, finished: Path, exported: Path, stem: str
+) -> None:
+    data = {}
+    for key, name in (("image", stem), ("flair", f"{stem}_flair")):
+        if (folder / f"{name}.nii.gz").exists():
+            values, affine = read_map(folder / f"{name}.nii.gz")
+            tensor = torch.from_numpy(values)
+            tensor = tensor.movedim(-1, 0) if tensor.ndim == 4 else tensor[None]
+            data[key] = MetaTensor(tensor, affine=torch.from_numpy(affine))
+    network = torch.jit.load(exported)
+    out = BundlePipeline(BUNDLE, network=network, device=torch.device("cpu"), noise=0.1)(data)
+    for what in ("sr", "uncertainty"):
+        expected = read_map(finished / f"{stem}_{what}.nii.gz")[0]
+        found = out[what].as_tensor().movedim(0, -1).numpy().reshape(expected.shape)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

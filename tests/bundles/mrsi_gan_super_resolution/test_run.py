@@ -1,0 +1,108 @@
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from command_lines import ONE_CORE, run_line
+
+from .conftest import BUNDLE, NAMES
+
+Command = Callable[..., subprocess.CompletedProcess]
+
+
+def summary(folder: Path) -> dict[str, dict[str, str]]:
+    with open(folder / "summary.csv", newline="") as file:
+        return {row["file"].split(".")[0]: row for row in csv.DictReader(file)}
+
+
+def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
+    rows = summary(finished)
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "three": "done",
+        "plain": "done",
+        "volume": "done",
+        "bad_empty": "skipped",
+    }
+    expected = {f"{s}_{what}.nii.gz" for s in ("three", "plain", "volume") for what in ("sr", "uncertainty")}
+    expected |= {"three_without_mri.nii.gz", "three.json", "plain.json", "volume.json", "report.html", "summary.csv"}
+    assert {p.name for p in finished.iterdir()} == expected
+    assert (rows["three"]["MRI"], rows["plain"]["MRI"]) == ("flair", "none")
+    assert "--dims 3" in rows["volume"]["flags"]
+    page = (finished / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert json.loads((finished / "three.json").read_text())["parameters"]["psf"] == "kspace"
+
+
+def method(number: int, folder: Path, output: Path, **options: object) -> subprocess.CompletedProcess:
+    """One of the published methods by its config, from the bundle's root."""
+    line = run_line("inference", f"DLmethod_{number}", dataset_dir=folder, output_dir=output, **options)
+    return subprocess.run(line, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def guided(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The three metabolites and their FLAIR alone."""
+    alone = tmp_path_factory.mktemp("guided")
+    for name in ("three.nii.gz", "three_flair.nii.gz"):
+        (alone / name).write_bytes((folder / name).read_bytes())
+    return alone
+
+
+def test_the_methods_differ_and_give_ratios(guided: Path, tmp_path: Path) -> None:
+    fine = {}
+    for number in (1, 2, 3):
+        output = tmp_path / str(number)
+        done = method(number, guided, output, noise=0.1, ratios="HGG", metabolites=NAMES)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert json.loads((output / "three.json").read_text())["parameters"]["method"] == number
+        fine[number] = np.asarray(nib.load(output / "three_sr.nii.gz").dataobj)
+        alone = np.asarray(nib.load(output / "three_without_mri.nii.gz").dataobj)
+        assert (np.abs(fine[number] - alone).max() > 0.01) == (number > 1)
+        assert nib.load(output / "three_ratio.nii.gz").shape == (96, 96, 2, 1)
+        assert summary(output)["three"]["ratios"] == "HGG"
+    assert np.abs(fine[2] - fine[3]).max() > 0.01
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_method_that_needs_an_mri_says_so(folder: Path, tmp_path: Path, number: int) -> None:
+    done = method(number, folder, tmp_path, noise=0.1)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if "ERROR" in line and "plain.nii.gz" in line]
+    assert any("plain_flair.nii.gz or plain_t1.nii.gz" in line for line in lines), done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": 7, "dims": 5, "denoised": "perhaps"}, ["--method 7", "--dims 5", "denoised"]),
+        ({"ratios": "TCN"}, ["--metabolites"]),
+        ({"metod": 2}, ["metod"]),
+    ],
+)
+def test_bad_options_are_named(
+    folder: Path, command: Command, tmp_path: Path, options: dict[str, object], words: list[str]
+) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path, skip_invalid="true", **options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    problems = "\n".join(line for line in done.stdout.splitlines() if "ERROR" in line)
+    assert all(word in problems for word in words), done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_volume_end_to_end(folder: Path, command: Command, tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    (maps / "volume.nii.gz").write_bytes((folder / "volume.nii.gz").read_bytes())
+    done = command(dataset_dir=maps, output_dir=tmp_path, dims=3, noise=0.1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    fine = nib.load(tmp_path / "volume_sr.nii.gz")
+    assert fine.shape == (96, 80, 32)
+    assert np.isfinite(np.asarray(fine.dataobj)).all()
+    assert summary(tmp_path)["volume"]["fine matrix"] == "96x80x32"

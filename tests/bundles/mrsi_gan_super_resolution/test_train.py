@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from coarse_maps import grid, head, save
+from command_lines import infer, on_one_core, run_line
+
+from mrsi_gan_super_resolution.network import Generator
+from mrsikit.io import read_map
+from mrsikit.sharpening.network import SuperResolution
+
+from .conftest import BUNDLE
+
+TINY = {"subjects": 2, "validation_subjects": 1, "batch_size": 2, "num_workers": 0, "iterations_per_epoch": 2}
+TINY |= {"epochs": 2, "val_interval": 1}
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cache of the virtual patients."""
+    return tmp_path_factory.mktemp("subjects")
+
+
+def train(*configs: str | Path, folder: Path, processes: int = 1, **options: object) -> str:
+    """Run a tiny training that writes to ``folder`` alone."""
+    places = {"weights": folder / "model.pt", "training_dir": folder}
+    return on_one_core(run_line(*configs, processes=processes, **{**places, **TINY, **options}), cwd=BUNDLE)
+
+
+def load(path: Path) -> dict[str, torch.Tensor]:
+    return {k: v.float() for k, v in torch.load(path, weights_only=True).items()}
+
+
+def test_default_trains_without_data_and_runs(tmp_path: Path) -> None:
+    train("train", folder=tmp_path, subjects_dir=tmp_path / "subjects", matrix=64, size=48)
+    SuperResolution(collapsed=True).load_state_dict(load(tmp_path / "model.pt"))
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    save(maps / "a.nii.gz", head(grid(), (24, 24)), grid())
+    done = infer(BUNDLE, dataset_dir=maps, output_dir=tmp_path / "out", weights=tmp_path / "model.pt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert np.isfinite(read_map(tmp_path / "out" / "a_sr.nii.gz")[0]).all()
+
+
+def test_two_processes_train(tmp_path: Path) -> None:
+    train(
+        "train", "multi_gpu_train", folder=tmp_path, processes=2, subjects_dir=tmp_path / "subjects", matrix=64, size=48
+    )
+    assert (tmp_path / "model.pt").exists()
+
+
+GAN = ("train", "train_published", "train_gan")
+FEW = {"train#cached_transforms#transforms#0#slices": 1}
+SMALL = FEW | {"discriminator_def#levels": [4, 4, 8, 8, 8, 8, 16, 16]}
+
+
+def test_unet_and_gan_train_and_a_killed_gan_goes_on_with_both_optimisers(tmp_path: Path, subjects: Path) -> None:
+    few, small, stop = (tmp_path / f"{name}.json" for name in ("few", "small", "stop"))
+    few.write_text(json.dumps(FEW))
+    small.write_text(json.dumps(SMALL))
+    unet = tmp_path / "unet"
+    options = {"subjects_dir": subjects, "two_inputs": "true"}
+    train("train", "train_published", few, folder=unet, **options)
+    weights = load(unet / "model.pt")
+    Generator(two_inputs=True).load_state_dict(weights)
+    assert 0 < weights["error"] < 1
+    options |= {"start_from": unet / "model.pt", "learning_rate": 0.01}
+    train(*GAN, small, folder=tmp_path / "whole", **options)
+    gan = load(tmp_path / "whole" / "model.pt")
+    assert (gan["tail.weight"] - weights["tail.weight"]).abs().max() > 1e-4
+    # a training that is killed in its second epoch
+    events = "monai.handlers.stats_handler.Events"  # ignite's; a config with the word for it is taken for an import
+    kill = {
+        "kill": "$lambda: (_ for _ in ()).throw(KeyboardInterrupt)",
+        "run": [
+            f"$@train#trainer.add_event_handler({events}.EPOCH_STARTED(once=2), @kill)",
+            "$@train#trainer.run()",
+        ],
+    }
+    stop.write_text(json.dumps(kill))
+    with pytest.raises(AssertionError, match="KeyboardInterrupt"):
+        train(*GAN, small, stop, folder=tmp_path / "killed", **options)
+    saved = torch.load(tmp_path / "killed" / "checkpoint.pt", weights_only=True)
+    assert saved["epoch"] == 1
+    assert {"optimizer", "discriminator", "discriminator_optimizer"} <= set(saved)
+    train(*GAN, small, folder=tmp_path / "killed", **options)
+    resumed = load(tmp_path / "killed" / "model.pt")
+    for name, value in gan.items():
+        torch.testing.assert_close(resumed[name], value, atol=1e-3, rtol=1e-3)
