@@ -115,20 +115,34 @@ def losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def draw_curves(trainings: Path, path: Path) -> None:
-    """Draw the training loss, mean of 100 steps, and the validation loss of each training in a folder to a PNG."""
+    """Draw the training losses, means of 100 steps or a twelfth, and the validation loss of each training to a PNG.
+
+    Trainings of several losses, as adversarial ones, are on a logarithmic axis.
+    """
     found = {folder.name: losses(folder) for folder in sorted(trainings.iterdir()) if folder.is_dir()}
     found = {name: curves for name, curves in found.items() if curves}
     figure = Figure(figsize=(4.2 * len(found), 3.2), layout="constrained")
     for axes, (name, curves) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
-        steps, values = (np.array(column) for column in zip(*curves.get("training_loss", [(0, np.nan)]), strict=True))
-        last = int(steps.max())
-        means = [values[(steps > end - 100) & (steps <= end)].mean() for end in range(100, last + 1, 100)]
-        axes.plot(range(100, last + 1, 100), means, label="training")
+        shown, last = [], 1
+        trained = [key for key in curves if key.endswith("_loss") and key != "validation_loss"]
+        for key in trained:
+            steps, values = (np.array(column) for column in zip(*curves[key], strict=True))
+            last = int(steps.max())
+            window = min(100, max(1, last // 12))
+            ends = range(window, last + 1, window)
+            means = [values[(steps > end - window) & (steps <= end)].mean() for end in ends]
+            axes.plot(ends, means, label=key.removesuffix("_loss"))
+            shown += means
         epochs = curves.get("validation_loss", [])
         per_epoch = last / max(1, max((epoch for epoch, _ in epochs), default=1))
         axes.plot([epoch * per_epoch for epoch, _ in epochs], [value for _, value in epochs], "o-", label="validation")
-        shown = np.concatenate([means, [value for _, value in epochs]])
-        axes.set(title=name, xlabel="step", ylabel="loss", ylim=np.nanpercentile(shown, (0, 97)) + (-0.005, 0.01))
+        shown += [value for _, value in epochs]
+        axes.set(title=name, xlabel="step", ylabel="loss")
+        if len(trained) > 1:
+            axes.set_yscale("log")
+        else:
+            low, high = np.nanpercentile(shown, (0, 97))
+            axes.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
         axes.legend(fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=DPI)
