@@ -84,6 +84,33 @@ def weighted(image: Tensor, weights: Tensor) -> Tensor:
     return torch.fft.irfft2(torch.fft.rfft2(image) * weights, s=image.shape[-2:])
 
 
+def merged(maps: Tensor, factor: int) -> Tensor:
+    """One volume of three, of which each was sharpened in the planes across one axis.
+
+    In k-space each encode is the mean of those that could sharpen it: the volumes that are coarse along no axis along
+    which the encode lies beyond what was measured; of all three where there is none.
+
+    Args:
+        maps: (3, X, Y, Z), the first sharpened across the first axis, and so on.
+        factor: fine voxels a coarse one.
+
+    Returns:
+        (X, Y, Z).
+    """
+    shape = maps.shape[1:]
+    beyond = []
+    for axis, n in enumerate(shape):
+        frequencies = torch.fft.rfftfreq(n, 1 / n) if axis == 2 else torch.fft.fftfreq(n, 1 / n)
+        high = (frequencies.abs() >= n / (2 * factor)).to(maps.device)
+        beyond.append(high.reshape([-1 if k == axis else 1 for k in range(3)]))
+    total = weight = plain = torch.zeros((), device=maps.device)
+    for image, coarse in zip(maps, beyond, strict=True):
+        spectrum, could = torch.fft.rfftn(image), (~coarse).to(maps)
+        total, weight, plain = total + spectrum * could, weight + could, plain + spectrum / 3
+    weight = weight.expand_as(plain)
+    return torch.fft.irfftn(torch.where(weight > 0, total / weight.clamp(min=1), plain), s=shape)
+
+
 def _resampled(image: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Same field of view at another number of points along one axis, both block-centred."""
     low = min(before, after)

@@ -88,7 +88,8 @@ def consistent(
     .. math:: x \leftarrow x + A^+ W (y - A x), \qquad W = \max(0, 1 - c \sigma^2 / \langle (y - A x)^2 \rangle)
 
     with the mean over :data:`NEIGHBOURS` coarse voxels along each axis: Wiener's filter of the difference. Without
-    noise x is measured as y; with noise a difference like noise stays, and one that a lesion has made goes.
+    noise x is measured as y, but for the encode of an even number that has no counterpart; with noise a difference like
+    noise stays, and one that a lesion has made goes.
 
     Args:
         fine: (B, factor X, factor Y[, factor Z]).
@@ -102,6 +103,8 @@ def consistent(
         As ``fine``.
     """
     wrong = coarse - measured(fine, factor, psf, dims)
+    if psf != BLOCK:  # the encode without a counterpart is never explained, and would be added again each time
+        wrong = low_pass_sample(zero_fill(wrong, factor, dims), factor, dims)
     variance = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device).square()
     if variance.any():
         pool = F.avg_pool2d if dims == 2 else F.avg_pool3d

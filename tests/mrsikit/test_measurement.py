@@ -100,3 +100,10 @@ def test_a_consistent_map_takes_back_a_lesion_but_not_the_noise() -> None:
     found = measured(consistent(torch.zeros(1, 64, 64), coarse, 4, BLOCK, noise=levels), 4, BLOCK)
     assert float(found[:, 6:8].abs().max()) < 1e-6
     assert float(found[:, 8, 6:9].mean()) > 0.9
+
+
+def test_consistency_again_and_again_changes_nothing_more() -> None:
+    """Of sampled k-space the encode without a counterpart is never explained."""
+    coarse = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
+    once = consistent(torch.zeros(1, 32, 32), coarse, 4, KSPACE)
+    torch.testing.assert_close(consistent(once, coarse, 4, KSPACE), once, atol=1e-5, rtol=0)

@@ -12,6 +12,7 @@ from torch import Tensor
 from mrsikit.baselines.guided_non_local_means import guided_non_local_means
 from mrsikit.baselines.non_local_means import mri_features, non_local_means
 from mrsikit.io import as_flag
+from mrsikit.kspace import merged
 from mrsikit.measurement import PSF, consistent, interpolated, measured
 from mrsikit.sharpening.inferer import parts, slices_through
 
@@ -97,13 +98,14 @@ class MethodInferer(Inferer):
         both = self._seen(network, start, noise, mris)
         alone = self._seen(network, start, noise, {})[:1] if mris else both[:1]
         if features is not None:
+            # of what is measured the network's map stays as it is: the MRI only adds what the acquisition does not see
+            begun = self._batched(both[0])
             fine = guided_non_local_means(
-                coarse,
+                measured(begun, self.factor, self.psf, self.dims),
                 self.factor,
                 self.psf,
                 features,
-                start=self._batched(both[0]),
-                noise=level if known else None,
+                start=begun,
                 dims=self.dims,
                 slab=SLAB if self.dims == 3 else None,
             )
@@ -139,30 +141,3 @@ class MethodInferer(Inferer):
 
     def _unbatched(self, volume: Tensor) -> Tensor:
         return volume.movedim(0, -1) if self.dims == 2 else volume[0]
-
-
-def merged(maps: Tensor, factor: int) -> Tensor:
-    """One volume of three, of which each was sharpened in the planes across one axis.
-
-    In k-space each encode is the mean of those that could sharpen it: the volumes that are coarse along no axis along
-    which the encode lies beyond what was measured; of all three where there is none.
-
-    Args:
-        maps: (3, X, Y, Z), the first sharpened across the first axis, and so on.
-        factor: fine voxels a coarse one.
-
-    Returns:
-        (X, Y, Z).
-    """
-    shape = maps.shape[1:]
-    beyond = []
-    for axis, n in enumerate(shape):
-        frequencies = torch.fft.rfftfreq(n, 1 / n) if axis == 2 else torch.fft.fftfreq(n, 1 / n)
-        high = (frequencies.abs() >= n / (2 * factor)).to(maps.device)
-        beyond.append(high.reshape([-1 if k == axis else 1 for k in range(3)]))
-    total = weight = plain = torch.zeros((), device=maps.device)
-    for image, coarse in zip(maps, beyond, strict=True):
-        spectrum, could = torch.fft.rfftn(image), (~coarse).to(maps)
-        total, weight, plain = total + spectrum * could, weight + could, plain + spectrum / 3
-    weight = weight.expand_as(plain)
-    return torch.fft.irfftn(torch.where(weight > 0, total / weight.clamp(min=1), plain), s=shape)

@@ -12,6 +12,8 @@ from mrsikit.io import InputError
 from mrsikit.sharpening.predict import Sharpened, sharpen
 
 BUNDLE_ROOT = Path(__file__).parents[1]
+LEAST_SLICES = 8
+"""Of a volume."""
 
 
 def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> Sharpened:
@@ -22,7 +24,8 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
         bundle_root: folder of the bundle.
         given: as of :func:`mrsikit.sharpening.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
             ``t1_affine``, ``crlb``; and parameters of the config: ``method`` (1, 2, 3), ``dims`` (2, 3), ``factor``,
-            ``psf``, ``noise``, ``denoised``, ``ratio``, ``ratios``, ``metabolites``, ``device``, ``weights``.
+            ``psf``, ``noise``, ``denoised``, ``consistency``, ``ratio``, ``ratios``, ``metabolites``, ``device``,
+            ``weights``.
 
     Raises:
         InputError: for all that the command refuses, or an unknown option.
@@ -35,4 +38,6 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     """
     if given.get("method") in (2, 3) and given.get("flair") is None and given.get("t1") is None:
         raise InputError(f"method {given['method']} needs an MRI: give flair or t1, or use method 1")
+    if given.get("dims") == 3 and min((*np.shape(values), 1, 1)[:3]) < LEAST_SLICES:
+        raise InputError(f"values has fewer than {LEAST_SLICES} slices: give a volume, or dims=2")
     return sharpen(values, bundle_root=bundle_root, option_problems=option_problems, **given)

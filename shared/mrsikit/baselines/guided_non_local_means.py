@@ -7,7 +7,8 @@ From the interpolation, or any other start, passes of
 with :math:`h_f` and :math:`h_x` narrower from pass to pass, each followed by
 :func:`mrsikit.measurement.consistent`. The MRI only says which voxels are averaged, so a lesion that it alone shows can
 hardly come into the map; :math:`h_x`, the spread of the map around a voxel but no less than the noise, keeps lesions
-that the map alone shows.
+that the map alone shows. After a network, which has dealt with the noise, y is best what would be measured of the
+network's own map: then the means only add what the acquisition does not see.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from mrsikit.measurement import consistent, interpolated
 WIDTHS = (0.5, 0.1)
 """Of the features in the first and the last pass; chosen on BrainWeb 1, as all that follows."""
 
-SPREAD, LEAST_SPREAD, NOISES = {2: 0.9, 3: 1.4}, 0.02, 3.0
-"""Width of the map's own term: by the axes of space, of its spread around a voxel, halved each pass; at least so much
+SPREAD, LEAST_SPREAD, NOISES = 1.2, 0.02, 3.0
+"""Width of the map's own term: of its spread around a voxel, halved each pass; at least so much
 of its maximum, and so many standard deviations of its noise."""
 
 AROUND = 9
@@ -40,11 +41,11 @@ def guided_non_local_means(
     features: Tensor,
     *,
     start: Tensor | None = None,
-    noise: float | Tensor | None = 0.0,
+    noise: float | Tensor = 0.0,
     passes: int | None = None,
     window: int | None = None,
     h_features: tuple[float, float] = WIDTHS,
-    spread: float | None = None,
+    spread: float = SPREAD,
     dims: int = 2,
     slab: int | None = None,
 ) -> Tensor:
@@ -57,13 +58,11 @@ def guided_non_local_means(
         features: (B, F, factor X, factor Y[, factor Z]), of
             :func:`mrsikit.baselines.non_local_means.mri_features`.
         start: (B, factor X, factor Y[, factor Z]), a network's map, say; None: the interpolation.
-        noise: standard deviation of the coarse map's noise, one number or as ``coarse``; None: not known, so that
-            nothing is held against the measurement.
+        noise: standard deviation of the coarse map's noise, one number or as ``coarse``.
         passes: number of them; None: :data:`PASSES`.
         window: side of the window in fine voxels, odd; None: :data:`WINDOW`.
         h_features: widths of the features in the first and the last pass.
-        spread: width of the map's own term in the first pass, of the map's spread around a voxel; None:
-            :data:`SPREAD`.
+        spread: width of the map's own term in the first pass, of the map's spread around a voxel.
         dims: axes of space.
         slab: as of :func:`mrsikit.baselines.non_local_means.feature_non_local_means`.
 
@@ -72,12 +71,11 @@ def guided_non_local_means(
     """
     fine = interpolated(coarse, factor, psf, dims) if start is None else start
     around = _spread(fine, dims)
-    least = torch.as_tensor(0.0 if noise is None else noise, dtype=fine.dtype, device=fine.device)
+    least = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device)
     if least.ndim:
         least = least.flatten(1).median(1).values.reshape(-1, *[1] * dims)
     least = (NOISES * least).clamp(min=LEAST_SPREAD)
     first, last = h_features
-    wide = SPREAD[dims] if spread is None else spread
     count = PASSES[dims] if passes is None else passes
     for k in range(count):
         fine = feature_non_local_means(
@@ -85,11 +83,10 @@ def guided_non_local_means(
             features,
             window=WINDOW[dims] if window is None else window,
             h_features=first * (last / first) ** (k / max(1, count - 1)),
-            h_image=(wide * around / 2**k).clamp(min=least),
+            h_image=(spread * around / 2**k).clamp(min=least),
             slab=slab,
         )
-        if noise is not None:
-            fine = consistent(fine, coarse, factor, psf, noise=noise, dims=dims)
+        fine = consistent(fine, coarse, factor, psf, noise=noise, dims=dims)
     return fine
 
 

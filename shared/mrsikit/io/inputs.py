@@ -13,7 +13,7 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.fid_checks import fid_problems
 from mrsikit.io.file_checks import KINDS, input_problems
 from mrsikit.io.options import as_flag
-from mrsikit.io.readers import split_name, stem_of
+from mrsikit.io.readers import read_map, split_name, stem_of
 
 DATALIST_SECTIONS = ("testing", "inference")
 
@@ -38,6 +38,7 @@ class InputFolder:
         optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
         ignored: suffixes of files that belong to maps but not to this bundle; no inputs where their map is there.
         needed: of the companions, those of which every input must have one.
+        least_slices: voxels that every map must have along each of three axes; 0: maps may be flat.
         holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
         overwrite: compute also what is done.
         skip_invalid: leave bad inputs out instead of refusing the run.
@@ -62,6 +63,7 @@ class InputFolder:
         optional_outputs: Sequence[str] = (),
         ignored: Sequence[str] = (),
         needed: Sequence[str] = (),
+        least_slices: int = 0,
         holds: str = "maps",
         overwrite: bool | str | int = False,
         skip_invalid: bool | str | int = False,
@@ -73,6 +75,7 @@ class InputFolder:
         self.optional_outputs = tuple(optional_outputs)
         self.ignored = tuple(ignored)
         self.needed = tuple(needed)
+        self.least_slices = least_slices
         self.holds = holds
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
@@ -193,6 +196,8 @@ class InputFolder:
                 lines.append(f"{path}: has none of the companions that this method needs; give {wanted}")
             judge = fid_problems if self.holds == "fids" else input_problems
             lines += self._doubled_companions(path) + judge(item, self.companions)
+            if not lines and self.least_slices and min((*read_map(path)[0].shape, 1, 1)[:3]) < self.least_slices:
+                lines.append(f"{path}: has fewer than {self.least_slices} slices; give a volume, or --dims 2")
             if lines:
                 self.invalid[path] = lines
         return self.invalid

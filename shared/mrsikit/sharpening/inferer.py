@@ -38,7 +38,7 @@ class SliceStackInferer(Inferer):
         Args:
             inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.sharpening.prepare.PrepareCoarsed`.
             network: of (n, 10, X, Y), as :class:`mrsikit.sharpening.network.SuperResolution`.
-            args: of the network, beside.
+            args: not used.
             kwargs: likewise.
 
         Returns:

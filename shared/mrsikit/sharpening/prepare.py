@@ -165,6 +165,8 @@ class PrepareCoarsed(MapTransform):
         tissue = (maps.abs() > SUPPORT) & ~lost
         typical = torch.where(tissue, level, torch.nan).flatten(1, 2).nanmedian(1).values
         out["noise_share"] = typical.nanmedian(1).values
+        if self.dims == 3:  # one k-space, one noise
+            typical = out["noise_share"][:, None].expand_as(typical)
         typical = typical.nan_to_num(NO_TRUST).clamp(max=NO_TRUST)[:, None, None].expand_as(maps)
         if self.psf != BLOCK:
             return typical

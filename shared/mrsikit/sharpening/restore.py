@@ -50,6 +50,7 @@ class RestoreFined(Transform):
         ratios: of sharpened maps to make, as of :func:`mrsikit.sharpening.options.ratio_pairs`.
         metabolites: likewise.
         dims: likewise, where there is a choice; else None.
+        method: how MRIs are used, where there is a choice: 1, not at all; 2 or 3; "auto", as 2 where there is one.
 
     Output:
         "sr" and "uncertainty" (M, factor X, factor Y[, Z]); where there are MRIs, "without_mri", the map sharpened
@@ -70,7 +71,9 @@ class RestoreFined(Transform):
         ratios: object = None,
         metabolites: object = None,
         dims: int | None = None,
+        method: int | str | None = None,
     ) -> None:
+        self.method = method
         self.image, self.pred = image, pred
         self.dims = dims
         self.factor, self.psf = factor, psf
@@ -83,6 +86,9 @@ class RestoreFined(Transform):
         out = dict(data)
         values = out["map"]
         plain = convert_to_tensor(values).cpu()
+        method = self.method if self.method != "auto" else 2 if out["used"] else 1
+        if method == 1:
+            out["used"], out["covered"] = "", {}
         pred = convert_to_tensor(out[self.pred]).cpu().float()
         axis = int(out["slice_axis"])
         count, slices = plain.shape[0], pred.shape[-1]
@@ -106,6 +112,7 @@ class RestoreFined(Transform):
             "maps": count,
             "point spread": self.psf,
             "MRI": out["used"] or "none",
+            **({"method": method} if method else {}),
             "noise": out["noise_from"],
             "noise / maximum": told[0] if len(set(told)) == 1 else ", ".join(told),
             "median uncertainty / median of map": self._relative(out["uncertainty"], out["sr"]),

@@ -3,7 +3,7 @@ import torch
 
 from mrsi_gan_super_resolution.inferer import MethodInferer
 from mrsikit.measurement import KSPACE, interpolated, measured
-from mrsikit.sharpening.network import HAS_FLAIR, START
+from mrsikit.sharpening.network import FLAIR, HAS_FLAIR, START
 
 
 def disc(size: tuple[int, ...], radius: float) -> torch.Tensor:
@@ -67,8 +67,7 @@ def test_without_noise_the_result_is_measured_as_the_map_was(method: int, dims: 
         return network(seen) + 0.2
 
     for consistency, least, most in ((True, 0.0, 1e-4), ("false", 0.1, 1.0)):
-        out = MethodInferer(dims=dims, method=method, consistency=consistency)(x, wrong)[0]
-        fine = out[2 if method == 2 else 0]  # without the MRI: the non-local means keep to the measurement themselves
+        fine = MethodInferer(dims=dims, method=method, consistency=consistency)(x, wrong)[0, 0]
         again = measured(fine.movedim(-1, 0) if dims == 2 else fine[None], 4, KSPACE, dims)
         assert least <= float((again - coarse).abs().mean()) <= most
 
@@ -95,3 +94,28 @@ def test_denoising_takes_noise_out_before_the_network() -> None:
 def test_every_map_has_its_three_layers() -> None:
     x, _ = item(maps=3)
     assert MethodInferer()(x.expand(2, -1, -1, -1, -1), network).shape == (2, 9, 48, 48, 1)
+
+
+def test_of_what_is_measured_the_mri_changes_nothing_however_noisy() -> None:
+    """So a lesion that the network has kept is not averaged away."""
+    for noise in (0.1, float("nan")):
+        x, _ = item(noise=noise)
+        lesion = torch.zeros(48, 48, 1)
+        lesion[20:26, 20:26] = 0.5
+        x[0, 0] += lesion
+        fine, _, alone = MethodInferer(method=2)(x, network)[0].movedim(-1, 1)
+        torch.testing.assert_close(measured(fine, 4, KSPACE), measured(alone, 4, KSPACE), atol=1e-4, rtol=0)
+
+
+def test_a_volume_is_seen_across_each_axis_with_its_mri() -> None:
+    """A network that gives back its MRI: merged, that is the MRI."""
+    x, _ = item(dims=3, noise=float("nan"))
+    generator = torch.Generator().manual_seed(0)
+    x = x[..., :24, :20]
+    x[0, 2] = torch.rand(x.shape[2:], generator=generator)
+
+    def mri(seen: torch.Tensor) -> torch.Tensor:
+        return torch.stack([seen[:, FLAIR], torch.full_like(seen[:, 0], 0.05)], 1)
+
+    fine = MethodInferer(dims=3, method=3)(x, mri)[0, 0]
+    torch.testing.assert_close(fine, x[0, 2], atol=1e-4, rtol=0)

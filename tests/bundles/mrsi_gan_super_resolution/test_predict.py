@@ -31,6 +31,7 @@ def test_call_gives_what_the_command_gives(folder: Path, finished: Path, stem: s
         ({"method": 3}, "method 3 needs an MRI"),
         ({"method": 5}, "method 5"),
         ({"dims": 4}, "dims 4"),
+        ({"dims": 3}, "fewer than 8 slices"),
         ({"metod": 2}, "metod.*method"),
         ({"ratios": "HGG"}, "name the maps"),
     ],

@@ -200,3 +200,12 @@ def test_a_map_without_the_companion_it_needs_is_refused(tmp_path: Path) -> None
     problems = inputs.check()
     assert [Path(path).name for path in problems] == ["b.nii.gz"]
     assert "b_flair.nii.gz or b_t1.nii.gz" in next(iter(problems.values()))[0]
+
+
+def test_flat_maps_are_refused_where_volumes_are_needed(tmp_path: Path) -> None:
+    save(tmp_path / "flat.nii.gz", (9, 9))
+    save(tmp_path / "thin.nii.gz", (9, 9, 4))
+    save(tmp_path / "whole.nii.gz", (9, 9, 9, 2))
+    problems = InputFolder(dataset_dir=tmp_path, output_dir=None, least_slices=8).check()
+    assert sorted(Path(path).name for path in problems) == ["flat.nii.gz", "thin.nii.gz"]
+    assert "fewer than 8 slices" in next(iter(problems.values()))[0]

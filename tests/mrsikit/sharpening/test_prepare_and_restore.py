@@ -539,3 +539,38 @@ def test_a_ratio_lost_in_its_denominator_is_told() -> None:
     pred[0, 0, 40:50], pred[0, 1, 40:50] = 0.01, 0.001  # faint, though far above its deviation
     item["pred"] = stacked(pred, item)
     assert RestoreFined(ratios="2/1")(item)["ratio"].as_tensor()[0, 40:50].isnan().all()
+
+
+@pytest.mark.parametrize("stored", [2, 0])
+def test_a_volume_is_sharpened_along_three_axes_however_it_is_stored(stored: int) -> None:
+    """A network that gives back its input: the map, its place and its MRI are those of the file."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(2, 10, 12, 8, generator=generator) + 0.5
+    values[:, :, :, 6:] = 0  # slices without tissue
+    affine = torch.tensor([[-7.0, 0, 0, 100], [0, 7, 0, -90], [0, 0, 7, 20], [0, 0, 0, 1]], dtype=torch.float64)
+    mri = MetaTensor(torch.rand(1, 20, 24, 16, generator=generator) + 0.5, affine=affine @ subdivided(2, 3))
+    order = [2, 0, 1, 3] if stored == 0 else [0, 1, 2, 3]
+    given = MetaTensor(values.movedim(3, 1) if stored == 0 else values, affine=affine[:, order])
+    item = PrepareCoarsed(factor=2, psf="block", noise=0.1, dims=3)({"image": given, "flair": mri})
+    starts, noises, mris = parts(item["image"].as_tensor())
+    assert starts.shape == noises.shape == (2, 20, 24, 16)
+    assert torch.equal(noises[0], torch.full_like(noises[0], float(noises[0, 0, 0, 0])))  # one k-space, one noise
+    assert float(noises[0, 0, 0, 0] * item["scale"][0, 0]) == pytest.approx(0.1)
+    found = mris["flair"][..., :11] / mris["flair"][0, 0, 0]
+    torch.testing.assert_close(found, (mri.as_tensor()[0] / mri.as_tensor()[0, 0, 0, 0])[..., :11], atol=0.02, rtol=0)
+    item["pred"] = torch.stack([starts, noises, starts], 1).flatten(0, 1)
+    out = RestoreFined(factor=2, dims=3)(item)
+    fine = out["sr"].as_tensor().movedim(1, 3) if stored == 0 else out["sr"].as_tensor()
+    torch.testing.assert_close(measured(fine, 2, BLOCK, 3), values, atol=1e-4, rtol=0)
+    torch.testing.assert_close(out["sr"].affine, (affine @ subdivided(2, 3))[:, order])
+
+
+def test_a_method_without_the_mri_says_that_it_was_not_used() -> None:
+    for method, used, alone in ((1, "none", False), (2, "flair", True), ("auto", "flair", True)):
+        item = PrepareCoarsed(noise=0.1)({"image": volume(), "flair": flair(60.0)})
+        item["pred"] = torch.zeros(3, 48, 64, 3)
+        out = RestoreFined(noise=0.1, method=method)(item)
+        assert out["summary"]["MRI"] == used
+        assert out["summary"]["method"] == (2 if method == "auto" else method)
+        assert ("without_mri" in out["names"]) == alone
+        assert any("the flair" in flag for flag in out["flags"]) == alone
