@@ -257,7 +257,7 @@ def published_cases(context: Context, count: int) -> list[tuple[str, dict[str, T
 
 def _tables(context: Context) -> None:
     """Tables 1 and 2 of the paper, on its virtual cohort's rule: quality against either ground truth, and edges."""
-    for set_, data in published_cases(context, 24):
+    for set_, data in published_cases(context, 16):
         rest = data["mri"], data["brain"], 0.0
         first = {name: classical()[name] for name in ("bicubic", "TV + kDC")} | learned("soft")
         for condition, truth, methods, reference in (
@@ -293,7 +293,7 @@ def noisy(coarse: Tensor, level: float, seed: int) -> Tensor:
 
 def _noise(context: Context) -> None:
     """Every method at every noise; the uncertainty of ours."""
-    for set_, chosen in sets(context, 16):
+    for set_, chosen in sets(context, 12):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
         for level in LEVELS:
             coarse = noisy(measured(fine, FACTOR, KSPACE), level, context.seed)
@@ -308,7 +308,7 @@ def _noise(context: Context) -> None:
 
 def _lesions(context: Context) -> None:
     """Lesions in the map alone (B), in both (C), in the FLAIR alone (D): bias and leak by size and noise."""
-    for set_, chosen in sets(context, 16):
+    for set_, chosen in sets(context, 12):
         rng = np.random.default_rng(context.seed)
         for diameter in DIAMETERS:
             lesion = lesions_in(chosen, diameter * FINE / FIELD_OF_VIEW, rng)
@@ -338,7 +338,7 @@ def _lesions(context: Context) -> None:
 
 def _shift(context: Context) -> None:
     """A FLAIR that lies 0 to 3 fine voxels beside the map."""
-    for set_, chosen in sets(context, 16):
+    for set_, chosen in sets(context, 8):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
         coarse = measured(fine, FACTOR, KSPACE)
         for voxels in SHIFTS:
