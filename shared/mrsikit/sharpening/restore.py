@@ -23,6 +23,9 @@ from mrsikit.transforms.image_on_grid import upright_axis
 FEWEST_SLICES = 8
 """Of a volume that may have been encoded in three dimensions."""
 
+RINGING = 0.15
+"""How far sampled k-space alone goes below zero, of the maximum."""
+
 LOUD = 0.1
 """Noise, of the map's maximum, beyond what was trained on."""
 
@@ -213,6 +216,7 @@ class RestoreFined(Transform):
         if noise is not None and noise.isnan().any():
             flags.append("the bounds of a metabolite hold no number in its tissue: its noise is not known")
         floor = torch.tensor(0.1) if noise is None else (5 * noise).nan_to_num(0.1).clamp(min=0.05)
+        floor = floor + (RINGING if self.psf != "block" else 0.0)
         lowest = convert_to_tensor(out["lowest"]).cpu()
         if (lowest < -floor).any():
             beyond = "beyond its noise" if noise is not None else f"down to {-float(lowest.min()):.0%} of its maximum"
