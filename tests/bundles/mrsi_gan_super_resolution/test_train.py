@@ -44,6 +44,7 @@ def test_default_trains_without_data_and_runs(tmp_path: Path) -> None:
     assert np.isfinite(read_map(tmp_path / "out" / "a_sr.nii.gz")[0]).all()
 
 
+@pytest.mark.slow
 def test_two_processes_train(tmp_path: Path) -> None:
     train(
         "train", "multi_gpu_train", folder=tmp_path, processes=2, subjects_dir=tmp_path / "subjects", matrix=64, size=48
@@ -56,6 +57,7 @@ FEW = {"train#cached_transforms#transforms#0#slices": 1}
 SMALL = FEW | {"discriminator_def#levels": [4, 4, 8, 8, 8, 8, 16, 16]}
 
 
+@pytest.mark.slow
 def test_unet_and_gan_train_and_a_killed_gan_goes_on_with_both_optimisers(tmp_path: Path, subjects: Path) -> None:
     few, small, stop = (tmp_path / f"{name}.json" for name in ("few", "small", "stop"))
     few.write_text(json.dumps(FEW))
