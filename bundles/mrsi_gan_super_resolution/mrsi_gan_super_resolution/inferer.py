@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
-from monai.inferers import Inferer
 from torch import Tensor
 
 from mrsikit.baselines.guided_non_local_means import guided_non_local_means
 from mrsikit.baselines.non_local_means import mri_features, non_local_means
 from mrsikit.io import as_flag
 from mrsikit.kspace import merged
-from mrsikit.measurement import PSF, consistent, interpolated, measured
-from mrsikit.sharpening.inferer import parts, slices_through
+from mrsikit.measurement import consistent, interpolated, measured
+from mrsikit.sharpening.inferer import SliceStackInferer, parts, slices_through
 
 SLAB = 16
 """Fine voxels along the last axis that the non-local means of a volume take at a time."""
@@ -23,7 +21,7 @@ DENOISING = 1.5
 """Width of the denoising before the network, in standard deviations of the noise."""
 
 
-class MethodInferer(Inferer):
+class MethodInferer(SliceStackInferer):
     """Sharpen maps by the paper's DLmethod_1, 2 or 3, and keep them to what was measured.
 
     DLmethod_1: the network sees the map alone. DLmethod_2: feature non-local means along the MRIs follow. DLmethod_3:
@@ -52,32 +50,20 @@ class MethodInferer(Inferer):
         denoised: bool | str = False,
         guided_spread: float = 1.0,
     ) -> None:
-        super().__init__()
-        self.factor, self.psf, self.dims, self.method = factor, PSF[psf], dims, method
+        super().__init__(factor=factor, psf=psf)
+        self.dims, self.method = dims, method
         self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
         self.guided_spread = guided_spread
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Sharpen.
-
-        Args:
-            inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.sharpening.prepare.PrepareCoarsed`.
-            network: of (n, 10, X, Y), as :class:`mrsikit.sharpening.network.SuperResolution`.
-            args: not used.
-            kwargs: likewise.
-
-        Returns:
-            (B, 3 M, X, Y, Z): each map, its standard deviation, and the map without the MRIs.
-        """
-        out = []
-        for item in inputs:
-            starts, noises, mris = parts(item)
-            method = (self.method or 2) if mris else 1
-            features = self._features(mris) if method == 2 else None
-            for start, noise in zip(starts, noises, strict=True):
-                out += self._sharpened(network, start, noise, mris if method == 3 else {}, features)
-        return torch.cat(out).reshape(len(inputs), -1, *inputs.shape[2:])
+    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[Tensor]:
+        starts, noises, mris = parts(item)
+        method = (self.method or 2) if mris else 1
+        features = self._features(mris) if method == 2 else None
+        return [
+            self._sharpened(network, start, noise, mris if method == 3 else {}, features)
+            for start, noise in zip(starts, noises, strict=True)
+        ]
 
     def _sharpened(
         self,
@@ -86,8 +72,8 @@ class MethodInferer(Inferer):
         noise: Tensor,
         mris: dict[str, Tensor],
         features: Tensor | None,
-    ) -> list[Tensor]:
-        """One map (X, Y, Z) and its deviation, (2, X, Y, Z), and it without the MRIs, (1, X, Y, Z)."""
+    ) -> Tensor:
+        """One map, its deviation, and it without the MRIs, (3, X, Y, Z)."""
         coarse = measured(self._batched(start), self.factor, self.psf, self.dims)
         every = [slice(None)] + [slice(None, None, self.factor)] * self.dims
         level = self._batched(noise)[tuple(every)]
@@ -95,11 +81,10 @@ class MethodInferer(Inferer):
         if self.denoised and known:
             smooth = non_local_means(coarse, h=DENOISING * level.flatten(1).median(1).values)
             start = self._unbatched(interpolated(smooth, self.factor, self.psf, self.dims))
-        both = self._seen(network, start, noise, mris)
-        alone = self._seen(network, start, noise, {})[:1] if mris else both[:1]
+        seen, spread, alone = self._seen(network, start, noise, mris)
         if features is not None:
             # of what is measured the network's map stays as it is: the MRI only adds what the acquisition does not see
-            begun = self._batched(both[0])
+            begun = self._batched(seen)
             fine = guided_non_local_means(
                 measured(begun, self.factor, self.psf, self.dims),
                 self.factor,
@@ -109,27 +94,27 @@ class MethodInferer(Inferer):
                 dims=self.dims,
                 slab=SLAB if self.dims == 3 else None,
             )
-            both = torch.stack([self._unbatched(fine), self.guided_spread * both[1]])
-        return [self._kept(both[:1], coarse, level, known), both[1:], self._kept(alone, coarse, level, known)]
+            seen, spread = self._unbatched(fine), self.guided_spread * spread
+        if self.consistency and known:
+            seen, alone = (self._kept(fine, coarse, level) for fine in (seen, alone))
+        return torch.stack([seen, spread, alone])
 
     def _seen(self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]) -> Tensor:
-        """The network's map and deviation (2, X, Y, Z): of axial slices, or of those across each axis, merged."""
+        """As :func:`slices_through`: of axial slices, or of those across each axis, merged."""
         if self.dims == 2:
             return slices_through(network, start, noise, mris, self.factor, self.psf)
         found = []
         for axis in range(3):
             across = [image.movedim(axis, -1) for image in (start, noise, *mris.values())]
             images = dict(zip(mris, across[2:], strict=True))
-            both = slices_through(network, across[0], across[1], images, self.factor, self.psf)
-            found.append(both.movedim(-1, axis + 1))
-        maps, spreads = torch.stack(found).unbind(1)
-        return torch.stack([merged(maps, self.factor), spreads.mean(0)])
+            part = slices_through(network, across[0], across[1], images, self.factor, self.psf)
+            found.append(part.movedim(-1, axis + 1))
+        maps, spreads, alone = torch.stack(found).unbind(1)
+        return torch.stack([merged(maps, self.factor), spreads.mean(0), merged(alone, self.factor)])
 
-    def _kept(self, fine: Tensor, coarse: Tensor, level: Tensor, known: bool) -> Tensor:
-        if not (self.consistency and known):
-            return fine
-        kept = consistent(self._batched(fine[0]), coarse, self.factor, self.psf, noise=level, dims=self.dims)
-        return self._unbatched(kept)[None]
+    def _kept(self, fine: Tensor, coarse: Tensor, level: Tensor) -> Tensor:
+        kept = consistent(self._batched(fine), coarse, self.factor, self.psf, noise=level, dims=self.dims)
+        return self._unbatched(kept)
 
     def _features(self, mris: dict[str, Tensor]) -> Tensor:
         images = [self._batched(image) for image in mris.values()]

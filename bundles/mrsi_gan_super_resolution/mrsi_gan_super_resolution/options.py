@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from mrsikit.io import InputError, as_flag
 from mrsikit.sharpening import options
+from mrsikit.sharpening.restore import FEWEST_SLICES
 
 METHODS = (None, 1, 2, 3)
+
+
+def least_slices(dims: object) -> int:
+    """Slices that a map must have to be sharpened along so many axes; 0: it may be flat."""
+    return FEWEST_SLICES if dims == 3 else 0
 
 
 def option_problems(

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from mrsi_gan_super_resolution.options import option_problems
+from mrsi_gan_super_resolution.options import least_slices, option_problems
 from mrsikit.io import InputError
 from mrsikit.sharpening.predict import Sharpened, sharpen
 
 BUNDLE_ROOT = Path(__file__).parents[1]
-LEAST_SLICES = 8
-"""Of a volume."""
 
 
 def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> Sharpened:
@@ -38,6 +36,7 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     """
     if given.get("method") in (2, 3) and given.get("flair") is None and given.get("t1") is None:
         raise InputError(f"method {given['method']} needs an MRI: give flair or t1, or use method 1")
-    if given.get("dims") == 3 and min((*np.shape(values), 1, 1)[:3]) < LEAST_SLICES:
-        raise InputError(f"values has fewer than {LEAST_SLICES} slices: give a volume, or dims=2")
+    least = least_slices(given.get("dims"))
+    if min((*np.shape(values), 1, 1)[:3]) < least:
+        raise InputError(f"values has fewer than {least} slices: give a volume, or dims=2")
     return sharpen(values, bundle_root=bundle_root, option_problems=option_problems, **given)

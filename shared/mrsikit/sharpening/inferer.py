@@ -44,14 +44,16 @@ class SliceStackInferer(Inferer):
         Returns:
             (B, 3 M, X, Y, Z): each map, its standard deviation, and the map without the MRIs.
         """
-        out = []
-        for item in inputs:
-            starts, noises, mris = parts(item)
-            for start, noise in zip(starts, noises, strict=True):
-                seen = slices_through(network, start, noise, mris, self.factor, self.psf)
-                blind = slices_through(network, start, noise, {}, self.factor, self.psf) if mris else seen
-                out += [seen, blind[:1]]
-        return torch.cat(out).reshape(len(inputs), -1, *inputs.shape[2:])
+        out = torch.cat([part for item in inputs for part in self._maps(item, network)])
+        return out.reshape(len(inputs), -1, *inputs.shape[2:])
+
+    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[Tensor]:
+        """What is returned of one item, in parts (n, X, Y, Z), in order."""
+        starts, noises, mris = parts(item)
+        return [
+            slices_through(network, start, noise, mris, self.factor, self.psf)
+            for start, noise in zip(starts, noises, strict=True)
+        ]
 
 
 def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -64,7 +66,7 @@ def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 def slices_through(
     network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor], factor: int, psf: int
 ) -> Tensor:
-    """One map, slice by slice through the network.
+    """One map, slice by slice through the network, where there are MRIs a second time without them.
 
     Args:
         network: as of :class:`SliceStackInferer`.
@@ -75,7 +77,7 @@ def slices_through(
         psf: code of the point-spread function.
 
     Returns:
-        (2, X, Y, Z): the map and its standard deviation.
+        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs.
     """
     out = []
     stacks = [image.movedim(-1, 0).split(SLICES) for image in (start, noise, *mris.values())]
@@ -83,5 +85,12 @@ def slices_through(
     for plane, level, *images in tqdm(steps, desc="sharpening", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
         x = evidence(plane, factor, psf, noise=known, mris=dict(zip(mris, images, strict=True)))
-        out.append(network(x))
+        pred = network(x)
+        alone = pred[:, :1]
+        if mris:
+            blind = x.clone()
+            for channels in MRIS.values():
+                blind[:, channels] = 0
+            alone = network(blind)[:, :1]
+        out.append(torch.cat([pred, alone], 1))
     return torch.cat(out).movedim(0, -1)
