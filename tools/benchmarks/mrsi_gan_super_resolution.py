@@ -173,9 +173,11 @@ def bicubic_consistent(coarse: Tensor, *_: Any) -> Tensor:
     return consistent(cubic(coarse, FACTOR), coarse, FACTOR, KSPACE)
 
 
-def ours_by(method: int, told: bool = True) -> Method:
+def ours_by(method: int, told: bool = True, dims: int = 2) -> Method:
     """Ours, as a function like the others; the noise may not be told."""
-    return lambda coarse, flair, _, noise: ours(coarse, flair, method=method, noise=noise if told else None)[0]
+    return lambda coarse, flair, _, noise: ours(coarse, flair, method=method, noise=noise if told else None, dims=dims)[
+        0
+    ]
 
 
 def classical() -> dict[str, Method]:
@@ -402,6 +404,34 @@ def _fastest(*runs: Callable[[], Any]) -> list[float]:
     return times
 
 
+def volume_methods(level: float) -> dict[str, Method]:
+    """What sharpens volumes (1, X, Y, Z), ours apart."""
+
+    def solve(coarse: Tensor, flair: Tensor | None) -> Tensor:
+        return total_variation(
+            coarse, FACTOR, KSPACE, strength=2 * level, iterations=TV_ITERATIONS, dims=3, mri=flair, eta=ETA[3]
+        )
+
+    def guided(start: Callable[[Tensor, Tensor], Tensor]) -> Method:
+        def run(coarse: Tensor, flair: Tensor, brain: Tensor, noise: float) -> Tensor:
+            features = mri_features([flair], brain)
+            begun = start(coarse, flair)
+            return guided_non_local_means(
+                coarse, FACTOR, KSPACE, features, start=begun, noise=noise, dims=3, slab=16, **VOLUME_FNLM
+            )
+
+        return run
+
+    return {
+        "bicubic": lambda coarse, *_: cubic(coarse, FACTOR, 3),
+        "zero filling": lambda coarse, *_: interpolated(coarse, FACTOR, KSPACE, 3),
+        "TV + kDC": lambda coarse, *_: solve(coarse, None),
+        WTV: lambda coarse, flair, *_: solve(coarse, flair),
+        FNLM: guided(lambda coarse, _: cubic(coarse, FACTOR, 3)),
+        "wTV(MRI) + FNLM": guided(solve),
+    }
+
+
 def _volume(context: Context) -> None:
     """A whole brain by the public call, 46 x 46 x 32 to 184 x 184 x 128, k-space in three dimensions; time of each."""
     for k, set_ in enumerate(SETS[:1] if context.quick else SETS):
@@ -409,24 +439,12 @@ def _volume(context: Context) -> None:
         if context.quick:
             cut = slice(48, 112), slice(48, 112), slice(40, 72)
             fine, flair, brain = (image[cut].contiguous() for image in (fine, flair, brain))
-        features = mri_features([flair[None]], brain[None])
         for level in VOLUME_LEVELS:
             coarse = noisy(measured(fine[None], FACTOR, KSPACE, 3), level, context.seed)
             condition = f"volume, noise {level:g}"
-            solve = functools.partial(
-                total_variation, coarse, FACTOR, KSPACE, strength=2 * level, iterations=TV_ITERATIONS, dims=3
-            )
-            guide = functools.partial(
-                guided_non_local_means, coarse, FACTOR, KSPACE, features, noise=level, dims=3, slab=16, **VOLUME_FNLM
-            )
-            weighted = functools.partial(solve, mri=flair[None], eta=ETA[3])
             runs: dict[str, Callable[[], Tensor]] = {
-                "bicubic": functools.partial(cubic, coarse, FACTOR, 3),
-                "zero filling": functools.partial(interpolated, coarse, FACTOR, KSPACE, 3),
-                "TV + kDC": solve,
-                WTV: weighted,
-                FNLM: functools.partial(_after, guide, functools.partial(cubic, coarse, FACTOR, 3)),
-                "wTV(MRI) + FNLM": functools.partial(_after, guide, weighted),
+                name: functools.partial(run, coarse, flair[None], brain[None], level)
+                for name, run in volume_methods(level).items()
             }
             for method, name in OURS.items():
                 runs[name] = functools.partial(by_call, coarse[0], flair, affine, level, method, dims=3)
@@ -445,8 +463,56 @@ def _volume(context: Context) -> None:
                     context.add(set_, condition, name, "rank correlation of error", [rank])
 
 
-def _after(guide: Callable[..., Tensor], before: Callable[[], Tensor]) -> Tensor:
-    return guide(start=before())
+def _volume_lesions(context: Context) -> None:
+    """Balls in the map alone and in the FLAIR alone, in a part of the brain: what volumes lose and invent."""
+    side, deep = (64, 32) if context.quick else (96, 48)
+    for k, set_ in enumerate(SETS[:1] if context.quick else SETS):
+        images = brain_volume(load_anatomy(set_, context.data), context.seed + k)[:3]
+        corner = [(n - s) // 2 for n, s in zip(images[0].shape, (side, side, deep), strict=True)]
+        cut = tuple(slice(c, c + s) for c, s in zip(corner, (side, side, deep), strict=True))
+        fine, flair, brain = (image[cut].contiguous()[None] for image in images)
+        rng = np.random.default_rng(context.seed)
+        level = 0.6 * fine[brain].quantile(0.95)
+        for diameter, level_of_noise in itertools.product(DIAMETERS, VOLUME_LESION_LEVELS):
+            balls = balls_in(brain[0] & (fine[0] > 0.2) & (fine[0] < 0.6), diameter * FINE / FIELD_OF_VIEW, rng)
+            every = balls.sum(0, keepdim=True)
+            shown = flair + every * (0.9 - flair)
+            plain, added = (
+                noisy(measured(image, FACTOR, KSPACE, 3), level_of_noise, context.seed)
+                for image in (fine, fine + level * every)
+            )
+            runs: dict[str, Method] = {
+                name: run for name, run in volume_methods(level_of_noise).items() if name in STRONGEST_IN_VOLUMES
+            }
+            runs |= {name: ours_by(method, dims=3) for method, name in OURS.items()}
+            for name, run in runs.items():
+                without, alone, invented = (
+                    run(coarse, guide, brain, level_of_noise).flatten(2)
+                    for coarse, guide in ((plain, flair), (added, flair), (plain, shown))
+                )
+                flat, contrast = balls.flatten(2), level * balls.flatten(2)
+                condition = f"volume, balls of {diameter:g} mm, noise {level_of_noise:g}"
+                bias = 100 * lesion_bias(alone, (fine + level * every).flatten(2), flat, contrast)
+                leak = 100 * lesion_leak(invented, without, flat, level)
+                context.add(set_, condition, name, "bias, map only, %", bias.tolist())
+                context.add(set_, condition, name, "leak, FLAIR only, %", leak.tolist())
+
+
+def balls_in(places: Tensor, diameter: float, rng: np.random.Generator, count: int = 6) -> Tensor:
+    """Balls (N, X, Y, Z), 0 or 1, at most ``count``, apart from each other; centres among the ``places``."""
+    margin = int(diameter / 2) + 2
+    inside = np.zeros(places.shape, bool)
+    inside[tuple(slice(margin, n - margin) for n in places.shape)] = True
+    wanted = rng.permutation(np.argwhere(places.numpy() & inside))
+    centres: list[np.ndarray] = []
+    for place in wanted:
+        if all(np.linalg.norm(place - other) > diameter + APART for other in centres):
+            centres.append(place)
+        if len(centres) == count:
+            break
+    grid = torch.from_numpy(np.indices(places.shape)).float()
+    distances = [(grid - torch.from_numpy(c).float()[:, None, None, None]).square().sum(0).sqrt() for c in centres]
+    return torch.stack([(d < diameter / 2).float() for d in distances])
 
 
 def by_call(coarse: Tensor, flair: Tensor, fine: np.ndarray, noise: float, method: int, *, dims: int = 2) -> Tensor:
@@ -525,6 +591,11 @@ TABLE_1, TABLE_2, COST = "Table 1", "Table 2", "cost"
 LEVELS, DIAMETERS, SHIFTS = (0.0, 0.01, 0.03, 0.05), (5.0, 10.0, 20.0), (0, 1, 2, 3)
 TV_ITERATIONS = 100
 VOLUME_LEVELS = (0.03,)
+VOLUME_LESION_LEVELS = (0.0, 0.03)
+STRONGEST_IN_VOLUMES = ("zero filling", WTV, "wTV(MRI) + FNLM")
+APART = 8
+"""Fine voxels between lesions of a volume: two coarse ones."""
+
 LESION_NOISES = (("", 0.0, True), (", noise 0.03", 0.03, True), (", noise 0.03 not told", 0.03, False))
 """How the condition is called, the noise, and whether ours is told it."""
 
@@ -547,7 +618,7 @@ predict(head, affine=affine, flair=flair, flair_affine=fine, noise=0.03, method=
 
 PARTS: dict[str, Callable[[Context], Any]] = {
     "tables": _tables, "noise": _noise, "lesions": _lesions, "shift": _shift, "public": _public, "real": _real,
-    "volume": _volume, "cost": _cost,
+    "volume": _volume, "volume_lesions": _volume_lesions, "cost": _cost,
 }  # fmt: skip
 
 
@@ -629,6 +700,9 @@ TABLES = [
             {"PSNR, dB": "%.2f", "PSNR, brain, dB": "%.2f", "minutes of processor time": "%.1f",
              "90 % intervals cover": "%.2f", "rank correlation of error": "%.2f"})
       for n in VOLUME_LEVELS),
+    *(Table(f"Balls of {d:g} mm in a volume, noise {n:g}", f"volume, balls of {d:g} mm, noise {n:g}",
+            {"bias, map only, %": "%.0f", "leak, FLAIR only, %": "%.1f"})
+      for d in DIAMETERS for n in VOLUME_LESION_LEVELS),
     Table("By the public call, noise 0.01", "public call, noise 0.01", {"PSNR, dB": "%.2f", "PSNR, brain, dB": "%.2f"}),
     Table("The glioma's own FLAIR", "measured FLAIR", {"PSNR, dB": "%.2f", "SSIM": "%.3f", "PSNR, brain, dB": "%.2f"}),
     Table("Cost", COST, {"time / skimage's slow NLM": "%.2f", "time a voxel, 4 times the voxels": "%.2f",

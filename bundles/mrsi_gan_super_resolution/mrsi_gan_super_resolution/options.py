@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mrsikit.io import InputError, as_flag
 from mrsikit.sharpening import options
 from mrsikit.sharpening.restore import FEWEST_SLICES
 
 METHODS = (None, 1, 2, 3)
+GENERATORS, TRUTHS = ("unet", "gan"), ("sharp", "soft")
+"""The published networks, and the ground truths they were trained on."""
 
 
 def least_slices(dims: object) -> int:
@@ -54,4 +58,22 @@ def option_problems(
             as_flag(flag, name)
         except InputError as error:
             problems.append(str(error))
+    return problems
+
+
+def published_problems(*, generator: object, truth: object, **others: Any) -> list[str]:
+    """Say what is wrong with the options of a run of the published networks.
+
+    Args:
+        generator: one of :data:`GENERATORS`.
+        truth: one of :data:`TRUTHS`.
+        others: as of :func:`option_problems`.
+
+    Returns:
+        A line a problem, with what would be right.
+    """
+    problems = option_problems(**others)
+    for name, given, known in (("generator", generator, GENERATORS), ("truth", truth, TRUTHS)):
+        if given not in known:
+            problems.append(f"--{name} {given}: is none of {', '.join(known)}")
     return problems

@@ -20,12 +20,13 @@ FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do
 FRACTION_TENTH = 0.5  # nor do such of which a tenth are below this; those of failed fits may be large, as fractions too
 
 
-def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
+def input_problems(item: Mapping[str, str], kinds: Mapping[str, str], least_slices: int = 0) -> list[str]:
     """Check one map and its companions, holding two arrays in memory at most.
 
     Args:
         item: ``{"image": path, <companion>: path, ...}``.
         kinds: kind of each companion, ``missing``, ``mask`` or ``percent``.
+        least_slices: voxels that the map must have along each of three axes; 0: it may be flat.
 
     Returns:
         One line a problem: the file, what is wrong, what would be right. None if all is well.
@@ -36,6 +37,8 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[st
     except InputError as error:
         return [str(error)]
     problems = [f"{path}: {problem}" for problem in map_problems(image)]
+    if not problems and least_slices and min((*image.shape, 1, 1)[:3]) < least_slices:
+        problems = [f"{path}: has fewer than {least_slices} slices; give a volume, or --dims 2"]
     if problems:
         return problems
     for name, kind in kinds.items():

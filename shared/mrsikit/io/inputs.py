@@ -13,7 +13,7 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.fid_checks import fid_problems
 from mrsikit.io.file_checks import KINDS, input_problems
 from mrsikit.io.options import as_flag
-from mrsikit.io.readers import read_map, split_name, stem_of
+from mrsikit.io.readers import split_name, stem_of
 
 DATALIST_SECTIONS = ("testing", "inference")
 
@@ -194,10 +194,11 @@ class InputFolder:
             if self.needed and not set(self.needed) & set(item):
                 wanted = " or ".join(f"{stem_of(path)}_{name}.nii.gz" for name in self.needed)
                 lines.append(f"{path}: has none of the companions that this method needs; give {wanted}")
-            judge = fid_problems if self.holds == "fids" else input_problems
-            lines += self._doubled_companions(path) + judge(item, self.companions)
-            if not lines and self.least_slices and min((*read_map(path)[0].shape, 1, 1)[:3]) < self.least_slices:
-                lines.append(f"{path}: has fewer than {self.least_slices} slices; give a volume, or --dims 2")
+            lines += self._doubled_companions(path)
+            if self.holds == "fids":
+                lines += fid_problems(item, self.companions)
+            else:
+                lines += input_problems(item, self.companions, self.least_slices)
             if lines:
                 self.invalid[path] = lines
         return self.invalid

@@ -54,6 +54,7 @@ class RestoreFined(Transform):
         metabolites: likewise.
         dims: likewise, where there is a choice; else None.
         method: how MRIs are used, where there is a choice: 1, not at all; 2 or 3; "auto", as 2 where there is one.
+        denoised: whether the map was to be denoised first, which asks for a known noise.
 
     Output:
         "sr" and "uncertainty" (M, factor X, factor Y[, Z]); where there are MRIs, "without_mri", the map sharpened
@@ -75,8 +76,10 @@ class RestoreFined(Transform):
         metabolites: object = None,
         dims: int | None = None,
         method: int | str | None = None,
+        denoised: bool | str = False,
     ) -> None:
         self.method = method
+        self.denoised = as_flag(denoised, "denoised")
         self.image, self.pred = image, pred
         self.dims = dims
         self.factor, self.psf = factor, psf
@@ -188,6 +191,8 @@ class RestoreFined(Transform):
                 "the noise is not known, so the result need not agree with the measured map: give --noise or "
                 "<stem>_crlb.nii.gz"
             )
+        if self.denoised and (noise is None or noise.isnan().any()):
+            flags.append("--denoised: maps whose noise is not known were not denoised")
         low, high = MATRIX
         plane = [n for a, n in enumerate(values.shape[1:]) if a != out["slice_axis"] or values.ndim == 3]
         if min(plane) < low or max(plane) > high:

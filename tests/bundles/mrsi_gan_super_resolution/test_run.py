@@ -68,6 +68,26 @@ def test_the_methods_differ_and_give_ratios(guided: Path, tmp_path: Path) -> Non
         assert np.abs(fine[one] - fine[other]).max() > 0.01
 
 
+def test_the_published_networks_by_their_config(guided: Path, tmp_path: Path) -> None:
+    fine = {}
+    for generator, number in (("gan", 1), ("gan", 3), ("diffusion", 1)):
+        output = tmp_path / f"{generator}_{number}"
+        line = run_line(
+            "inference", "published", dataset_dir=guided, output_dir=output, generator=generator, method=number
+        )
+        done = subprocess.run(line, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
+        if generator == "diffusion":
+            assert done.returncode == 1
+            assert "--generator diffusion: is none of unet, gan" in done.stdout
+            assert "Traceback" not in done.stdout + done.stderr
+            continue
+        assert done.returncode == 0, done.stdout + done.stderr
+        weights = json.loads((output / "three.json").read_text())["weights"]
+        assert ("two_inputs" in str(weights)) == (number == 3)
+        fine[number] = np.asarray(nib.load(output / "three_sr.nii.gz").dataobj)
+    assert np.abs(fine[1] - fine[3]).max() > 0.01
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_a_method_that_needs_an_mri_says_so(folder: Path, tmp_path: Path, number: int) -> None:
     done = method(number, folder, tmp_path, noise=0.1)

@@ -267,7 +267,9 @@ def test_each_metabolite_has_its_noise() -> None:
     item = PrepareCoarsed(noise=[0.5, 0.2, 0.1])({"image": given})
     assert (layers(item)[:, NOISE_KNOWN] == 0).all()
     item["pred"] = torch.zeros(6, 48, 64, 3)
-    assert "gives 3 values, the file has 2 maps" in " ".join(RestoreFined(noise=[0.5, 0.2, 0.1])(item)["flags"])
+    flags = " ".join(RestoreFined(noise=[0.5, 0.2, 0.1], denoised="true")(item)["flags"])
+    assert "gives 3 values, the file has 2 maps" in flags
+    assert "--denoised: maps whose noise is not known were not denoised" in flags
 
 
 def test_an_mri_over_a_map_without_a_place_is_flagged() -> None:
