@@ -96,7 +96,7 @@ def _option_problems(
     inputs: InputFolder, flags: Mapping[str, object], numbers: Mapping[str, object], shares: Mapping[str, object]
 ) -> Iterator[str]:
     yield from unknown_options(sys.argv)
-    for name in ("dataset_dir", "output_dir"):
+    for name in ("dataset_dir", "output_dir") if inputs.reads_files else ("output_dir",):
         yield from _refused(check_path_option, getattr(inputs, name), name)
     for name, value in {"overwrite": inputs._overwrite, "skip_invalid": inputs._skip_invalid, **flags}.items():
         yield from _refused(as_flag, value, name)

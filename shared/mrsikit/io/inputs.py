@@ -83,6 +83,11 @@ class InputFolder:
         self.outdated: dict[str, str] = {}
 
     @property
+    def reads_files(self) -> bool:
+        """Whether there are files to read: not where results are drawn from nothing."""
+        return True
+
+    @property
     def overwrite(self) -> bool:
         """Whether done inputs are computed again. Raises InputError if the option is no yes or no."""
         return as_flag(self._overwrite, "overwrite")
@@ -96,6 +101,10 @@ class InputFolder:
     def files(self) -> list[Path]:
         """The inputs, sorted by name (a folder) or in the order of the list (a datalist)."""
         return [Path(item["image"]) for item in self.items()]
+
+    def sources(self, item: Mapping[str, str]) -> dict[str, str]:
+        """The files that one input is made of, by key."""
+        return dict(item)
 
     def stems(self) -> list[str]:
         """Return the stem of every input, in the order of :attr:`files`."""
@@ -194,14 +203,16 @@ class InputFolder:
             if self.needed and not set(self.needed) & set(item):
                 wanted = " or ".join(f"{stem_of(path)}_{name}.nii.gz" for name in self.needed)
                 lines.append(f"{path}: has none of the companions that this method needs; give {wanted}")
-            lines += self._doubled_companions(path)
-            if self.holds == "fids":
-                lines += fid_problems(item, self.companions)
-            else:
-                lines += input_problems(item, self.companions, self.least_slices)
+            lines += self._doubled_companions(path) + self.problems_of(item)
             if lines:
                 self.invalid[path] = lines
         return self.invalid
+
+    def problems_of(self, item: Mapping[str, str]) -> list[str]:
+        """What is wrong with the content of one input and its companions, a line each."""
+        if self.holds == "fids":
+            return fid_problems(item, self.companions)
+        return input_problems(item, self.companions, self.least_slices)
 
     def datalist(self) -> list[dict[str, str]]:
         """List what is to be computed: inputs not found bad by :meth:`check`, and not done unless ``overwrite``.

@@ -224,6 +224,20 @@ def metadata_of(fids: Fids) -> dict[str, Any]:
     }
 
 
+def fids_of(values: NDArray[Any], meta: Mapping[str, Any]) -> Fids:
+    """FIDs (X, Y, Z, T, ...) with the acquisition that :func:`metadata_of` put into metadata."""
+    acquisition = {key: meta[key] for key in ACQUISITION}
+    for key in ("reference", "delay", "echo"):
+        acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
+    return Fids(
+        values=values,
+        affine=np.asarray(convert_data_type(meta[MetaKeys.AFFINE], np.ndarray)[0], float),
+        extension=json.loads(meta[EXTENSION]),
+        codes=(int(meta[CODES][0]), int(meta[CODES][1])),
+        **{**acquisition, "dwell": float(acquisition["dwell"]), "larmor": float(acquisition["larmor"])},
+    )
+
+
 class NiftiMRSWriter(ImageWriter):
     """Write FIDs (1, X, Y, Z, T, ...) as NIfTI-MRS with the header extension of the file they came from.
 
@@ -255,16 +269,7 @@ class NiftiMRSWriter(ImageWriter):
         meta = meta_dict or {}
         if resample or EXTENSION not in meta:
             raise ValueError("FIDs are written as they are, with the metadata of NiftiMRSReader")
-        acquisition = {key: meta[key] for key in ACQUISITION}
-        for key in ("reference", "delay", "echo"):
-            acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
-        self.fids = Fids(
-            values=np.asarray(self.data_obj),
-            affine=np.asarray(convert_data_type(meta[MetaKeys.AFFINE], np.ndarray)[0], float),
-            extension=json.loads(meta[EXTENSION]),
-            codes=(int(meta[CODES][0]), int(meta[CODES][1])),
-            **{**acquisition, "dwell": float(acquisition["dwell"]), "larmor": float(acquisition["larmor"])},
-        )
+        self.fids = fids_of(np.asarray(self.data_obj), meta)
 
     def write(self, filename: str | PathLike, verbose: bool = False, **kwargs: Any) -> None:
         """Write to a temporary name in the same folder, then rename."""

@@ -84,7 +84,14 @@ class RunReport:
                 )
 
     def _provenance(self, flags: Sequence[str], inputs: Mapping[str, str]) -> dict[str, Any]:
-        return provenance(self.bundle_name, self.bundle_version, self.weights_path, self.parameters, flags, inputs)
+        return provenance(
+            self.bundle_name,
+            self.bundle_version,
+            self.weights_path,
+            self.parameters,
+            flags,
+            self.inputs.sources(inputs),
+        )
 
     def _start(self, engine: Engine) -> None:
         to_do = self.inputs.datalist()

@@ -30,6 +30,9 @@ RESEARCH_ONLY = "For research use only. Not a medical device; not for diagnosis 
 ORIENTED = "Radiological orientation: anterior is up, the patient's right is on the left; else as the letters say."
 NOT_ORIENTED = "The file does not say how the patient lay (sform and qform codes are 0): left and right are unknown."
 
+ORIENTATION = {True: ORIENTED, False: NOT_ORIENTED, None: ""}
+"""By whether the file says it; None: the figure has none."""
+
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -86,6 +89,7 @@ def write_report(
     unit: str = "map units",
     draw: Callable[[InputFolder, Path], bytes] | None = None,
     caption: str = "",
+    spatial: bool = True,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv`` and ``report.html`` from the files that lie in the output folder.
@@ -102,6 +106,7 @@ def write_report(
         unit: unit of the maps, at the colour bars.
         draw: makes the figure of an input instead of :func:`mrsikit.report.draw_case`; PNG.
         caption: plain text below every figure.
+        spatial: whether figures show the head, and a word on its orientation belongs below them.
         max_figures: figures on the page; further inputs are in the table only, which keeps the page loadable.
 
     Returns:
@@ -121,7 +126,8 @@ def write_report(
     for path in tqdm(done, desc="report", unit="file", delay=2):
         figure = ""
         if path in drawn and draw is not None:
-            figure = _picture(path, "results", caption, read_codes(path) != (0, 0), partial(draw, inputs, path))
+            oriented = read_codes(path) != (0, 0) if spatial else None
+            figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
         elif path in drawn:
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
         cases.append(_case(path, records[path], figure))
@@ -219,7 +225,7 @@ def _figure(
     return _picture(path, ", ".join(panel.title for panel in panels), caption, oriented, draw)
 
 
-def _picture(path: Path, what: str, caption: str, oriented: bool, draw: Callable[[], bytes]) -> str:
+def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], bytes]) -> str:
     try:
         png = draw()
     except InputError as error:  # a file that went bad since: the page and the other figures are still wanted
@@ -227,5 +233,5 @@ def _picture(path: Path, what: str, caption: str, oriented: bool, draw: Callable
     return FIGURE.substitute(
         alt=html.escape(f"{path.name}: {what}"),
         png=base64.b64encode(png).decode("ascii"),
-        caption=html.escape(f"{caption} {ORIENTED if oriented else NOT_ORIENTED}".strip()),
+        caption=html.escape(f"{caption} {ORIENTATION[oriented]}".strip()),
     )

@@ -245,7 +245,7 @@ def simulated_fid(
         for step in sequence:
             rho = step(spins, rho)
         energies, states = np.linalg.eigh(spins.hamiltonian)
-        seen = spins.sum(spins.x) + 1j * spins.sum(spins.y)
+        seen = np.sum([spins.x[k] + 1j * spins.y[k] for k in spins.protons if k != system.exchanging], 0)
         inner = (states.conj().T @ rho @ states) * (states.conj().T @ seen @ states).T
         # the trace of rho(t) and the detector is a sum of lines at differences of energies
         scale = system.count / (len(rho) / 4)

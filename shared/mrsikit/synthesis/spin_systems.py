@@ -7,7 +7,8 @@ Shifts (ppm) and couplings (Hz) are those of the literature:
 - Near J et al. NMR Biomed 26 (2013) 1353-1362: GABA;
 - Kaiser LG et al. NMR Biomed 23 (2010): glutathione.
 
-Nitrogen's couplings, which are small and partly decouple themselves, are left out.
+Nitrogen's couplings, which are small and partly decouple themselves, are left out, and so are protons that exchange
+with water, unless others couple with them; then they are not seen themselves.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ class SpinSystem:
         couplings: Hz, by the places of two spins.
         count: how often the system is in the molecule, or how many equivalent protons one spin stands for.
         phosphorus: place of a 31P nucleus, which no pulse turns and whose shift means nothing.
+        exchanging: place of a proton that exchanges with water, and is not seen.
     """
 
     shifts: tuple[float, ...]
     couplings: Mapping[tuple[int, int], float] = field(default_factory=dict)
     count: float = 1.0
     phosphorus: int | None = None
+    exchanging: int | None = None
 
 
 def _singlet(ppm: float, protons: float) -> SpinSystem:
@@ -50,7 +53,7 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
     "Asp": (
         SpinSystem(shifts=(3.8914, 2.8011, 2.6533), couplings={(0, 1): 3.647, (0, 2): 9.107, (1, 2): -17.426}),
     ),
-    "Cr": (_singlet(3.913, 2), _singlet(3.027, 3), _singlet(6.649, 1)),
+    "Cr": (_singlet(3.913, 2), _singlet(3.027, 3)),
     "GABA": (
         SpinSystem(
             shifts=(2.284, 2.284, 1.888, 1.888, 3.013, 3.013),
@@ -98,8 +101,6 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
                 (2, 4): 9.209, (3, 4): -15.371,
             },
         ),
-        _singlet(6.816, 1),
-        _singlet(7.529, 1),
     ),
     "Glu": (
         SpinSystem(
@@ -118,6 +119,7 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
         SpinSystem(
             shifts=(7.8205, 4.3817, 2.6727, 2.4863),
             couplings={(0, 1): 6.4, (1, 2): 3.861, (1, 3): 9.821, (2, 3): -15.592},
+            exchanging=0,
         ),
     ),
     "NAAG": (
@@ -125,6 +127,7 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
         SpinSystem(
             shifts=(4.607, 2.721, 2.519, 8.260),
             couplings={(0, 1): 4.412, (0, 2): 9.515, (0, 3): 7.32, (1, 2): -15.91},
+            exchanging=3,
         ),
         SpinSystem(
             shifts=(4.128, 2.049, 1.881, 2.180, 2.190, 7.950),
@@ -132,6 +135,7 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
                 (0, 1): 4.61, (0, 2): 8.42, (0, 5): 7.46, (1, 2): -14.28, (1, 3): 10.56, (1, 4): 6.09, (2, 3): 4.9,
                 (2, 4): 11.11, (3, 4): -15.28,
             },
+            exchanging=5,
         ),
     ),
     "PCh": (
@@ -145,7 +149,7 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
             phosphorus=4,
         ),
     ),
-    "PCr": (_singlet(3.93, 2), _singlet(3.029, 3), _singlet(6.581, 1), _singlet(7.296, 1)),
+    "PCr": (_singlet(3.93, 2), _singlet(3.029, 3)),
     "PE": (
         SpinSystem(
             shifts=(3.9765, 3.9765, 3.216, 3.216, 0.0),

@@ -1,0 +1,5 @@
+"""Synthetic MR spectra: whole sessions, with noise, phase and frequency, from a variational autoencoder."""
+
+from mrs_vae_synthesis.predict import Synthesised, predict
+
+__all__ = ["Synthesised", "predict"]

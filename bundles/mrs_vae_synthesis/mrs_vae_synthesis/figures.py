@@ -1,0 +1,96 @@
+"""The figure of one session in the report: single transients, means of ON and OFF, and their difference."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.sessions import Sessions, read_session
+from mrsikit import spectra
+from mrsikit.io import InputError, InputFolder, stem_of
+from mrsikit.nuclei import NUCLEI
+
+MEASURED, MADE = "#888888", "#1f77b4"
+
+
+def draw_session(inputs: InputFolder, path: Path) -> bytes:
+    """Draw a synthetic session, over the measured one that it was made of, if there is one.
+
+    Args:
+        inputs: of the run.
+        path: the input.
+
+    Returns:
+        The picture, PNG.
+    """
+    made = read_session(inputs.output_path(stem_of(path), SYNTHETIC))
+    measured = None
+    if Path(path).exists():
+        try:
+            measured = read_session(path)
+        except InputError:
+            measured = None
+    figure = Figure(figsize=(12, 3.6))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3)
+    titles = ("one transient", "means", "ON less OFF")
+    for name, session, colour in (("measured", measured, MEASURED), ("synthetic", made, MADE)):
+        if session is None:
+            continue
+        values, on = _phased(session), session.on[0]
+        _line(axes[0], session, values[0], colour, name)
+        for edit, style in ((True, "-"), (False, "--")):
+            if (on == edit).any():
+                kind = ("ON" if edit else "OFF") if session.on.any() else "mean"
+                _line(axes[1], session, values[on == edit].mean(0), colour, f"{name}, {kind}", style)
+        if on.any() and (~on).any():
+            _line(axes[2], session, values[on].mean(0) - values[~on].mean(0), colour, name)
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("chemical shift (ppm)")
+        axis.set_yticks([])
+        axis.invert_xaxis()
+        if axis.lines:
+            axis.legend(fontsize=7, frameon=False)
+    figure.tight_layout()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=90)
+    return buffer.getvalue()
+
+
+def _phased(session: Sessions) -> Tensor:
+    """(N, T) FIDs turned and shifted alike, by the tallest of their lines from 2.8 to 3.4 ppm."""
+    fids = session.fids[0]
+    at = spectra.times(fids.shape[-1], session.dwell)
+    ppm = _ppm(session)
+    inside = (ppm > 2.8) & (ppm < 3.4)
+    wide = spectra.broadened(fids, 5.0, at)
+    values = spectra.spectrum(wide)
+    peak = torch.where(inside, values.abs(), 0.0).argmax(-1)
+    hz = spectra.frequency_axis(fids.shape[-1], session.dwell)[peak]
+    middle = hz.median()
+    moved = spectra.shifted(fids, middle - hz, at)
+    # real and imaginary areas of whole lines, which tell the phase whatever lies between two points
+    phase = spectra.spectrum(moved)[:, inside].sum(-1).angle()
+    return spectra.phased(moved, -phase)
+
+
+def _ppm(session: Sessions) -> Tensor:
+    reference = session.reference
+    return spectra.ppm_axis(session.fids.shape[-1], session.dwell, larmor=session.larmor, reference=reference)
+
+
+def _line(axis: Axes, session: Sessions, fid: Tensor, colour: str, name: str, style: str = "-") -> None:
+    ppm = _ppm(session).numpy()
+    low, high = NUCLEI["1H"].shown
+    inside = (ppm > low) & (ppm < high)
+    values = spectra.spectrum(fid).real.numpy() / math.sqrt(len(ppm))
+    axis.plot(ppm[inside], values[inside], style, color=colour, lw=0.8, label=name)

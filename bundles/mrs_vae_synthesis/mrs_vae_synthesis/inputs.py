@@ -1,0 +1,155 @@
+"""What a run makes sessions of: nothing but numbers, or the measured sessions of a folder."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mrs_vae_synthesis.sessions import SAME, SAME_FIELD, Acquisition, laid_out
+from mrsikit.io import Fids, InputError, InputFolder, read_fids
+from mrsikit.nuclei import NUCLEI
+
+USUAL = 32
+"""Transients of a new session."""
+
+USUAL_NUMBER = 320
+"""New transients in all."""
+
+FEWEST = 2
+"""Transients of each edit."""
+
+SAME_ECHO = 0.002
+"""Seconds by which the echo time may differ from that of the training."""
+
+
+class SynthesisInputs(InputFolder):
+    """The sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.io.InputFolder`).
+
+    Args:
+        sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
+        number: transients in all, with random sampling; None: :data:`USUAL_NUMBER`.
+        transients: of a new session; None: :data:`USUAL`.
+        weights: of the network, which say what acquisition it knows.
+        folder: as of InputFolder.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling: str = "random",
+        number: int | None = None,
+        transients: int | None = None,
+        weights: str | Path | None = None,
+        **folder: Any,
+    ) -> None:
+        super().__init__(holds="fids", **folder)
+        self.sampling = sampling
+        self.number = USUAL_NUMBER if number is None else number
+        self.transients = USUAL if transients is None else transients
+        self.weights = weights
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether measured sessions are read."""
+        return self.sampling != "random"
+
+    def items(self) -> list[dict[str, Any]]:
+        """New sessions with their place, or the measured ones with the file of their FIDs."""
+        if self.reads_files:
+            return [item | {"fids": item["image"], "place": k} for k, item in enumerate(super().items())]
+        count = -(-self.number // self.transients)
+        digits = max(4, len(str(count)))
+        folder = Path(str(self.output_dir)).expanduser().absolute()
+        return [{"image": str(folder / f"session_{k + 1:0{digits}}"), "place": k} for k in range(count)]
+
+    def sources(self, item: Mapping[str, Any]) -> dict[str, str]:
+        """The files that one session is made of."""
+        return {"image": item["image"]} if self.reads_files else {}
+
+    def check(self) -> dict[str, list[str]]:
+        """Collect what is wrong with the measured sessions, by file."""
+        if self.reads_files:
+            return super().check()
+        self.invalid = {}
+        return self.invalid
+
+    def problems_of(self, item: Mapping[str, str]) -> list[str]:
+        """What keeps one file from being a session that the network knows."""
+        return session_problems(item["image"], self._acquisition)
+
+    @functools.cached_property
+    def _acquisition(self) -> Acquisition:
+        """That of the weights."""
+        return Acquisition.of(torch.load(str(self.weights), map_location="cpu", weights_only=True)["acquisition"])
+
+    def unknown_keys(self) -> list[str]:
+        """As of InputFolder; a run of nothing has none."""
+        return super().unknown_keys() if self.reads_files else []
+
+    def orphans(self) -> list[Path]:
+        """Likewise."""
+        return super().orphans() if self.reads_files else []
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """What is to be made."""
+        if self.reads_files:
+            return super().datalist()
+        return [item for item in self.items() if self.overwrite or not self.is_done(item["image"])]
+
+
+def session_problems(path: str | Path, known: Acquisition) -> list[str]:
+    """Say what keeps a file from being a session of the acquisition that a network knows.
+
+    Args:
+        path: NIfTI-MRS.
+        known: what the network was trained on.
+    """
+    try:
+        return acquisition_problems(read_fids(path), known, path)
+    except InputError as error:
+        return [str(error)]
+
+
+def acquisition_problems(fids: Fids, known: Acquisition, name: str | Path) -> list[str]:
+    """Say what keeps FIDs from being a session of the acquisition that a network knows.
+
+    Args:
+        fids: as read, or as given from Python.
+        known: what the network was trained on.
+        name: of the file.
+    """
+    if fids.nucleus != "1H":
+        return [f"{name}: is of nucleus {fids.nucleus}; give 1H"]
+    if not np.isfinite(fids.values).all():
+        return [f"{name}: holds NaN or infinity; leave such transients out"]
+    train = "; train a network on files like it"
+    problems = []
+    if abs(fids.larmor / known.larmor - 1) > SAME_FIELD:
+        fields = [NUCLEI["1H"].field_of(mhz) for mhz in (fids.larmor, known.larmor)]
+        problems.append(f"{name}: is of {fields[0]:.3g} T, the network of {fields[1]:.3g} T{train}")
+    if abs(fids.dwell / known.dwell - 1) > SAME:
+        problems.append(f"{name}: has a bandwidth of {1 / fids.dwell:g} Hz, the network {1 / known.dwell:g}{train}")
+    if fids.values.shape[3] != known.points:
+        problems.append(f"{name}: has FIDs of {fids.values.shape[3]} points, the network {known.points}{train}")
+    if fids.echo is not None and abs(fids.echo - known.echo) > SAME_ECHO:
+        problems.append(f"{name}: has an echo time of {1e3 * fids.echo:g} ms, the network {1e3 * known.echo:g}{train}")
+    if problems:
+        return problems
+    try:
+        values, on = laid_out(fids, name)
+    except InputError as error:
+        return [str(error)]
+    if known.edited and not (on.any() and (~on).any()):
+        return [f"{name}: has no axis DIM_EDIT with ON and OFF, which the network was trained on"]
+    if len(values) < FEWEST * (1 + known.edited):
+        return [
+            f"{name}: holds {len(values)} transients; give at least {FEWEST} of each edit, before they are averaged"
+        ]
+    if not (values.abs().amax(-1) > 0).all():
+        return [f"{name}: holds transients that are zero throughout; leave them out"]
+    return []

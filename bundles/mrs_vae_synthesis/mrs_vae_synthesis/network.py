@@ -1,0 +1,198 @@
+r"""The bundle's default: a variational autoencoder of sessions, exact where the signal is linear, learned where not.
+
+The transients of a session share a subject: concentrations, line shape, field. What differs from one to the next is
+phase and frequency, which are explicit factors (:mod:`mrs_vae_synthesis.alignment`), noise, which is too, and a little
+else, such as the residual water. So a session has one latent z, each of its transients one t, and the scores x of an
+aligned transient with edit e are
+
+.. math:: x_i = m_e + U_e z + V_e t_i + g(z, t_i, e) + \epsilon_i , \qquad \epsilon_i \sim N(0, \sigma^2), \quad
+          z, t_i \sim N(0, 1)
+
+with a small network g. Without g the posterior of z and t is a closed form for any number of transients, ON, OFF or
+both; the encoder is that form, and networks that correct it. U, V and m begin as the covariance between and within the
+sessions of the training data say, and the networks with nothing: training can only gain on the linear model.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+HELD = 20.0
+"""Standard deviations beyond which a residual says no more to the networks."""
+
+EXTRA = 3
+"""Values of a transient after its scores: whether it is ON, the deviation of its noise, whether it is there."""
+
+BENT = 0.1
+"""Of the spread of the scores: what the network g is measured by."""
+
+FACTORS = 6
+"""Of a session in the bank: its phase and frequency and the logarithms of their spreads, of its noise and its scale."""
+
+
+def perceptron(inputs: int, outputs: int, width: int, *, silent: bool = True) -> nn.Sequential:
+    """Two hidden layers; ``silent``: gives nothing at first."""
+    layers = nn.Sequential(
+        nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs)
+    )
+    if silent:
+        nn.init.zeros_(layers[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(layers[-1].bias)  # type: ignore[arg-type]
+    return layers
+
+
+class SessionVae(nn.Module):
+    """Latents of sessions and of their transients, and back.
+
+    Args:
+        points: samples T of a FID.
+        scores: K, directions of the space in which aligned transients lie.
+        session: values of z.
+        transient: values of t.
+        width: of the hidden layers.
+        sessions: in the bank of latents that synthesis draws from.
+        kept: transients of each of these.
+    """
+
+    def __init__(
+        self,
+        *,
+        points: int = 2048,
+        scores: int = 160,
+        session: int = 64,
+        transient: int = 16,
+        width: int = 256,
+        sessions: int = 1500,
+        kept: int = 16,
+    ) -> None:
+        super().__init__()
+        self.points, self.scores, self.session, self.transient = points, scores, session, transient
+        self.templates = nn.Buffer(torch.zeros(2, 2 * points))
+        self.directions = nn.Buffer(torch.zeros(scores, 2 * points))
+        self.centres = nn.Buffer(torch.zeros(2, 2 * points))
+        # of :class:`mrs_vae_synthesis.sessions.Acquisition`: whole numbers, for weights are halved when they are saved
+        self.acquisition = nn.Buffer(torch.zeros(6, dtype=torch.int64))
+        self.scale = nn.Buffer(torch.ones(scores))
+        self.means = nn.Parameter(torch.zeros(2, scores))
+        self.between = nn.Parameter(torch.zeros(2, scores, session))
+        self.within = nn.Parameter(torch.zeros(2, scores, transient))
+        seen = session + 2 * transient + 3
+        self.pool = perceptron(scores + 2 * transient + 1, 64, width, silent=False)
+        self.correct_session = perceptron(seen + 64, 2 * session, width)
+        self.trust = perceptron(seen, transient, width)
+        self.correct_transient = perceptron(seen + transient + 1 + scores, 2 * transient, width)
+        self.bend = perceptron(session + transient + 1, scores, width)
+        self.bank = nn.Buffer(torch.zeros(sessions, session + 2 * transient + FACTORS))
+        self.bank_transients = nn.Buffer(torch.zeros(sessions, kept, 1 + transient + 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Encode, draw from the posterior where in training, and decode.
+
+        Args:
+            x: (B, N, K + 3): scores, and :data:`EXTRA`.
+
+        Returns:
+            (B, N, K + 1): scores without noise, and how far the posterior lies from the prior, the session's part
+            shared among its transients.
+        """
+        z, log_z, t, log_t = self.encode(x)
+        count = x[..., -1].sum(1, keepdim=True).clamp(min=1)
+        distance = divergence(t, log_t) + divergence(z, log_z)[:, None] / count
+        if self.training:
+            z = z + torch.randn_like(z) * torch.exp(0.5 * log_z)
+            t = t + torch.randn_like(t) * torch.exp(0.5 * log_t)
+        return torch.cat([self.decode(z, t, x[..., -3]), distance[..., None]], -1)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Posterior of the latents.
+
+        Args:
+            x: as of :meth:`forward`.
+
+        Returns:
+            Mean and logarithm of the variance of z (B, session), and of t (B, N, transient).
+        """
+        scores, on, sd, there = x[..., :-3], x[..., -3], x[..., -2], x[..., -1]
+        count = there.sum(1, keepdim=True).clamp(min=1)
+        noise = (sd * there).sum(1, keepdim=True) / count
+        z, spread = self._session(scores, on, noise, there)
+        t, spread_t = self._transients(scores, z, on, noise)
+
+        def mean(values: Tensor) -> Tensor:
+            return (values * there[..., None]).sum(1) / count
+
+        told = torch.cat([torch.log(noise), torch.log(count), (on * there).sum(1, keepdim=True) / count], 1)
+        energy = torch.log(mean(t.square()) + 1e-4)
+        seen = torch.cat([torch.asinh(z), energy, torch.asinh(mean(t)), told], 1)
+        left = self._left(scores, z, t, on, noise)
+        edit = on[..., None] - 0.5
+        pooled = mean(self.pool(torch.cat([left, torch.asinh(t), torch.asinh(t.square()), edit], -1)))
+        more, wider = self.correct_session(torch.cat([seen, pooled], 1)).chunk(2, -1)
+        z = z + more * torch.sqrt(1 + z.square().mean(1, keepdim=True))
+        t, _ = self._transients(scores, z, on, noise)
+        left = self._left(scores, z, t, on, noise)
+        known = seen[:, None].expand(-1, t.shape[1], -1)
+        more_t, wider_t = self.correct_transient(torch.cat([known, torch.asinh(t), edit, left], -1)).chunk(2, -1)
+        trust = 2 * torch.sigmoid(self.trust(seen))[:, None]
+        t = t * trust + more_t * torch.sqrt(1 + t.square().mean(-1, keepdim=True))
+        return z, torch.log(spread) + wider, t, torch.log(spread_t) + wider_t
+
+    def decode(self, z: Tensor, t: Tensor, on: Tensor) -> Tensor:
+        """Scores (B, N, K) of latents z (B, session) and t (B, N, transient), ON where ``on`` (B, N) is 1."""
+        wide = z[:, None].expand(-1, t.shape[1], -1)
+        size = torch.sqrt(1 + t.square().mean(-1, keepdim=True) + wide.square().mean(-1, keepdim=True))
+        bent = self.bend(torch.cat([torch.asinh(wide), torch.asinh(t), on[..., None] - 0.5], -1))
+        off_t, on_t = t @ self.within[0].T, t @ self.within[1].T
+        linear = self._body(z, on) + torch.where(on[..., None] > 0.5, on_t, off_t)
+        return linear + BENT * bent * self.scale * size
+
+    def _body(self, z: Tensor, on: Tensor) -> Tensor:
+        """(B, N, K) of z alone, by the linear model."""
+        both = torch.stack([self.means[edit] + z @ self.between[edit].T for edit in (0, 1)], 1)
+        return torch.where(on[..., None] > 0.5, both[:, 1:2], both[:, 0:1])
+
+    def _left(self, scores: Tensor, z: Tensor, t: Tensor, on: Tensor, noise: Tensor) -> Tensor:
+        """What the linear model leaves, in standard deviations, held and about 1."""
+        off_t, on_t = t @ self.within[0].T, t @ self.within[1].T
+        left = scores - self._body(z, on) - torch.where(on[..., None] > 0.5, on_t, off_t)
+        return (left / noise[..., None]).clamp(-HELD, HELD) / 3
+
+    def _gain(self, edit: int, noise: Tensor) -> Tensor:
+        """(B, transient, transient): the inverse of what t is known by, over the noise's variance."""
+        own = self.within[edit].T @ self.within[edit]
+        return torch.linalg.inv(own + noise.square()[..., None] * torch.eye(self.transient, device=own.device))
+
+    def _session(self, scores: Tensor, on: Tensor, noise: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of z by the linear model."""
+        variance = noise.square()
+        precision = torch.eye(self.session, device=scores.device).expand(len(scores), -1, -1)
+        pull = scores.new_zeros(len(scores), self.session)
+        for edit in (0, 1):
+            weight = there * (on > 0.5 if edit else on <= 0.5).to(there)
+            total = weight.sum(1, keepdim=True)
+            summed = (scores * weight[..., None]).sum(1) - total * self.means[edit]
+            u, v, gain = self.between[edit], self.within[edit], self._gain(edit, noise)
+            crossed = u.T @ v
+            precision = precision + total[..., None] * (u.T @ u - crossed @ gain @ crossed.T) / variance[..., None]
+            aside = (gain @ (summed @ v)[..., None])[..., 0] @ crossed.T
+            pull = pull + (summed @ u - aside) / variance
+        spread = torch.linalg.inv(precision)
+        return (spread @ pull[..., None])[..., 0], spread.diagonal(dim1=1, dim2=2).clamp(min=1e-8)
+
+    def _transients(self, scores: Tensor, z: Tensor, on: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean (B, N, transient) and variance (B, N, transient) of t, given z, by the linear model."""
+        left = scores - self._body(z, on)
+        found, spread = [], []
+        for edit in (0, 1):
+            gain = self._gain(edit, noise)
+            found.append(left @ self.within[edit] @ gain)
+            own = noise.square() * gain.diagonal(dim1=1, dim2=2)
+            spread.append(own.clamp(min=1e-8)[:, None].expand(-1, scores.shape[1], -1))
+        edited = on[..., None] > 0.5
+        return torch.where(edited, found[1], found[0]), torch.where(edited, spread[1], spread[0])
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Kullback-Leibler divergence (...) of a Gaussian (..., D) from the standard one."""
+    return 0.5 * (mean.square() + torch.exp(log_variance) - 1 - log_variance).sum(-1)

@@ -1,0 +1,118 @@
+"""The bundle as one Python call."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.utils import ImageMetaKey, convert_to_tensor
+from numpy.typing import NDArray
+
+from mrs_vae_synthesis.inputs import acquisition_problems
+from mrs_vae_synthesis.options import option_problems
+from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.sessions import Acquisition
+from mrsikit.io import Fids, InputError
+from mrsikit.io.nifti_mrs import metadata_of
+from mrsikit.io.options import check_device, check_positive
+from mrsikit.pipeline import cached_pipeline
+
+BUNDLE_ROOT = Path(__file__).parents[1]
+
+
+class Synthesised(NamedTuple):
+    """Result of :func:`predict`.
+
+    Attributes:
+        fids: complex (T, N, 2), ON and OFF, or (T, N) of one of them.
+        dwell: time between two samples (s).
+        larmor: MHz.
+        reference: chemical shift of zero frequency (ppm).
+        flags: what the user must know.
+    """
+
+    fids: NDArray[np.complex64]
+    dwell: float
+    larmor: float
+    reference: float
+    flags: list[str]
+
+
+def predict(
+    fids: NDArray[Any] | None = None,
+    *,
+    dwell: float | None = None,
+    larmor: float | None = None,
+    sampling: str | None = None,
+    number: int | None = None,
+    condition: str = "both",
+    seed: int = 0,
+    noise: bool = True,
+    bundle_root: str | Path = BUNDLE_ROOT,
+    device: str = "cpu",
+) -> Synthesised:
+    """Synthesise one session: the pipeline of ``configs/inference.json`` on arrays.
+
+    Args:
+        fids: complex (T, N, 2), measured transients with ON and OFF; None: a new session.
+        dwell: of the measured ones (s).
+        larmor: of the measured ones (MHz).
+        sampling: with ``fids`` "hybrid", "interpolate" or "reconstruct"; without "random". None: hybrid or random.
+        number: new transients in all; None: as many as were measured, or 32.
+        condition: "both", "on" or "off".
+        seed: same seed, same spectra.
+        noise: whether they have the noise that measured ones have.
+        bundle_root: folder of the bundle.
+        device: to compute on.
+
+    Raises:
+        InputError: for all that the command refuses.
+
+    Example:
+        >>> predict(number=4).fids.shape
+        (2048, 2, 2)
+    """
+    chosen = sampling or ("random" if fids is None else "hybrid")
+    given: dict[str, Any] = {"transients" if chosen == "random" else "number": number}
+    problems = option_problems(sampling=chosen, condition=condition, seed=seed, **given)
+    if (fids is None) != (chosen == "random"):
+        problems.append("random sampling takes no fids, all others do")
+    if problems:
+        raise InputError(problems[0])
+    check_device(device)
+    options = {"sampling": chosen, "condition": condition, "seed": seed, "noise": noise, "device": device, **given}
+    pipeline = cached_pipeline(
+        Path(bundle_root), tuple(sorted((k, torch.device(v) if k == "device" else v) for k, v in options.items()))
+    )
+    known = Acquisition.of(pipeline.network.acquisition.cpu())  # type: ignore[arg-type]
+    item: dict[str, Any] = {"image": "session", "place": 0}
+    if fids is not None:
+        item["fids"] = _measured(np.asarray(fids), dwell, larmor, known)
+    out = pipeline(item)
+    values = convert_to_tensor(out[SYNTHETIC]).numpy()[0, 0, 0, 0]
+    return Synthesised(values, known.dwell, known.larmor, known.reference, out["flags"])
+
+
+def _measured(values: NDArray[Any], dwell: float | None, larmor: float | None, known: Acquisition) -> MetaTensor:
+    if not np.iscomplexobj(values) or values.ndim != 3 or values.shape[2] != 2:
+        raise InputError(f"fids must be complex (T, N, 2), ON and OFF last, not {values.dtype} of {values.shape}")
+    for name, value in (("dwell", dwell), ("larmor", larmor)):
+        if value is None:
+            raise InputError(f"{name} is not given; measured fids need dwell and larmor")
+        check_positive(value, name)
+    stored = Fids(
+        values=values.astype(np.complex64)[None, None, None], affine=np.eye(4), dwell=float(dwell or 0),
+        larmor=float(larmor or 0), nucleus="1H", reference=known.reference, delay=None, echo=known.echo,
+        extension={
+            "dim_5": "DIM_DYN", "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]},
+            "EchoTime": known.echo,
+        },
+    )  # fmt: skip
+    problems = acquisition_problems(stored, known, "fids")
+    if problems:
+        raise InputError(problems[0])
+    meta = {**metadata_of(stored), ImageMetaKey.FILENAME_OR_OBJ: "fids"}
+    return MetaTensor(torch.from_numpy(stored.values)[None], meta=meta)

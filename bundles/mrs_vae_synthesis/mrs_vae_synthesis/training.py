@@ -1,0 +1,195 @@
+"""Training of the session's autoencoder: its data, its loss, and the bank of latents that is kept in the end."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Hashable, Mapping
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from monai.data import Dataset
+from monai.transforms import RandomizableTransform
+from torch import Tensor, nn
+
+from mrs_vae_synthesis.network import EXTRA, SessionVae
+from mrs_vae_synthesis.sessions import Sessions, TrainingSessions, aligned, begin, network_input
+from mrsikit.training import SaveWeights, unwrapped
+
+SOME = 32
+"""Sessions that are worked on at a time."""
+
+
+class SessionScores(Dataset):
+    """Sessions as the network sees them, {"image": (N, K + 3)}, worked out when the first is asked for.
+
+    By then the network must have its frame, of :func:`mrs_vae_synthesis.sessions.begin` or of its weights.
+
+    Args:
+        network: whose frame counts.
+        sessions: to hold.
+    """
+
+    def __init__(self, network: nn.Module, sessions: TrainingSessions) -> None:
+        self.network, self.sessions = network, sessions
+
+    def __len__(self) -> int:
+        """Number of sessions."""
+        return len(self.sessions)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:  # type: ignore[override]
+        """One session."""
+        return {"image": self._inputs[index]}
+
+    @functools.cached_property
+    def _inputs(self) -> Tensor:
+        module, sessions = cast(SessionVae, unwrapped(self.network)), self.sessions.sessions
+        device = module.centres.device
+        parts = zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True)
+        with torch.no_grad():
+            found = [
+                network_input(module, aligned(module, fids.to(device), on.to(device)), on.to(device)).cpu()
+                for fids, on in parts
+            ]
+        return torch.cat(found)
+
+
+class RandTransientsd(RandomizableTransform):
+    """Hide some transients of a session, half the time: the network must do with any number, of ON or OFF alone too.
+
+    Output:
+        "image" and "label" (N, K + 3).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0.5)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Hide them."""
+        self.randomize(None)
+        image = torch.as_tensor(data["image"]).clone()
+        if self._do_transform:
+            kept = self.R.randint(1, len(image) + 1)
+            hidden = self.R.permutation(len(image))[kept:]
+            image[hidden, -1] = 0.0
+        return {"image": image, "label": image}
+
+
+ODD = 1.5
+"""Times its expectation beyond which a misfit counts by its logarithm: a session that no latent describes, as one of
+which the water stands a thousand times above the noise, must not outweigh all others."""
+
+
+class SessionLoss(nn.Module):
+    """Negative evidence bound of a transient, noise of known standard deviation, without what is constant."""
+
+    def forward(self, pred: Tensor, label: Tensor) -> Tensor:
+        """Mean over transients.
+
+        Args:
+            pred: (B, N, K + 1) of :meth:`SessionVae.forward`.
+            label: (B, N, K + 3), its input.
+        """
+        scores, noise, there = label[..., :-EXTRA], label[..., -2], label[..., -1]
+        misfit = (pred[..., :-1] - scores).square().sum(-1) / (2 * noise.square())
+        limit = ODD * scores.shape[-1] / 2
+        misfit = torch.where(misfit < limit, misfit, limit * (1 + torch.log(misfit.clamp(min=limit) / limit)))
+        each = ((misfit + pred[..., -1]) * there).sum(1) / there.sum(1)
+        return each.mean()
+
+
+class BeginLinear:
+    """Handler: before the first epoch, give the network the frame and the linear model of the training sessions.
+
+    Must stand before ResumableTraining, which puts the weights of a checkpoint in their place.
+
+    Args:
+        network: in training.
+        sessions: of the training.
+    """
+
+    def __init__(self, *, network: nn.Module, sessions: TrainingSessions) -> None:
+        self.network, self.sessions = network, sessions
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Begin."""
+        begin(cast(SessionVae, unwrapped(self.network)), self.sessions.sessions)
+
+
+class SaveSessionVae(SaveWeights):
+    """Handler: when the training ends, keep the latents of the training sessions in the bank, and write the weights.
+
+    Must stand after ResumableTraining, which restores the best weights first.
+
+    Args:
+        path: file to write.
+        network: network in training.
+        sessions: of the training.
+    """
+
+    def __init__(self, *, path: str, network: nn.Module, sessions: TrainingSessions) -> None:
+        super().__init__(path=path, network=network)
+        self.sessions = sessions
+
+    def __call__(self, engine: Engine) -> None:
+        """Fill the bank and save."""
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            fill_bank(cast(SessionVae, unwrapped(self.network)), self.sessions.sessions)
+        super().__call__(engine)
+
+
+@torch.no_grad()
+def fill_bank(network: SessionVae, sessions: Sessions) -> None:
+    """Put sessions into a network's bank, over and over where they are fewer than it holds."""
+    network.eval()
+    device = network.bank.device
+    rows, transients = [], []
+    for fids, on in zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True):
+        vector, own = described(network, fids.to(device), on.to(device))
+        rows.append(vector)
+        transients.append(own)
+    vectors, each = torch.cat(rows), torch.cat(transients)
+    chosen = torch.arange(len(network.bank)) % len(vectors)
+    kept = torch.arange(network.bank_transients.shape[1]) % each.shape[1]
+    network.bank.copy_(vectors[chosen])
+    network.bank_transients.copy_(each[chosen][:, kept])
+
+
+def described(network: SessionVae, fids: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
+    """Sessions as the bank holds them.
+
+    Args:
+        network: whose latents count.
+        fids: (S, N, T) complex.
+        on: (S, N).
+
+    Returns:
+        (S, session + 2 transient + 6): z; mean and logarithm of the spread of t; mean phase and logarithm of its
+        spread; the same of the shift; logarithms of the noise over the scale, and of the scale. And (S, N, 1 +
+        transient + 2): whether a transient is ON, and t, phase and shift less their means and over their spreads.
+    """
+    found = aligned(network, fids, on)
+    z, _, t, _ = network.encode(network_input(network, found, on))
+    turn = torch.polar(torch.ones_like(found.phase), found.phase)
+    middle = turn.mean(1).angle()
+    apart = torch.polar(torch.ones_like(found.phase), found.phase - middle[:, None]).angle()
+    values = torch.cat([t, apart[..., None], found.shift[..., None].to(t)], -1)
+    mean = values.mean(1)
+    spread = (values - mean[:, None]).square().mean(1).sqrt().clamp(min=1e-4)
+    own = torch.cat([on[..., None].to(t), (values - mean[:, None]) / spread[:, None]], -1)
+    d = network.transient
+    logs = torch.log(spread)
+    noise = torch.log(found.noise.median(1).values)
+    vector = torch.cat(
+        [
+            z, mean[:, :d], logs[:, :d], (middle + mean[:, d])[:, None], logs[:, d : d + 1], mean[:, d + 1 :],
+            logs[:, d + 1 :], noise[:, None], torch.log(found.scale)[:, None],
+        ],
+        1,
+    )  # fmt: skip
+    return vector, own

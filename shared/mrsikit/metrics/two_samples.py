@@ -1,0 +1,128 @@
+"""Whether synthetic samples are taken for real ones, whether they cover them, and whether they are copies.
+
+Rows are samples; groups name the subject each row is of, so that no subject is on both sides of a split.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.stats import wasserstein_distance
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+CLASSIFIERS = ("logistic", "mlp")
+FOLDS = 5
+NEIGHBOURS = 5
+COMPONENTS = 32
+"""Principal components, of the real samples, in which distances are taken."""
+
+Rows = NDArray[np.floating]
+
+
+def classifier_accuracy(
+    real: Rows, synthetic: Rows, real_groups: NDArray, synthetic_groups: NDArray, *, kind: str = "logistic",
+    seed: int = 0,
+) -> float:  # fmt: skip
+    """Share of held-out samples that a classifier tells right; .5 where it cannot tell (a classifier two-sample test).
+
+    Lopez-Paz and Oquab, ICLR 2017.
+
+    Args:
+        real: (N, D).
+        synthetic: (M, D).
+        real_groups: (N,) subjects.
+        synthetic_groups: (M,) subjects, of another numbering.
+        kind: "logistic", regression with a ridge, or "mlp", one hidden layer of 64.
+        seed: of the classifier and the split.
+
+    Raises:
+        ValueError: ``kind`` is not known.
+    """
+    if kind not in CLASSIFIERS:
+        raise ValueError(f"classifier {kind!r} is none of {', '.join(CLASSIFIERS)}")
+    x = np.concatenate([real, synthetic])
+    y = np.repeat([0, 1], [len(real), len(synthetic)])
+    names = np.concatenate([np.asarray(real_groups).astype(str), np.char.add("s", np.asarray(synthetic_groups, str))])
+    right = []
+    for train, test in GroupKFold(FOLDS, shuffle=True, random_state=seed).split(x, y, names):
+        if kind == "logistic":
+            classifier = LogisticRegression(C=0.1, max_iter=500)
+        else:
+            classifier = MLPClassifier((64,), alpha=1e-2, early_stopping=True, max_iter=200, random_state=seed)
+        model = make_pipeline(StandardScaler(), classifier).fit(x[train], y[train])
+        # real and synthetic count alike in every fold
+        hits = model.predict(x[test]) == y[test]
+        right.append(np.mean([hits[y[test] == value].mean() for value in (0, 1) if (y[test] == value).any()]))
+    return float(np.mean(right))
+
+
+def distance_ratio(
+    real: Rows, synthetic: Rows, groups: NDArray, *, generator: np.random.Generator, times: int = 20
+) -> float:
+    """Wasserstein distance of synthetic values from real ones, over that of disjoint halves of the real subjects.
+
+    Args:
+        real: (N,).
+        synthetic: (M,).
+        groups: (N,) subjects of the real values.
+        generator: of the halves.
+        times: halves that are drawn.
+    """
+    subjects = np.unique(groups)
+    halves = []
+    for _ in range(times):
+        first = np.isin(groups, generator.permutation(subjects)[: len(subjects) // 2])
+        halves.append(wasserstein_distance(real[first], real[~first]))
+    return float(wasserstein_distance(real, synthetic) / np.mean(halves))
+
+
+def precision_recall(real: Rows, synthetic: Rows) -> tuple[float, float]:
+    """Shares of synthetic samples among real ones, and of real samples among synthetic ones.
+
+    A sample is among others if it lies no farther from one of them than that one's fifth neighbour (Kynkaanniemi et
+    al., NeurIPS 2019), in principal components of the real samples. Give one sample a subject: those of one subject are
+    neighbours of each other alone.
+    """
+    real, synthetic = _reduced(real, real, synthetic)
+
+    def share(of: Rows, among: Rows) -> float:
+        tree = cKDTree(among)
+        radius = tree.query(among, NEIGHBOURS + 1)[0][:, -1]
+        distances, places = tree.query(of, min(len(among), 64))
+        return float((distances <= radius[places]).any(1).mean())
+
+    return share(synthetic, real), share(real, synthetic)
+
+
+def maximum_mean_discrepancy(real: Rows, synthetic: Rows) -> float:
+    """Unbiased squared MMD with a Gaussian kernel of the median distance, in principal components of the real."""
+    a, b = _reduced(real, real, synthetic)
+    both = np.concatenate([a, b])
+    norms = (both**2).sum(1)
+    squares = np.maximum(norms[:, None] + norms - 2 * both @ both.T, 0)
+    kernel = np.exp(-squares / np.median(squares[np.triu_indices(len(both), 1)]))
+    n, m = len(a), len(b)
+    inner = (kernel[:n, :n].sum() - n) / (n * (n - 1)) + (kernel[n:, n:].sum() - m) / (m * (m - 1))
+    return float(inner - 2 * kernel[:n, n:].mean())
+
+
+def nearest_ratio(training: Rows, held_out: Rows, synthetic: Rows) -> float:
+    """Median distance of synthetic samples to the nearest of the training, over that of held-out real ones.
+
+    1: no nearer than new subjects are; 0: copies.
+    """
+    training, held_out, synthetic = _reduced(training, training, held_out, synthetic)
+    tree = cKDTree(training)
+    return float(np.median(tree.query(synthetic)[0]) / np.median(tree.query(held_out)[0]))
+
+
+def _reduced(of: Rows, *sets: Rows) -> list[Rows]:
+    count = min(COMPONENTS, *of.shape)
+    model = PCA(count, random_state=0).fit(of)
+    return [model.transform(rows) for rows in sets]

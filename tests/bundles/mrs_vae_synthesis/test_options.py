@@ -1,0 +1,30 @@
+import pytest
+from mrs_vae_synthesis.options import option_problems
+
+
+def test_the_defaults_are_right() -> None:
+    assert option_problems() == []
+    assert option_problems(sampling="hybrid", number=64, dataset_dir="folder") == []
+    assert option_problems(condition="on", transients=7) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampling": "gan"}, "--sampling gan"),
+        ({"dataset_dir": "folder"}, "random sampling needs no data"),
+        ({"sampling": "reconstruct", "number": 4}, "leave it out"),
+        ({"sampling": "hybrid", "transients": 4}, "give --number"),
+        ({"condition": "maybe"}, "--condition maybe"),
+        ({"number": 0}, "--number 0"),
+        ({"number": 2.5}, "--number 2.5"),
+        ({"transients": True, "condition": "on"}, "--transients True"),
+        ({"transients": 2000}, "at most 1024"),
+        ({"sampling": "hybrid", "number": 5000}, "at most 1024"),
+        ({"transients": 7}, "even number"),
+        ({"seed": -1}, "--seed -1"),
+        ({"seed": "x"}, "--seed x"),
+    ],
+)
+def test_each_wrong_option_is_named(options: dict[str, object], words: str) -> None:
+    assert words in " ".join(option_problems(**options))  # type: ignore[arg-type]

@@ -1,0 +1,178 @@
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mrs_vae_synthesis import predict
+from mrs_vae_synthesis.inputs import session_problems
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, read_session
+from nifti_mrs.nifti_mrs import NIFTI_MRS
+
+from mrsikit.io import InputError, read_fids, write_fids
+from mrsikit.spectra import noise_sd
+
+from .conftest import as_fids
+
+Command = Callable[..., subprocess.CompletedProcess]
+
+
+def summary(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "summary.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_new_sessions_from_nothing(command: Command, tmp_path: Path) -> None:
+    done = command(output_dir=tmp_path, number=40, transients=16, seed=5)
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {p.name for p in tmp_path.iterdir()}
+    stems = [f"session_000{k}" for k in (1, 2, 3)]
+    assert names == {f"{s}{e}" for s in stems for e in (".json", "_synthetic.nii.gz")} | {"report.html", "summary.csv"}
+    assert [row["transients"] for row in summary(tmp_path)] == ["16", "16", "8"]
+    read = NIFTI_MRS(str(tmp_path / "session_0001_synthetic.nii.gz"))
+    assert read.shape == (1, 1, 1, 2048, 8, 2)
+    assert read.dim_tags[:2] == ["DIM_DYN", "DIM_EDIT"]
+    assert read.nucleus == ["1H"]
+    header = read.hdr_ext.to_dict()
+    assert header["dim_6_header"] == {"EditCondition": ["ON", "OFF"]}
+    assert "synthetic, not measured: sampling random, seed 5" in json.dumps(header["ProcessingApplied"])
+    record = json.loads((tmp_path / "session_0001.json").read_text())
+    assert record["parameters"]["seed"] == 5
+    assert record["inputs"] == {}
+    assert "model.pt" in record["weights"]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert "orientation" not in page
+    values = [read_fids(tmp_path / f"{stem}_synthetic.nii.gz").values for stem in stems]
+    assert np.abs(values[0][..., :4, :] - values[1][..., :4, :]).max() > 1
+    again = command(output_dir=tmp_path, number=40, transients=16, seed=5)
+    assert "nothing to do" in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("sampling", ["hybrid", "interpolate", "reconstruct"])
+def test_more_of_measured_sessions(folder: Path, command: Command, tmp_path: Path, sampling: str) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path, sampling=sampling)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("one", "two"):
+        made, measured = read_session(tmp_path / f"{name}_synthetic.nii.gz"), read_session(folder / f"{name}.nii.gz")
+        assert made.fids.shape == measured.fids.shape
+        ratio = noise_sd(made.fids).mean() / noise_sd(measured.fids).mean()
+        assert ratio.item() == pytest.approx(1, abs=0.07)
+    stored = read_fids(tmp_path / "one_synthetic.nii.gz")
+    assert stored.extension["PatientName"] == "nobody"
+    np.testing.assert_allclose(stored.affine, np.diag([30.0, 30, 30, 1]))
+    record = json.loads((tmp_path / "one.json").read_text())
+    assert list(record["inputs"]) == ["image"]
+    assert ("do not quantify" in " ".join(record["flags"])) == (sampling == "reconstruct")
+
+
+def test_one_condition_and_the_number_asked_for(folder: Path, command: Command, tmp_path: Path) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path, sampling="hybrid", number=5, condition="off")
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored = read_fids(tmp_path / "one_synthetic.nii.gz")
+    assert stored.values.shape == (1, 1, 1, 2048, 5)
+    assert stored.tags == ("DIM_DYN",)
+    assert stored.extension["EditCondition"] == ["OFF"]
+
+
+def spoilt(session: Sessions, kind: str) -> object:
+    fids = as_fids(session, 0)
+    plain = {k: v for k, v in fids.extension.items() if not k.startswith("dim_6")}
+    return {
+        "nucleus": as_fids(session, 0, nucleus="31P"),
+        "field": as_fids(session, 0, larmor=297.2),
+        "bandwidth": as_fids(session, 0, dwell=0.00025),
+        "echo": as_fids(session, 0, echo=0.08, extension={**fids.extension, "EchoTime": 0.08}),
+        "points": as_fids(session, 0, values=fids.values[:, :, :, :1024]),
+        "tags": as_fids(session, 0, extension={**plain, "dim_6": "DIM_EDIT"}),
+        "unedited": as_fids(session, 0, values=fids.values[..., 0], extension=plain),
+        "single": as_fids(session, 0, values=fids.values[..., :1, :]),
+        "nan": as_fids(session, 0, values=np.where(np.arange(2048)[:, None, None] == 3, np.nan, fids.values)),
+        "zero": as_fids(session, 0, values=np.where(np.arange(8)[:, None] == 3, 0, fids.values)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("nucleus", "of nucleus 31P"),
+        ("field", "6.98 T"),
+        ("bandwidth", "bandwidth of 4000 Hz"),
+        ("echo", "echo time of 80 ms"),
+        ("points", "1024 points"),
+        ("tags", "which edit is ON"),
+        ("unedited", "no axis DIM_EDIT"),
+        ("single", "holds 2 transients"),
+        ("nan", "NaN or infinity"),
+        ("zero", "zero throughout"),
+    ],
+)
+def test_what_is_no_such_session_is_refused(unseen: Sessions, tmp_path: Path, kind: str, words: str) -> None:
+    known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True)
+    path = tmp_path / "bad.nii.gz"
+    write_fids(path, spoilt(unseen, kind))  # type: ignore[arg-type]
+    assert words in " ".join(session_problems(path, known))
+
+
+def test_a_bad_file_and_bad_options_stop_the_run(
+    folder: Path, unseen: Sessions, command: Command, tmp_path: Path
+) -> None:
+    maps = tmp_path / "in"
+    maps.mkdir()
+    (maps / "one.nii.gz").write_bytes((folder / "one.nii.gz").read_bytes())
+    write_fids(maps / "bad.nii.gz", as_fids(unseen, 0, dwell=0.00025))
+    (maps / "cut.nii.gz").write_bytes((folder / "one.nii.gz").read_bytes()[:5000])
+    done = command(dataset_dir=maps, output_dir=tmp_path / "out", sampling="hybrid")
+    problems = [line for line in done.stdout.splitlines() if "ERROR" in line]
+    assert done.returncode == 1
+    assert any("bandwidth of 4000 Hz" in line for line in problems), done.stdout
+    assert any("cut.nii.gz" in line for line in problems)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()
+    done = command(dataset_dir=maps, output_dir=tmp_path / "out", sampling="hybrid", skip_invalid=True)
+    assert done.returncode == 0
+    assert {row["status"] for row in summary(tmp_path / "out")} == {"done", "skipped"}
+    done = command(output_dir=tmp_path / "none", sampling="all", seed=-3, numbr=4)
+    assert done.returncode == 1
+    assert all(word in done.stdout for word in ("--sampling all", "--seed -3", "numbr"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_call_gives_what_the_command_gives(folder: Path, command: Command, tmp_path: Path) -> None:
+    done = command(dataset_dir=folder, output_dir=tmp_path, sampling="hybrid", number=6, seed=9)
+    assert done.returncode == 0, done.stdout + done.stderr
+    stored, measured = read_fids(tmp_path / "one_synthetic.nii.gz"), read_fids(folder / "one.nii.gz")
+    found = predict(
+        measured.values[0, 0, 0], dwell=measured.dwell, larmor=measured.larmor, sampling="hybrid", number=6, seed=9
+    )
+    np.testing.assert_allclose(found.fids, stored.values[0, 0, 0], rtol=1e-3, atol=0.02)
+    assert found.flags == []
+
+
+def test_the_call_from_nothing() -> None:
+    one, again, other = (predict(number=4, seed=seed).fids for seed in (1, 1, 2))
+    assert one.shape == (2048, 2, 2)
+    assert np.array_equal(one, again)
+    assert np.abs(one - other).max() > 1
+    clean = predict(number=4, seed=1, noise=False).fids
+    left = torch.from_numpy(one - clean)
+    assert left.abs().std() > 0.1
+    assert predict(number=3, condition="on").fids.shape == (2048, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"sampling": "hybrid"}, "all others do"),
+        ({"fids": np.zeros((8, 2))}, "must be complex"),
+        ({"fids": np.ones((2048, 4, 2), complex)}, "dwell is not given"),
+        ({"fids": np.ones((2048, 4, 2), complex), "dwell": 0.001, "larmor": 127.73}, "bandwidth"),
+        ({"condition": "none"}, "--condition none"),
+    ],
+)
+def test_the_call_refuses_what_the_command_refuses(options: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        predict(**options)  # type: ignore[arg-type]
