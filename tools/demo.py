@@ -26,6 +26,7 @@ import nibabel as nib
 import numpy as np
 from demo_dmi import dmi
 from demo_super_resolution import super_resolution, three_methods
+from demo_synthesis import synthesis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -168,8 +169,8 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
     nib.save(image, path)
 
 
-def run_bundle(name: str, inputs: Path, outputs: Path, *options: str) -> None:
-    """Run a bundle by its public command, its progress shown.
+def run_bundle(name: str, inputs: Path | None, outputs: Path, *options: str) -> None:
+    """Run a bundle by its public command, its progress shown; without inputs where it needs none.
 
     Raises:
         SystemExit: when the command fails.
@@ -177,7 +178,8 @@ def run_bundle(name: str, inputs: Path, outputs: Path, *options: str) -> None:
     bundle = REPOSITORY / "bundles" / name
     command = [sys.executable, "-m", "monai.bundle", "run"]
     command += ["--config_file", str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
-    command += ["--dataset_dir", str(inputs), "--output_dir", str(outputs), "--overwrite", "true", *options]
+    command += ["--dataset_dir", str(inputs)] if inputs is not None else []
+    command += ["--output_dir", str(outputs), "--overwrite", "true", *options]
     print("\n$", shlex.join(command), "\n", flush=True)
     status = subprocess.run(command, check=False).returncode
     if status:
@@ -311,6 +313,7 @@ DEMOS: dict[str, Callable[..., None]] = {
     "mrsi_super_resolution": partial(super_resolution, run=run_bundle),
     "mrsi_gan_super_resolution": partial(three_methods, run=run_bundle),
     "dmi_quantification": partial(dmi, run=run_bundle),
+    "mrs_vae_synthesis": partial(synthesis, run=run_bundle),
 }
 
 

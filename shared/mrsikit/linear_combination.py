@@ -41,6 +41,9 @@ BATCH = 64
 SEARCH = 30.0
 """Largest shift (Hz) that the start is sought in."""
 
+CANDIDATES, PHASES = 4, 24
+"""Shifts and phases that are tried to begin with."""
+
 BROAD = 0.008
 """Seconds in which lines decay that are too broad to tell a shift by."""
 
@@ -140,41 +143,47 @@ class _Problem:
         return torch.cat([values.real, values.imag], -1)
 
     def start(self, fids: Tensor) -> Tensor:
-        """(N, 4) phase, shift and logarithms of the broadenings; the shift where spectra match the basis best."""
+        """(N, 4) phase, shift and logarithms of the broadenings.
+
+        Of the shifts at which the measured spectrum is most like the basis, creatine on choline among them, and of 24
+        phases the one with which basis and baseline leave least.
+        """
         lorentz, gauss = START
         envelope = _envelope(self.at, torch.tensor(lorentz).log(), torch.tensor(gauss).log())
-        hz = self.hz.abs() < SEARCH
         sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
-        heights = torch.fft.fft(fids * sharp)[..., self.inside].abs()
-        total = torch.zeros(len(fids), self.points, dtype=torch.float64, device=fids.device)
+        measured = torch.zeros(len(fids), self.points, dtype=torch.float64, device=fids.device)
+        measured[:, self.inside] = torch.fft.fft(fids * sharp)[..., self.inside].abs()
         pattern = torch.fft.fft(self.basis * sharp).abs().square().sum(0).sqrt()
-        measured = torch.zeros_like(total)
-        measured[:, self.inside] = heights
-        crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(pattern).conj()).real
         # entry k: the measured spectrum lies k points above the basis
-        best = torch.where(hz, crossed, -torch.inf).argmax(1)
-        shift = self.hz[best]
-        turned = fids * torch.exp(-2j * math.pi * shift[:, None] * self.at)
-        phase = self._phase(turned, envelope)
+        crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(pattern).conj()).real
+        top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < SEARCH)
+        places = torch.where(top, crossed, -torch.inf).topk(CANDIDATES, 1).indices
+        judged = [self._phase(fids, envelope, self.hz[place]) for place in places.T]
+        explained = torch.stack([one[1] for one in judged], 1)
+        best = explained.argmax(1, keepdim=True)
+        phase = torch.stack([one[0] for one in judged], 1).gather(1, best)
+        shift = self.hz[places.gather(1, best)]
         logs = torch.tensor([math.log(lorentz), math.log(gauss)], dtype=torch.float64, device=fids.device)
-        return torch.cat([phase[:, None], shift[:, None], logs.expand(len(fids), 2)], 1)
+        return torch.cat([phase, shift, logs.expand(len(fids), 2)], 1)
 
-    def _phase(self, fids: Tensor, envelope: Tensor) -> Tensor:
-        """Of 24 phases that with which the basis, amplitudes not below zero, explains most."""
-        columns = self.seen(self.basis * envelope)
-        shown = torch.fft.fft(fids, norm="ortho")[..., self.inside]
-        flat, whole = [], self._baseline_columns()
-        q = torch.linalg.qr(torch.cat([columns, whole]).T)[0]
-        b = torch.linalg.qr(whole.T)[0]
-        angles = torch.arange(24, dtype=torch.float64, device=fids.device) * (2 * math.pi / 24)
-        sums = columns - (columns @ b) @ b.T
+    def _phase(self, fids: Tensor, envelope: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Of 24 phases that with which the basis explains most, its sum upright, and how much that is, (N,) each."""
+        columns, base = self.seen(self.basis * envelope), self._baseline_columns()
+        both = torch.linalg.qr(torch.cat([columns, base]).T)[0]
+        flat = torch.linalg.qr(base.T)[0]
+        upright = (columns - (columns @ flat) @ flat.T).sum(0)
+        moved = fids * torch.exp(-2j * math.pi * shift[:, None] * self.at)
+        shown = torch.fft.fft(moved, norm="ortho")[..., self.inside]
+        angles = torch.arange(PHASES, dtype=torch.float64, device=fids.device) * (2 * math.pi / PHASES)
+        # the baseline takes any phase alike, so only the basis tells them apart
+        explained = []
         for angle in angles:
             turned = shown * torch.polar(torch.ones_like(angle), -angle)
             y = torch.cat([turned.real, turned.imag], -1)
-            explained = (y @ q).square().sum(1) - (y @ b).square().sum(1)
-            sign = (y @ sums.sum(0)).sign()
-            flat.append(torch.where(sign > 0, explained, -torch.inf))
-        return angles[torch.stack(flat, 1).argmax(1)]
+            gain = (y @ both).square().sum(1) - (y @ flat).square().sum(1)
+            explained.append(torch.where(y @ upright > 0, gain, -torch.inf))
+        best = torch.stack(explained, 1).max(1)
+        return angles[best.indices], best.values
 
     def _baseline_columns(self) -> Tensor:
         """(2 K, 2 P)."""

@@ -192,6 +192,9 @@ class ResumableTraining:
             engine.terminate(skip_completed=saved_since)
 
     def _restore_best(self, engine: Engine) -> None:
+        if self.best_score == float("inf") and not self.last:
+            logger.warning("no validation took place: the last weights are kept")
+            return
         module = unwrapped(self.network)
         module.load_state_dict(self.best_weights)
         logger.info("best %s %.5f", self.metric, self.best_score)

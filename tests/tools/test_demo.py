@@ -56,6 +56,14 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    folder = tmp_path / "mrs_vae_synthesis"
+    told = json.loads((folder / "table.json").read_text())
+    assert 0.8 < told["noise"] < 1.25
+    assert told["where noise shows"] < 0.75
+    for path in (folder / "comparison.png", folder / "new" / "report.html", folder / "more" / "report.html"):
+        assert path.stat().st_size > 5000
+        assert str(path) in out
+
 
 def test_without_weights_the_demo_says_so(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no weights"):

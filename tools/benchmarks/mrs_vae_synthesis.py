@@ -765,7 +765,7 @@ def _largest(method: str, ending: str, names: Sequence[str]) -> Callable[..., fl
     return figure
 
 
-DEMANDS = [
+ACCEPTANCE = [
     Demand("error of the clean signal over that of the best PCA", 0.9, True, _over_best_pca),
     Demand("Big GABA, held-out sites: residual over that of PCA-16", 1.0, True, _over_pca),
     *(Demand(f"noise of samples over noise of data, {s}", 0.93, False,

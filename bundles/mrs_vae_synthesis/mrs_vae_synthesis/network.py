@@ -68,6 +68,7 @@ class SessionVae(nn.Module):
     ) -> None:
         super().__init__()
         self.points, self.scores, self.session, self.transient = points, scores, session, transient
+        self.held, self.bent, self.extra = HELD, BENT, EXTRA  # TorchScript sees attributes, not the module's constants
         self.templates = nn.Buffer(torch.zeros(2, 2 * points))
         self.directions = nn.Buffer(torch.zeros(scores, 2 * points))
         self.centres = nn.Buffer(torch.zeros(2, 2 * points))
@@ -87,21 +88,24 @@ class SessionVae(nn.Module):
         self.bank_transients = nn.Buffer(torch.zeros(sessions, kept, 1 + transient + 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode, draw from the posterior where in training, and decode.
+        """Encode, draw from the posterior if there are deviates to draw with, and decode.
 
         Args:
-            x: (B, N, K + 3): scores, and :data:`EXTRA`.
+            x: (B, N, K + 3) scores, and :data:`EXTRA`; or (B, N, K + 3 + transient + session), normal deviates of t,
+                and of z in the first row.
 
         Returns:
             (B, N, K + 1): scores without noise, and how far the posterior lies from the prior, the session's part
             shared among its transients.
         """
+        deviates = x[..., self.scores + self.extra :]
+        x = x[..., : self.scores + self.extra]
         z, log_z, t, log_t = self.encode(x)
         count = x[..., -1].sum(1, keepdim=True).clamp(min=1)
         distance = divergence(t, log_t) + divergence(z, log_z)[:, None] / count
-        if self.training:
-            z = z + torch.randn_like(z) * torch.exp(0.5 * log_z)
-            t = t + torch.randn_like(t) * torch.exp(0.5 * log_t)
+        if deviates.shape[-1] > 0:
+            t = t + deviates[..., : self.transient] * torch.exp(0.5 * log_t)
+            z = z + deviates[:, 0, self.transient :] * torch.exp(0.5 * log_z)
         return torch.cat([self.decode(z, t, x[..., -3]), distance[..., None]], -1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -119,15 +123,13 @@ class SessionVae(nn.Module):
         z, spread = self._session(scores, on, noise, there)
         t, spread_t = self._transients(scores, z, on, noise)
 
-        def mean(values: Tensor) -> Tensor:
-            return (values * there[..., None]).sum(1) / count
-
+        weight = (there / count)[..., None]
         told = torch.cat([torch.log(noise), torch.log(count), (on * there).sum(1, keepdim=True) / count], 1)
-        energy = torch.log(mean(t.square()) + 1e-4)
-        seen = torch.cat([torch.asinh(z), energy, torch.asinh(mean(t)), told], 1)
+        energy = torch.log((t.square() * weight).sum(1) + 1e-4)
+        seen = torch.cat([torch.asinh(z), energy, torch.asinh((t * weight).sum(1)), told], 1)
         left = self._left(scores, z, t, on, noise)
         edit = on[..., None] - 0.5
-        pooled = mean(self.pool(torch.cat([left, torch.asinh(t), torch.asinh(t.square()), edit], -1)))
+        pooled = (self.pool(torch.cat([left, torch.asinh(t), torch.asinh(t.square()), edit], -1)) * weight).sum(1)
         more, wider = self.correct_session(torch.cat([seen, pooled], 1)).chunk(2, -1)
         z = z + more * torch.sqrt(1 + z.square().mean(1, keepdim=True))
         t, _ = self._transients(scores, z, on, noise)
@@ -145,7 +147,7 @@ class SessionVae(nn.Module):
         bent = self.bend(torch.cat([torch.asinh(wide), torch.asinh(t), on[..., None] - 0.5], -1))
         off_t, on_t = t @ self.within[0].T, t @ self.within[1].T
         linear = self._body(z, on) + torch.where(on[..., None] > 0.5, on_t, off_t)
-        return linear + BENT * bent * self.scale * size
+        return linear + self.bent * bent * self.scale * size
 
     def _body(self, z: Tensor, on: Tensor) -> Tensor:
         """(B, N, K) of z alone, by the linear model."""
@@ -156,7 +158,7 @@ class SessionVae(nn.Module):
         """What the linear model leaves, in standard deviations, held and about 1."""
         off_t, on_t = t @ self.within[0].T, t @ self.within[1].T
         left = scores - self._body(z, on) - torch.where(on[..., None] > 0.5, on_t, off_t)
-        return (left / noise[..., None]).clamp(-HELD, HELD) / 3
+        return (left / noise[..., None]).clamp(-self.held, self.held) / 3
 
     def _gain(self, edit: int, noise: Tensor) -> Tensor:
         """(B, transient, transient): the inverse of what t is known by, over the noise's variance."""

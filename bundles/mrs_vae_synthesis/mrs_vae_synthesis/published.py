@@ -7,10 +7,12 @@ encoded transients, or around them. Depth, widths and the weight of the divergen
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.data import Dataset
+from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
 from mrs_vae_synthesis.alignment import as_complex, as_real
@@ -34,17 +36,25 @@ class PublishedVae(nn.Module):
 
     def __init__(self, *, points: int = 2048, latents: int = 16, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
+        self.width = 2 * points
         sizes = [2 * points, *widths]
         self.encoder = _layers(sizes, 2 * latents)
         self.decoder = _layers([latents, *widths[::-1]], 2 * points)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 2 T + 1), spectra and how far the posterior lies from the prior, of spectra (B, 2 T), height about 1."""
-        mean, log_variance = self.encode(x)
-        z = mean
-        if self.training:
-            z = z + torch.randn_like(z) * torch.exp(0.5 * log_variance)
-        return torch.cat([self.decoder(z), divergence(mean, log_variance)[:, None]], 1)
+        """Encode, draw from the posterior if there are deviates to draw with, and decode.
+
+        Args:
+            x: (B, 2 T) spectra of height about 1, or (B, 2 T + latents), normal deviates after them.
+
+        Returns:
+            (B, 2 T + 1), spectra and how far the posterior lies from the prior.
+        """
+        z, log_variance = self.encode(x[:, : self.width])
+        distance = divergence(z, log_variance)
+        if x.shape[1] > self.width:
+            z = z + x[:, self.width :] * torch.exp(0.5 * log_variance)
+        return torch.cat([self.decoder(z), distance[:, None]], 1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and logarithm of the variance, (B, latents)."""
@@ -57,6 +67,24 @@ def _layers(sizes: Sequence[int], outputs: int) -> nn.Sequential:
     for before, after in zip(sizes[:-1], sizes[1:], strict=True):
         layers += [nn.Linear(before, after), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
+
+
+class RandDeviatesd(RandomizableTransform):
+    """Put normal deviates after a spectrum, with which the training draws from the posterior.
+
+    Args:
+        number: of them.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(1.0)
+        self.number = number
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Draw."""
+        image = torch.as_tensor(data["image"])
+        drawn = torch.from_numpy(self.R.standard_normal(self.number)).to(image)
+        return {**data, "image": torch.cat([image, drawn])}
 
 
 class PublishedLoss(nn.Module):

@@ -232,8 +232,8 @@ def laid_out(fids: Fids, path: str | Path) -> tuple[Tensor, Tensor]:
         raise InputError(f"{path}: has axes {', '.join(map(str, tags))}; give DIM_DYN and DIM_EDIT, coils combined")
     if "DIM_EDIT" not in tags:
         rows = torch.from_numpy(values.reshape(len(values), -1).T.copy())
-        on = [str(name).upper() for name in fids.extension.get("EditCondition") or []] == ["ON"]
-        return rows, torch.full((len(rows),), on)
+        edited = [str(name).upper() for name in fids.extension.get("EditCondition") or []] == ["ON"]
+        return rows, torch.full((len(rows),), edited)
     order = edit_order(fids, path)
     values = np.moveaxis(values, 1 + tags.index("DIM_EDIT"), -1).reshape(len(values), -1, len(order))
     on = torch.tensor(order).repeat(values.shape[1])

@@ -58,22 +58,27 @@ class SessionScores(Dataset):
 class RandTransientsd(RandomizableTransform):
     """Hide some transients of a session, half the time: the network must do with any number, of ON or OFF alone too.
 
+    Args:
+        deviates: normal ones that the training's draw from the posterior takes, a transient; 0: it takes none.
+
     Output:
-        "image" and "label" (N, K + 3).
+        "image" (N, K + 3 + deviates) and "label" (N, K + 3).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deviates: int = 0) -> None:
         super().__init__(0.5)
+        self.deviates = deviates
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Hide them."""
+        """Hide them, and draw."""
         self.randomize(None)
         image = torch.as_tensor(data["image"]).clone()
         if self._do_transform:
             kept = self.R.randint(1, len(image) + 1)
             hidden = self.R.permutation(len(image))[kept:]
             image[hidden, -1] = 0.0
-        return {"image": image, "label": image}
+        drawn = torch.from_numpy(self.R.standard_normal((len(image), self.deviates))).to(image)
+        return {"image": torch.cat([image, drawn], 1), "label": image}
 
 
 ODD = 1.5

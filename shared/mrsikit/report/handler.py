@@ -59,7 +59,7 @@ class RunReport:
 
     def attach(self, engine: Engine) -> None:
         """Register with an ignite engine, and warn of what the user may not expect of this run."""
-        if self.inputs.dataset_dir is not None:
+        if self.inputs.dataset_dir is not None or not self.inputs.reads_files:
             self._warn()
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._record)

@@ -1,0 +1,99 @@
+"""The demo of mrs_vae_synthesis: new sessions, more of a measured one, and whether one can tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mrs_vae_synthesis.sessions import Sessions, read_session, simulated_sessions
+
+from mrsikit.io import Fids, write_fids
+from mrsikit.metrics.two_samples import classifier_accuracy
+from mrsikit.spectra import noise_sd, ppm_axis, spectrum
+
+SEED = 4711
+
+
+def synthesis(output: Path, *, run: Callable[..., None], quick: bool = False, **_: object) -> None:
+    """Bundle mrs_vae_synthesis: sessions of nothing, more transients of a measured one, and whether one can tell.
+
+    Args:
+        output: folder for all that is made.
+        run: runs a bundle's public command: (name, inputs, outputs, options).
+        quick: few sessions.
+    """
+    number = 20 if quick else 60
+    real = simulated_sessions(number, seed=SEED, transients=16)
+    measured = output / "measured"
+    measured.mkdir(parents=True, exist_ok=True)
+    write_fids(measured / "subject.nii.gz", _as_fids(real, 0))
+    run("mrs_vae_synthesis", None, output / "new", "--number", str(16 * number), "--transients", "16")
+    run("mrs_vae_synthesis", measured, output / "more", "--sampling", "hybrid")
+    made = [read_session(path) for path in sorted((output / "new").glob("*_synthetic.nii.gz"))]
+    fids = torch.cat([one.fids for one in made])
+    owners = np.repeat(np.arange(number), 4)
+    print(f"\n{number} unseen virtual subjects, {number} synthetic sessions of 16 transients\n")
+    told = {}
+    for name, seen in (("spectra", _rows), ("where noise shows", _steps)):
+        told[name] = share = classifier_accuracy(seen(real), seen(made[0], fids), owners, owners)
+        print(f"a classifier that sees {name:18s} tells {share:.0%} right; half is chance")
+    told["noise"] = float(noise_sd(fids).mean() / noise_sd(real.fids).mean())
+    print(f"noise of synthetic over noise of real transients: {told['noise']:.2f}")
+    (output / "table.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    print("These few sessions only show how it works; the model card measures.\n")
+    more = read_session(output / "more" / "subject_synthetic.nii.gz")
+    _draw(real, made[0], more, output / "comparison.png")
+    print(f"reports:           {output / 'new' / 'report.html'}, {output / 'more' / 'report.html'}")
+    print(f"comparison:        {output / 'comparison.png'}")
+
+
+def _as_fids(given: Sessions, place: int) -> Fids:
+    fids, on = given.fids[place], given.on[place]
+    values = torch.stack([fids[on], fids[~on]], -1).movedim(1, 0)[None, None, None]
+    header: dict[str, Any] = {"dim_5": "DIM_DYN", "dim_6": "DIM_EDIT", "EchoTime": given.echo}
+    return Fids(
+        values=values.numpy().astype(np.complex64), affine=np.diag([30.0, 30, 30, 1]), dwell=given.dwell,
+        larmor=given.larmor, nucleus="1H", reference=given.reference, delay=None, echo=given.echo,
+        extension={**header, "dim_6_header": {"EditCondition": ["ON", "OFF"]}},
+    )  # fmt: skip
+
+
+def _inside(given: Sessions) -> tuple[torch.Tensor, torch.Tensor]:
+    ppm = ppm_axis(given.fids.shape[-1], given.dwell, larmor=given.larmor, reference=given.reference)
+    return ppm, (ppm > 0.2) & (ppm < 4.2)
+
+
+def _rows(given: Sessions, fids: torch.Tensor | None = None) -> np.ndarray:
+    values = spectrum((given.fids if fids is None else fids)[:, :4])[..., _inside(given)[1]]
+    return torch.cat([values.real, values.imag], -1).flatten(0, 1).numpy()
+
+
+def _steps(given: Sessions, fids: torch.Tensor | None = None) -> np.ndarray:
+    real, imaginary = np.split(_rows(given, fids), 2, axis=1)
+    return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-3)
+
+
+def _draw(real: Sessions, new: Sessions, more: Sessions, path: Path) -> None:
+    ppm, inside = _inside(real)
+    figure = Figure(figsize=(12, 6))
+    axes = figure.subplots(2, 3, sharex=True)
+    sessions = {"an unseen virtual subject": real, "more of that subject": more, "a new session": new}
+    for column, (title, session) in zip(axes.T, sessions.items(), strict=True):
+        fids, on = session.fids[0], session.on[0]
+        values = spectrum(fids).abs()
+        for edit, name in ((True, "ON"), (False, "OFF")):
+            column[0].plot(ppm[inside], values[on == edit][0][inside], lw=0.7, label=f"{name}, one transient")
+            column[1].plot(ppm[inside], values[on == edit].mean(0)[inside], lw=0.8, label=f"{name}, mean of magnitudes")
+        column[0].set_title(title, fontsize=10)
+        for axis in column:
+            axis.set_yticks([])
+            axis.legend(fontsize=7, frameon=False)
+        column[1].set_xlim(4.2, 0.2)
+        column[1].set_xlabel("chemical shift (ppm)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
