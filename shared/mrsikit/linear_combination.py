@@ -65,6 +65,8 @@ class Fit:
         baseline: (N, P) of it the baseline.
         ppm: (P,).
         covariance: (N, M, M) of the amplitudes.
+        converged: (N,) whether the steps came to an end, the shift within what is sought. All of a spectrum that is
+            zero or holds NaN is NaN; a member without signal has an amplitude of 0 and an infinite deviation.
     """
 
     amplitudes: Tensor
@@ -79,6 +81,7 @@ class Fit:
     baseline: Tensor
     ppm: Tensor
     covariance: Tensor
+    converged: Tensor
 
 
 def fit(
@@ -113,9 +116,18 @@ def fit(
         raise ValueError(f"FIDs of {fids.shape[-1]} points, a basis of {basis.shape[-1]}; give the same")
     count = min(fids.shape[-1], max(2, round(duration / dwell)))
     problem = _Problem(basis[:, :count], dwell, larmor, reference, ppm_range, knots)
-    parts = fids[:, :count].split(batch)
-    found = [problem.solve(part.to(torch.complex128)) for part in tqdm(parts, desc="fitting", delay=2, leave=False)]
-    return Fit(ppm=problem.ppm, **{name: torch.cat([one[name] for one in found]) for name in found[0]})
+    cut = fids[:, :count].to(torch.complex128)
+    good = torch.isfinite(cut.abs()).all(1) & (cut.abs().amax(1) > 0)
+    # any spectrum will do in the place of one that cannot be fitted: what is found there is wiped out
+    cut = torch.where(good[:, None], cut, problem.basis.sum(0))
+    parts = cut.split(batch)
+    found = [problem.solve(part) for part in tqdm(parts, desc="fitting", delay=2, leave=False)]
+    joined = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+    for name, values in joined.items():
+        joined[name] = values & good if values.dtype == torch.bool else values
+        if values.dtype != torch.bool:
+            values[~good] = torch.nan
+    return Fit(ppm=problem.ppm, **joined)
 
 
 class _Problem:
@@ -213,7 +225,7 @@ class _Problem:
                 value[kept] = new[key][better]
             damping[rows] = torch.where(better, damping[rows] / 5, damping[rows] * 10).clamp(1e-9, 1e6)
             active[rows] = ~((better & (gain < TOLERANCE)) | (damping[rows] > 1e5))
-        return self._result(theta, shown, state)
+        return self._result(theta, shown, state) | {"converged": ~active & (theta[:, 1].abs() < SEARCH)}
 
     def _linear(self, theta: Tensor, shown: Tensor) -> dict[str, Tensor]:
         """The best amplitudes and heights for given parameters, and what remains."""
@@ -223,8 +235,10 @@ class _Problem:
         gram = columns @ columns.mT
         # relative to each column: members that hardly differ are told apart as far as doubles can
         size = gram.diagonal(dim1=1, dim2=2).sqrt()
+        empty = size <= 1e-12 * size.amax(1, keepdim=True)
+        size = torch.where(empty, 1.0, size)
         scaled = gram / (size[:, :, None] * size[:, None])
-        factor = torch.linalg.cholesky(scaled + 1e-12 * torch.eye(gram.shape[1], device=gram.device))
+        factor = torch.linalg.cholesky(scaled + torch.diag_embed(1e-12 + empty.to(gram)))
         right = (columns @ y[..., None]) / size[..., None]
         heights = torch.cholesky_solve(right, factor)[..., 0] / size
         left = y - (heights[:, None] @ columns)[:, 0]
@@ -285,6 +299,8 @@ class _Problem:
         eye = torch.eye(unknowns, dtype=fisher.dtype, device=fisher.device)
         inverse = torch.linalg.inv(fisher + 1e-12 * eye) / (size[:, :, None] * size[:, None])
         covariance = noise[:, None, None] ** 2 * inverse[:, :members, :members]
+        lost = columns[:, :members].square().sum(-1) <= 1e-24 * columns.square().sum(-1).amax(1, keepdim=True)
+        variance = torch.where(lost, torch.inf, covariance.diagonal(dim1=1, dim2=2).clamp(min=0))
 
         def shape(values: Tensor) -> Tensor:
             return torch.complex(values[:, :points], values[:, points:])
@@ -293,7 +309,7 @@ class _Problem:
         turned = torch.polar(torch.ones_like(theta[:, :1]), -theta[:, :1])
         return {
             "amplitudes": heights[:, :members],
-            "amplitude_sd": covariance.diagonal(dim1=1, dim2=2).clamp(min=0).sqrt(),
+            "amplitude_sd": variance.sqrt(),
             "covariance": covariance,
             "phase": torch.atan2(theta[:, 0].sin(), theta[:, 0].cos()),
             "shift": theta[:, 1], "lorentz": theta[:, 2].exp(), "gauss": theta[:, 3].exp(), "noise": noise,

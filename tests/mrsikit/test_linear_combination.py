@@ -94,6 +94,26 @@ def test_batches_change_nothing(basis: Tensor) -> None:
     torch.testing.assert_close(one, many, rtol=1e-5, atol=1e-5)
 
 
+def test_one_bad_spectrum_spoils_no_other(basis: Tensor) -> None:
+    fids, _, _ = spectra(basis, 4, 1.0)
+    alone = fitted(fids, basis)
+    spoilt = fids.clone()
+    spoilt[1], spoilt[2, 3] = 0, torch.nan
+    found = fitted(spoilt, basis)
+    torch.testing.assert_close(found.amplitudes[[0, 3]], alone.amplitudes[[0, 3]], rtol=1e-6, atol=1e-6)
+    assert found.amplitudes[[1, 2]].isnan().all()
+    assert found.converged.tolist() == [True, False, False, True]
+
+
+def test_a_member_without_signal_is_nothing(basis: Tensor) -> None:
+    fids, _, _ = spectra(basis, 3, 1.0)
+    more = torch.cat([basis, torch.zeros_like(basis[:1])])
+    found = fitted(fids, more)
+    torch.testing.assert_close(found.amplitudes[:, :-1], fitted(fids, basis).amplitudes, rtol=1e-6, atol=1e-6)
+    assert (found.amplitudes[:, -1] == 0).all()
+    assert found.amplitude_sd[:, -1].isinf().all()
+
+
 def test_what_does_not_fit_together_is_refused(basis: Tensor) -> None:
     with pytest.raises(ValueError, match="give the same"):
         fitted(torch.zeros(1, 512, dtype=torch.complex128), basis)

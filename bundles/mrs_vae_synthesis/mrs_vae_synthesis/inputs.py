@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from mrs_vae_synthesis.sessions import SAME, SAME_FIELD, Acquisition, laid_out
+from mrs_vae_synthesis.sessions import SAME, SAME_FIELD, Acquisition, laid_out, likeness, referenced
 from mrsikit.io import Fids, InputError, InputFolder, read_fids
 from mrsikit.nuclei import NUCLEI
 
@@ -22,6 +23,9 @@ USUAL_NUMBER = 320
 
 FEWEST = 2
 """Transients of each edit."""
+
+UNLIKE = 0.5
+"""Likeness to the templates below which a session is refused; sessions of the training have .9 and more."""
 
 SAME_ECHO = 0.002
 """Seconds by which the echo time may differ from that of the training."""
@@ -80,12 +84,20 @@ class SynthesisInputs(InputFolder):
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
         """What keeps one file from being a session that the network knows."""
-        return session_problems(item["image"], self._acquisition)
+        return session_problems(item["image"], self._acquisition, self._templates)
 
     @functools.cached_property
     def _acquisition(self) -> Acquisition:
         """That of the weights."""
-        return Acquisition.of(torch.load(str(self.weights), map_location="cpu", weights_only=True)["acquisition"])
+        return Acquisition.of(self._state["acquisition"])
+
+    @property
+    def _templates(self) -> Tensor:
+        return self._state["templates"]
+
+    @functools.cached_property
+    def _state(self) -> dict[str, Tensor]:
+        return torch.load(str(self.weights), map_location="cpu", weights_only=True)
 
     def unknown_keys(self) -> list[str]:
         """As of InputFolder; a run of nothing has none."""
@@ -102,25 +114,27 @@ class SynthesisInputs(InputFolder):
         return [item for item in self.items() if self.overwrite or not self.is_done(item["image"])]
 
 
-def session_problems(path: str | Path, known: Acquisition) -> list[str]:
+def session_problems(path: str | Path, known: Acquisition, templates: Tensor) -> list[str]:
     """Say what keeps a file from being a session of the acquisition that a network knows.
 
     Args:
         path: NIfTI-MRS.
         known: what the network was trained on.
+        templates: its own.
     """
     try:
-        return acquisition_problems(read_fids(path), known, path)
+        return acquisition_problems(read_fids(path), known, templates, path)
     except InputError as error:
         return [str(error)]
 
 
-def acquisition_problems(fids: Fids, known: Acquisition, name: str | Path) -> list[str]:
+def acquisition_problems(fids: Fids, known: Acquisition, templates: Tensor, name: str | Path) -> list[str]:
     """Say what keeps FIDs from being a session of the acquisition that a network knows.
 
     Args:
         fids: as read, or as given from Python.
         known: what the network was trained on.
+        templates: its own.
         name: of the file.
     """
     if fids.nucleus != "1H":
@@ -152,4 +166,12 @@ def acquisition_problems(fids: Fids, known: Acquisition, name: str | Path) -> li
         ]
     if not (values.abs().amax(-1) > 0).all():
         return [f"{name}: holds transients that are zero throughout; leave them out"]
+    own, other = likeness(templates, known, referenced(values, fids, known), on)
+    if max(own, other) < UNLIKE:
+        return [
+            f"{name}: has no lines where the network knows them ({own:.0%} alike): is the FID conjugated, of another "
+            "region or sequence, or SpecFreqChemShift wrong?"
+        ]
+    if known.edited and other > own:
+        return [f"{name}: its ON looks like OFF and its OFF like ON; is EditCondition in the right order?"]
     return []

@@ -37,6 +37,8 @@ def option_problems(
         problems.append("--dataset_dir: random sampling needs no data; leave it out, or give another --sampling")
     elif sampling == "reconstruct" and number is not None:
         problems.append("--number: a reconstruction has the transients of its file; leave it out")
+    elif sampling == "reconstruct" and condition != "both":
+        problems.append("--condition: a reconstruction has the edits of its file; leave it out")
     elif sampling != "random" and transients is not None:
         problems.append("--transients: is for random sampling; give --number, the new transients of each file")
     if condition not in CONDITIONS:

@@ -90,13 +90,15 @@ def predict(
     known = Acquisition.of(pipeline.network.acquisition.cpu())  # type: ignore[arg-type]
     item: dict[str, Any] = {"image": "session", "place": 0}
     if fids is not None:
-        item["fids"] = _measured(np.asarray(fids), dwell, larmor, known)
+        item["fids"] = _measured(np.asarray(fids), dwell, larmor, known, pipeline.network.templates.cpu())
     out = pipeline(item)
     values = convert_to_tensor(out[SYNTHETIC]).numpy()[0, 0, 0, 0]
     return Synthesised(values, known.dwell, known.larmor, known.reference, out["flags"])
 
 
-def _measured(values: NDArray[Any], dwell: float | None, larmor: float | None, known: Acquisition) -> MetaTensor:
+def _measured(
+    values: NDArray[Any], dwell: float | None, larmor: float | None, known: Acquisition, templates: Any
+) -> MetaTensor:
     if not np.iscomplexobj(values) or values.ndim != 3 or values.shape[2] != 2:
         raise InputError(f"fids must be complex (T, N, 2), ON and OFF last, not {values.dtype} of {values.shape}")
     for name, value in (("dwell", dwell), ("larmor", larmor)):
@@ -111,7 +113,7 @@ def _measured(values: NDArray[Any], dwell: float | None, larmor: float | None, k
             "EchoTime": known.echo,
         },
     )  # fmt: skip
-    problems = acquisition_problems(stored, known, "fids")
+    problems = acquisition_problems(stored, known, templates, "fids")
     if problems:
         raise InputError(problems[0])
     meta = {**metadata_of(stored), ImageMetaKey.FILENAME_OR_OBJ: "fids"}

@@ -16,7 +16,7 @@ from mrs_vae_synthesis.alignment import as_real
 from mrs_vae_synthesis.inputs import USUAL
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sampling import edits_of, width_of
-from mrs_vae_synthesis.sessions import laid_out
+from mrs_vae_synthesis.sessions import Acquisition, laid_out, referenced
 from mrsikit.io.nifti_mrs import fids_of
 
 PLAN = 4
@@ -30,7 +30,7 @@ class PrepareSynthesisd(MapTransform):
 
     Args:
         keys: where the result goes.
-        network: whose sizes count; its weights do not.
+        network: whose sizes count, and with measured sessions its reference, once its weights are there.
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
         number: new transients of a measured session; None: as many as it has.
         transients: of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
@@ -59,6 +59,7 @@ class PrepareSynthesisd(MapTransform):
         fids: str = "fids",
     ) -> None:
         super().__init__(keys)
+        self.network = network
         self.points, self.width = network.points, width_of(network.points, network.session, network.transient)
         self.sampling, self.number, self.condition = sampling, number, condition
         self.transients = USUAL if transients is None else transients
@@ -75,6 +76,7 @@ class PrepareSynthesisd(MapTransform):
             meta = dict(image.meta)
             stored = fids_of(convert_to_tensor(image)[0].numpy(), meta)
             measured, edits = laid_out(stored, meta.get(ImageMetaKey.FILENAME_OR_OBJ, "fids"))
+            measured = referenced(measured, stored, Acquisition.of(self.network.acquisition.cpu()))
         wanted = self._wanted(place, len(measured), edits)
         rows = max(len(wanted), len(measured))
         rng = np.random.default_rng([self.seed, place])

@@ -58,6 +58,8 @@ class RestoreSessiond(Transform):
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
         out["flags"] = []
+        if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
+            out["flags"].append(f"the file does not give its echo time; it was taken for {1e3 * known.echo:g} ms")
         if self.sampling == "reconstruct":
             out["flags"].append("a reconstruction shows what the network has seen before: do not quantify it")
         return out

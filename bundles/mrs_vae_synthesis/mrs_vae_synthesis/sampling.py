@@ -7,7 +7,8 @@ that space,
 .. math:: y = \sqrt{1 - h^2}\, y_j + h L \epsilon, \qquad L L^T = \mathrm{cov}(y),
 
 and taken back by the inverse of the ranks: each value keeps its distribution, and their covariance stays (a smoothed
-bootstrap; West, J R Stat Soc B 55 (1993)). The transients of a session move as those of the one it came from.
+bootstrap; West, J R Stat Soc B 55 (1993)). The transients of a session drift as those of the one it came from, and
+jitter about the drift as these did, in another order.
 
 All chance comes in as numbers (:class:`Draws`): the same draws give the same spectra, on any machine.
 """
@@ -39,7 +40,8 @@ class Draws:
     Attributes:
         session: (S, 1 + V), the first of which chooses a session of the bank, V the values of its row.
         transients: (S, N, transient + 2).
-        choices: (S, N, 3), which choose two measured transients, and a place between them.
+        choices: (S, N, 3), which choose the transient whose jitter is taken, the one whose noise is, and a place
+            between two.
         noise: (S, N, 2 T).
     """
 
@@ -138,10 +140,7 @@ def _session_of(network: SessionVae, vectors: Tensor, transients: Tensor, on: Te
     """Sessions of vectors (S, ...) whose transients move as those (S, M, ...), as of the bank."""
     sizes = [network.session, network.transient, network.transient, *[1] * FACTORS]
     z, mean, log_spread, phase, log_turn, shift, log_drift, noise, scale = vectors.split(sizes, 1)
-    count, known = len(on), transients.shape[1]
-    # the same place in the session, so that drift stays drift
-    place = (torch.arange(count) * known) // max(1, count) if count >= known else torch.arange(count)
-    own = math.sqrt(1 - TRANSIENT_WIDTH**2) * transients[:, place, 1:] + TRANSIENT_WIDTH * draws.transients
+    own = _moving(transients, on, draws)
     d = network.transient
     return Drawn(
         z=z,
@@ -149,9 +148,36 @@ def _session_of(network: SessionVae, vectors: Tensor, transients: Tensor, on: Te
         on=on.expand(len(z), -1),
         phase=phase + own[..., d] * log_turn.exp(),
         shift=shift + own[..., d + 1] * log_drift.exp(),
-        noise=noise.exp().expand(-1, count),
+        noise=noise.exp().expand(-1, len(on)),
         scale=scale[:, 0].exp(),
     )
+
+
+def _moving(transients: Tensor, on: Tensor, draws: Draws) -> Tensor:
+    """(S, N, D) deviations of N transients from their session: the drift of M known ones, and jitter as theirs.
+
+    Args:
+        transients: (S, M, 1 + D), whether each is ON, and its deviations.
+        on: (N,) edits.
+        draws: of S sessions.
+    """
+    edits, own = transients[..., 0] > 0.5, transients[..., 1:]
+    at, new = (((torch.arange(n, device=own.device) + 0.5) / n - 0.5).to(own) for n in (own.shape[1], len(on)))
+    slope = (own * at[:, None]).sum(1) / at.square().sum().clamp(min=1e-6)
+    left = own - slope[:, None] * at[:, None]
+    spread = left.std(1, unbiased=False)[:, None]
+    jitter = torch.zeros(len(own), len(on), own.shape[2]).to(own)
+    for edit in (False, True):
+        # rows of this edit first, all rows where a session has none
+        order = (edits != edit).to(torch.int64).argsort(dim=1, stable=True)
+        count = (edits == edit).sum(1)
+        count = torch.where(count > 0, count, own.shape[1])
+        chosen = (torch.special.ndtr(draws.choices[..., 0].double()) * count[:, None]).long()
+        rows = order.gather(1, chosen.clamp(min=0).minimum(count[:, None] - 1))
+        taken = left.gather(1, rows[..., None].expand(-1, -1, own.shape[2]))
+        jitter = torch.where((on == edit)[:, None], taken, jitter)
+    jitter = math.sqrt(1 - TRANSIENT_WIDTH**2) * jitter + TRANSIENT_WIDTH * spread * draws.transients
+    return slope[:, None] * new[:, None] + jitter
 
 
 @torch.no_grad()
@@ -165,9 +191,9 @@ def more_of(
 ) -> Drawn:
     """New transients of a measured session.
 
-    ``reconstruct``: each of its transients, decoded. ``interpolate``: between two of its transients of the same edit,
-    latents and factors alike. ``hybrid``: the session's latent drawn from its posterior, and its transients drawn
-    around the measured ones.
+    ``reconstruct``: each of its transients, decoded. ``interpolate``: between two neighbours in time of the same edit,
+    latents and factors alike. ``hybrid``: the session's latent drawn from its posterior, and its transients with the
+    measured ones' drift and jitter.
 
     Args:
         network: of the same protocol.
@@ -182,8 +208,8 @@ def more_of(
     noise = found.noise.float()
     if sampling == "reconstruct":
         return Drawn(z=z, t=t, on=on[None], phase=found.phase, shift=found.shift, noise=noise, scale=found.scale)
-    first, second = (_of_the_same_edit(on, wanted, draws.choices[0, :, k]) for k in range(2))
     if sampling == "interpolate":
+        first, second = _neighbours(on, wanted)
         part = torch.special.ndtr(draws.choices[0, :, 2])
 
         def between(values: Tensor) -> Tensor:
@@ -199,8 +225,20 @@ def more_of(
     vector, own = described(network, fids[None], on[None])
     sizes = [network.session, network.transient + network.transient + FACTORS]
     vector = torch.cat([z, vector.split(sizes, 1)[1]], 1)
-    drawn = _session_of(network, vector, own[:, first], wanted, draws)
-    return Drawn(**{**vars(drawn), "noise": noise[:, second]})
+    drawn = _session_of(network, vector, own, wanted, draws)
+    return Drawn(**{**vars(drawn), "noise": noise[:, _of_the_same_edit(on, wanted, draws.choices[0, :, 1])]})
+
+
+def _neighbours(on: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """(M,) each: the measured transients of its edit just before and after each new one's place in the session."""
+    pairs = []
+    for k, edit in enumerate(wanted.tolist()):
+        places = (on == edit).nonzero()[:, 0]
+        places = places if len(places) else torch.arange(len(on), device=on.device)
+        low = max(0, min(len(places) - 2, math.floor((k + 0.5) / len(wanted) * len(places) - 0.5)))
+        pairs.append(torch.stack([places[low], places[min(low + 1, len(places) - 1)]]))
+    first, second = torch.stack(pairs, 1)
+    return first, second
 
 
 def _of_the_same_edit(on: Tensor, wanted: Tensor, deviates: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from mrs_vae_synthesis.alignment import as_complex, as_real, in_band, matched, s
 from mrs_vae_synthesis.network import SessionVae
 from mrsikit.io import Fids, InputError, InputFolder, read_fids
 from mrsikit.nuclei import NUCLEI
-from mrsikit.spectra import noise_sd
+from mrsikit.spectra import noise_sd, shifted, times
 from mrsikit.synthesis.basis import simulated_basis
 from mrsikit.synthesis.transients import TransientModel
 
@@ -232,7 +232,10 @@ def laid_out(fids: Fids, path: str | Path) -> tuple[Tensor, Tensor]:
         raise InputError(f"{path}: has axes {', '.join(map(str, tags))}; give DIM_DYN and DIM_EDIT, coils combined")
     if "DIM_EDIT" not in tags:
         rows = torch.from_numpy(values.reshape(len(values), -1).T.copy())
-        edited = [str(name).upper() for name in fids.extension.get("EditCondition") or []] == ["ON"]
+        if "DIM_EDIT" in (fids.extension.get(f"dim_{axis}") for axis in range(5, 8)):
+            edited = edit_order(fids, path, alone=True)[0]
+        else:
+            edited = [str(name).upper() for name in fids.extension.get("EditCondition") or []] == ["ON"]
         return rows, torch.full((len(rows),), edited)
     order = edit_order(fids, path)
     values = np.moveaxis(values, 1 + tags.index("DIM_EDIT"), -1).reshape(len(values), -1, len(order))
@@ -240,8 +243,16 @@ def laid_out(fids: Fids, path: str | Path) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values.reshape(len(values), -1).T.copy()), on
 
 
-def edit_order(fids: Fids, path: str | Path) -> list[bool]:
-    """Whether each place on DIM_EDIT is ON, as the header's EditCondition names it.
+def referenced(values: Tensor, fids: Fids, known: Acquisition) -> Tensor:
+    """Transients (N, T) of a file with their frequencies as the network counts them."""
+    if fids.reference is None or abs(fids.reference - known.reference) < 1e-6:
+        return values
+    hz = torch.tensor((known.reference - fids.reference) * fids.larmor, dtype=torch.float64)
+    return shifted(values, hz.expand(len(values)), times(values.shape[-1], fids.dwell))
+
+
+def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[bool]:
+    """Whether each place on DIM_EDIT is ON, as the header's EditCondition names it; ``alone``: there is but one.
 
     Raises:
         InputError: the header does not say, or names other than ON and OFF.
@@ -249,11 +260,28 @@ def edit_order(fids: Fids, path: str | Path) -> list[bool]:
     for axis in range(5, 8):
         if fids.extension.get(f"dim_{axis}") == "DIM_EDIT":
             names = (fids.extension.get(f"dim_{axis}_header") or {}).get("EditCondition")
-            if isinstance(names, list) and {str(name).upper() for name in names} == {"ON", "OFF"}:
-                return [str(name).upper() == "ON" for name in names]
+            listed = names if isinstance(names, list) else []
+            known = {str(name).upper() for name in listed}
+            if known == {"ON", "OFF"} or (alone and len(known) == 1 and known <= {"ON", "OFF"}):
+                return [str(name).upper() == "ON" for name in listed]
     raise InputError(
         f'{path}: does not say which edit is ON; set dim_6_header to {{"EditCondition": ["ON", "OFF"]}} in its header'
     )
+
+
+def likeness(network_templates: Tensor, known: Acquisition, fids: Tensor, on: Tensor) -> tuple[float, float]:
+    """How much transients (N, T) are like the templates (2, 2 T) of their own edit, and of the other; 1: no difference.
+
+    In band, whatever their phase and shift, the median over transients.
+    """
+    templates = as_complex(network_templates.float())
+    moved = in_band(fids, known.dwell, known.larmor, known.reference)
+    size = moved.abs().square().sum(-1)
+    out = []
+    for rows in (templates[on.long()], templates[(~on).long()]):
+        height = matched(moved, rows, known.dwell)[2]
+        out.append(float((height * (rows.abs().square().sum(-1) / size.clamp(min=1e-300)).sqrt()).median()))
+    return out[0], out[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,23 +386,26 @@ def begin(network: SessionVae, sessions: Sessions) -> None:
         phase, shift, height = _matched(fids[:few], on[:few], templates, dwell, larmor, reference)
         scaled = turned(fids[:few], -phase, -shift, dwell) / height.median(1).values[:, None, None]
         templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
+    # of all units only those in which the noise is about 1 survive half precision; a power of two changes no digit
+    noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
+    templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
     network.templates.copy_(as_real(templates))
 
     space = signal_space(fids.shape[-1], dwell, larmor, reference).to(fids.device)
     kept = []
-    noise = []
+    levels = []
     total = torch.zeros(2, 2 * fids.shape[-1])
     counts = torch.zeros(2)
     for part, edit in zip(fids.split(64), on.split(64), strict=True):
         found = aligned(network, part, edit)
-        noise.append(found.noise)
+        levels.append(found.noise)
         values = torch.fft.ifft(as_complex(found.spectra), norm="ortho") @ space.conj()
         kept.append(as_real(values))
         for which in edits:
             total[int(which)] += found.spectra[edit == which].sum(0)
             counts[int(which)] += (edit == which).sum()
     network.centres.copy_(total / counts.clamp(min=1)[:, None])
-    small, sd = torch.cat(kept), torch.cat(noise).median(1).values
+    small, sd = torch.cat(kept), torch.cat(levels).median(1).values
     centre = torch.fft.ifft(as_complex(network.centres), norm="ortho") @ space.conj()
     small = small - as_real(centre)[on.long()]
     session_means = _session_means(small, on)

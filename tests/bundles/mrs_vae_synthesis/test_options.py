@@ -15,6 +15,7 @@ def test_the_defaults_are_right() -> None:
         ({"dataset_dir": "folder"}, "random sampling needs no data"),
         ({"sampling": "reconstruct", "number": 4}, "leave it out"),
         ({"sampling": "hybrid", "transients": 4}, "give --number"),
+        ({"sampling": "reconstruct", "condition": "on"}, "the edits of its file"),
         ({"condition": "maybe"}, "--condition maybe"),
         ({"number": 0}, "--number 0"),
         ({"number": 2.5}, "--number 2.5"),

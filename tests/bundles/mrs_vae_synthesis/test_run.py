@@ -9,6 +9,7 @@ import pytest
 import torch
 from mrs_vae_synthesis import predict
 from mrs_vae_synthesis.inputs import session_problems
+from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions, read_session
 from nifti_mrs.nifti_mrs import NIFTI_MRS
 
@@ -92,6 +93,15 @@ def spoilt(session: Sessions, kind: str) -> object:
         "single": as_fids(session, 0, values=fids.values[..., :1, :]),
         "nan": as_fids(session, 0, values=np.where(np.arange(2048)[:, None, None] == 3, np.nan, fids.values)),
         "zero": as_fids(session, 0, values=np.where(np.arange(8)[:, None] == 3, 0, fids.values)),
+        "conjugated": as_fids(session, 0, values=fids.values.conj()),
+        "elsewhere": as_fids(session, 0, reference=3.0),
+        "swapped": as_fids(session, 0, values=fids.values[..., ::-1]),
+        "on alone": as_fids(
+            session,
+            0,
+            values=fids.values[..., :1],
+            extension={**plain, "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON"]}},
+        ),
     }[kind]
 
 
@@ -108,13 +118,42 @@ def spoilt(session: Sessions, kind: str) -> object:
         ("single", "holds 2 transients"),
         ("nan", "NaN or infinity"),
         ("zero", "zero throughout"),
+        ("conjugated", "no lines where the network knows them"),
+        ("elsewhere", "no lines where the network knows them"),
+        ("swapped", "EditCondition in the right order"),
+        ("on alone", "no axis DIM_EDIT"),
     ],
 )
-def test_what_is_no_such_session_is_refused(unseen: Sessions, tmp_path: Path, kind: str, words: str) -> None:
+def test_what_is_no_such_session_is_refused(
+    unseen: Sessions, network: SessionVae, tmp_path: Path, kind: str, words: str
+) -> None:
     known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True)
     path = tmp_path / "bad.nii.gz"
     write_fids(path, spoilt(unseen, kind))  # type: ignore[arg-type]
-    assert words in " ".join(session_problems(path, known))
+    assert words in " ".join(session_problems(path, known, network.templates))
+
+
+def test_another_reference_is_the_same_session(
+    unseen: Sessions, network: SessionVae, command: Command, tmp_path: Path
+) -> None:
+    maps = tmp_path / "in"
+    maps.mkdir()
+    plain = as_fids(unseen, 0)
+    at = np.arange(2048) * plain.dwell
+    turn = np.exp(2j * np.pi * (4.3 - 4.68) * plain.larmor * at)[:, None, None]
+    write_fids(maps / "a.nii.gz", plain)
+    write_fids(maps / "b.nii.gz", as_fids(unseen, 0, values=plain.values * turn, reference=4.3))
+    done = command(dataset_dir=maps, output_dir=tmp_path / "out", sampling="reconstruct", noise=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    one, other = (read_fids(tmp_path / "out" / f"{name}_synthetic.nii.gz") for name in "ab")
+    assert one.reference == other.reference == 4.68
+    apart = np.abs(one.values - other.values).mean() / np.abs(one.values).mean()
+    assert apart < 0.02
+
+
+def test_on_alone_is_read_as_on(unseen: Sessions, tmp_path: Path) -> None:
+    write_fids(tmp_path / "on.nii.gz", spoilt(unseen, "on alone"))  # type: ignore[arg-type]
+    assert read_session(tmp_path / "on.nii.gz").on.all()
 
 
 def test_a_bad_file_and_bad_options_stop_the_run(

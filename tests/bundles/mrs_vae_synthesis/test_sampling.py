@@ -11,7 +11,7 @@ from mrs_vae_synthesis.sampling import (
     width_of,
     with_noise,
 )
-from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
+from mrs_vae_synthesis.sessions import Sessions, aligned, simulated_sessions
 
 from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio
 from mrsikit.spectra import noise_sd, ppm_axis, spectrum
@@ -124,3 +124,34 @@ def test_one_edit_alone_gives_both(network: SessionVae, unseen: Sessions) -> Non
     drawn = more_of(network, unseen.fids[0][on], on[on], "hybrid", wanted, draws(network, 1, 8))
     assert torch.isfinite(clean_fids(network, drawn).abs()).all()
     assert drawn.on[0].tolist() == wanted.tolist()
+
+
+def course(shift: torch.Tensor, phase: torch.Tensor) -> tuple[float, float, float]:
+    """Spread of the drift, of the jitter about it, and correlation of the phase of an ON and its OFF."""
+    at = (torch.arange(shift.shape[1]) + 0.5) / shift.shape[1] - 0.5
+    middle = shift - shift.mean(1, keepdim=True)
+    slope = (middle * at).sum(1) / at.square().sum()
+    jitter = middle - slope[:, None] * at
+    apart = torch.polar(torch.ones_like(phase), phase - phase[:, :1]).angle()
+    apart = apart - apart.mean(1, keepdim=True)
+    pair = np.corrcoef(apart[:, 0::2].flatten(), apart[:, 1::2].flatten())[0, 1]
+    return float(slope.std()), float(jitter.std()), float(pair)
+
+
+@pytest.mark.parametrize("transients", [16, 48])
+def test_frequency_drifts_and_phase_jitters_as_in_sessions_of_any_length(network: SessionVae, transients: int) -> None:
+    real = simulated_sessions(80, seed=77, transients=transients)
+    found = aligned(network, real.fids, real.on)
+    known = course(found.shift.float(), found.phase.float())
+    drawn = random_sessions(network, edits_of(transients, "both", True), draws(network, 80, transients))
+    new = course(drawn.shift, drawn.phase)
+    assert new[0] == pytest.approx(known[0], rel=0.35)
+    assert new[1] == pytest.approx(known[1], rel=0.25)
+    assert abs(new[2]) < 0.25
+    more = [
+        more_of(network, real.fids[k], real.on[k], "hybrid", real.on[k], draws(network, 1, transients, k))
+        for k in range(40)
+    ]
+    again = course(torch.cat([m.shift for m in more]).float(), torch.cat([m.phase for m in more]).float())
+    assert again[0] == pytest.approx(known[0], rel=0.35)
+    assert abs(again[2]) < 0.25
