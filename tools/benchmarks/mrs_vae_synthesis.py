@@ -62,6 +62,8 @@ BUNDLE = REPOSITORY / "bundles" / "mrs_vae_synthesis"
 SETS = ("simulated", "Big GABA")
 SIMULATED = "simulated"
 OURS, OURS_ONE, PUBLISHED = "ours, session", "ours, one transient", "published VAE"
+LINEAR = "ours, session, before training"
+TRAINED_ON = 4000
 TRAINING_SEED, TEST_SEED, OTHER_SEED, SOURCE_SEED = 20251121, 501, 502, 503
 """Of the training, and of three sets of subjects that no training saw."""
 
@@ -177,16 +179,25 @@ def measure(context: Context) -> None:
 
 def _principal(rows: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """Mean and leading directions (D, most) of rows (N, D)."""
-    mean = rows.mean(0)
-    return mean, torch.svd_lowrank(rows - mean, q=most + 10, niter=4)[2][:, :most]
+    mean, second = rows.mean(0), torch.zeros(rows.shape[1], rows.shape[1])
+    for part in rows.split(4096):
+        second += (part - mean).T @ (part - mean)
+    return mean, torch.linalg.eigh(second)[1].flip(1)[:, :most]
 
 
 def _reconstruction(context: Context) -> None:
     """The clean signal from noisy transients of unseen subjects: error over the standard deviation of the noise."""
     number = count_of(context, 200)
     network, test = shipped(), sessions(number, TEST_SEED)
-    training = sessions(count_of(context, 1500), TRAINING_SEED)
+    training = sessions(count_of(context, TRAINED_ON), TRAINING_SEED)
     assert test.clean is not None
+    linear = SessionVae().eval()
+    begin(linear, training)
+    with torch.no_grad():
+        own_frame = aligned(linear, test.fids, test.on)
+        scores = linear(network_input(linear, own_frame, test.on))[..., :-1]
+    there = (spectra_of(linear, scores, test.on) - _spectra(test.clean, own_frame)).square().mean(-1).sqrt()
+    context.add(SIMULATED, RECONSTRUCTION, LINEAR, ERROR, (there / own_frame.noise).mean(1).tolist())
     found = _frame(test)
     truth = _spectra(test.clean, found)
 
@@ -210,12 +221,17 @@ def _reconstruction(context: Context) -> None:
         return _spectra(torch.fft.ifft(as_complex(estimate), norm="ortho") * scale, found)
 
     mean, directions = _principal(own_plain.flatten(0, 1), SIZES[-1])
+    del own_plain
     for size in SIZES:
         v = directions[:, :size]
         context.add(SIMULATED, RECONSTRUCTION, f"PCA-{size}", ERROR, error(back(mean + (plain - mean) @ v @ v.T)))
     centres = network.centres[test.on.long()]
-    centred = (own.spectra - network.centres[training.on.long()]).flatten(0, 1)
-    small = as_real(torch.fft.ifft(as_complex(centred), norm="ortho") @ space.conj())
+    small = torch.cat(
+        [
+            as_real(torch.fft.ifft(as_complex(part - network.centres[on.long()]), norm="ortho") @ space.conj())
+            for part, on in zip(own.spectra.split(64), training.on.split(64), strict=True)
+        ]
+    ).flatten(0, 1)
     mean, directions = _principal(small, SIZES[-1])
     seen = as_real(torch.fft.ifft(as_complex(found.spectra - centres), norm="ortho") @ space.conj())
     for size in SIZES:
@@ -274,6 +290,20 @@ def described(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, tuple[NDArr
     return out
 
 
+def course(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, float]:
+    """How frequency and phase go on in a session: spread of the drift and of the jitter about it (Hz), ON and OFF."""
+    found = _frame(_as(fids, on, like))
+    shift, phase = found.shift.numpy(), np.unwrap(found.phase.numpy(), axis=1)
+    at = (np.arange(shift.shape[1]) + 0.5) / shift.shape[1] - 0.5
+    middle, turn = (values - values.mean(1, keepdims=True) for values in (shift, phase))
+    slope = (middle * at).sum(1) / (at**2).sum()
+    pair = np.corrcoef(turn[:, 0::2].ravel(), turn[:, 1::2].ravel())[0, 1]
+    return {
+        "drift, Hz": float(slope.std()), "jitter, Hz": float((middle - slope[:, None] * at).std()),
+        "correlation of ON's and OFF's phase": float(pair),
+    }  # fmt: skip
+
+
 def _as(fids: Tensor, on: Tensor, like: Sessions) -> Sessions:
     return Sessions(
         fids=fids, on=on, dwell=like.dwell, larmor=like.larmor, reference=like.reference, echo=like.echo
@@ -291,6 +321,8 @@ def _distributions(context: Context) -> None:
             rng = np.random.default_rng(context.seed)
             ratio = distance_ratio(values, found[value][0], owners, generator=rng)
             context.add(SIMULATED, DISTRIBUTIONS, name, f"{value}: distance / halves", [ratio])
+        for value, size in course(fids, on, real).items():
+            context.add(SIMULATED, DISTRIBUTIONS, name, value, [size])
         like = source if "random" not in name and name != "other real subjects" else real
         ratio = float(noise_sd(fids).mean() / noise_sd(like.fids).mean())
         context.add(SIMULATED, DISTRIBUTIONS, name, "noise / noise of the data", [ratio])
@@ -319,7 +351,7 @@ def steps_of(fids: Tensor, like: Sessions) -> NDArray:
 def _classifier(context: Context) -> None:
     """Classifier two-sample tests, 800 transients a side, four of each subject; coverage; copies."""
     number = count_of(context, 200)
-    real, training = sessions(number, TEST_SEED), sessions(count_of(context, 1500), TRAINING_SEED)
+    real, training = sessions(number, TEST_SEED), sessions(count_of(context, TRAINED_ON), TRAINING_SEED)
     owners = np.repeat(np.arange(number), 4)
     first, learned = rows_of(real.fids, real, 1), rows_of(training.fids, training, 1)
     for name, (fids, _) in _sets(context, 200).items():
@@ -375,7 +407,7 @@ def _concentrations(context: Context) -> None:
     real, source = sessions(size, TEST_SEED), sessions(size, SOURCE_SEED)
     known = {"ours, random": concentrations(real.fids, real.on, real)}
     known["ours, hybrid"] = concentrations(source.fids, source.on, source)
-    known["published, random"], known["published, hybrid"] = known["ours, random"], known["ours, hybrid"]
+    known["published, hybrid"] = known["ours, hybrid"]  # its random samples belong to no session
     for name, (fids, on) in _sets(context, number).items():
         if name not in known and name != "other real subjects":
             continue
@@ -544,7 +576,7 @@ def _fit(context: Context) -> None:
         elapsed = (time.process_time() - start) / few
         context.add("any", FIT, BATCHED, f"times faster than {name}", [elapsed / ours])
         off = np.abs(theirs / found.amplitudes[:few].numpy() - 1)[:, truth > 0.8]
-        context.add("any", FIT, BATCHED, f"amplitudes off those of {name}, %", [100 * float(np.median(off))])
+        context.add("any", FIT, BATCHED, f"amplitudes off those of {name}, %", [100 * float(np.quantile(off, 0.95))])
     errors = ((found.amplitudes - torch.from_numpy(truth)) / found.amplitude_sd).numpy()
     worst = float(np.abs(errors.mean(0)).max() * number**0.5)
     context.add("any", FIT, BATCHED, "largest bias, standard errors", [worst])
@@ -745,12 +777,12 @@ def _row(condition: str, method: str, metric: str, set_: str = SIMULATED) -> Cal
     return lambda rows, s: find(rows, s, condition, method, metric) if s == set_ else float("nan")
 
 
-def _over_best_pca(rows: Sequence[dict[str, Any]], set_: str) -> float:
+def _over_best_pca(rows: Sequence[dict[str, Any]], set_: str, method: str = OURS) -> float:
     errors = [
         r["mean"] for r in rows
         if r["set"] == set_ and r["condition"] == RECONSTRUCTION and r["method"].startswith("PCA-")
     ]  # fmt: skip
-    return find(rows, set_, RECONSTRUCTION, OURS, ERROR) / min(errors) if errors else float("nan")
+    return find(rows, set_, RECONSTRUCTION, method, ERROR) / min(errors) if errors else float("nan")
 
 
 def _over_pca(rows: Sequence[dict[str, Any]], set_: str) -> float:
@@ -766,7 +798,9 @@ def _largest(method: str, ending: str, names: Sequence[str]) -> Callable[..., fl
 
 
 ACCEPTANCE = [
-    Demand("error of the clean signal over that of the best PCA", 0.9, True, _over_best_pca),
+    Demand("error of the clean signal over that of the best PCA, sessions", 0.9, True, _over_best_pca),
+    Demand("error of the clean signal over that of the best PCA, each transient alone", 0.9, True,
+           lambda rows, s: _over_best_pca(rows, s, OURS_ONE)),
     Demand("Big GABA, held-out sites: residual over that of PCA-16", 1.0, True, _over_pca),
     *(Demand(f"noise of samples over noise of data, {s}", 0.93, False,
              _row(DISTRIBUTIONS, f"ours, {s}", "noise / noise of the data"), high=1.07) for s in ("random", "hybrid")),
@@ -801,11 +835,12 @@ ACCEPTANCE = [
 
 TABLES = [
     Table("The clean signal of unseen subjects, from noisy transients", RECONSTRUCTION, {ERROR: "%.3f"},
-          "PCA was fitted on the subjects that the network was trained on (1,500 of them); aligned: in the network's "
-          "frame and space."),
+          "PCA was fitted on the transients that the network was trained on; aligned: in the network's frame and space. It "
+          "sees one transient at a time; sessions have 16."),
     Table("Noise and distributions", DISTRIBUTIONS, {
         "noise / noise of the data": "%.2f", "SNR: distance / halves": "%.2f", "line width: distance / halves": "%.2f",
-        "frequency: distance / halves": "%.2f", "phase: distance / halves": "%.2f", "correlation of noise": "%.3f"},
+        "frequency: distance / halves": "%.2f", "phase: distance / halves": "%.2f", "correlation of noise": "%.3f",
+        "drift, Hz": "%.2f", "jitter, Hz": "%.2f", "correlation of ON's and OFF's phase": "%.2f"},
           "Wasserstein distance from unseen subjects, over that of disjoint halves of these."),
     Table("Told from unseen subjects", CLASSIFIER, {
         "accuracy, logistic regression": "%.2f", "accuracy, small network": "%.2f",
@@ -819,7 +854,9 @@ TABLES = [
     *(Table(f"The paper's application: {n} of 160 edited transients", f"{n} of 160 edited transients", {
         "SNR": "%.1f", "line width, Hz": "%.1f", "shape score": "%.3f", "GABA+ off that of all, %": "%.1f",
         "correlation of GABA+ with true GABA": "%.2f"}) for n in (8, 16, 32)),
-    Table("GABA predicted by a small network", DOWNSTREAM, {"error of GABA, mM": "%.3f", "difference, mM": "%.3f"}),
+    Table("GABA predicted by a small network", DOWNSTREAM, {"error of GABA, mM": "%.3f", "difference, mM": "%.3f"},
+          "The network behind the synthetic sessions has seen 4,000 subjects of the same simulator: a gain is in part "
+          "theirs."),
     Table("Measured spectra, sites held out", MEASURED,
           {"residual / noise": "%.2f", "accuracy, logistic regression": "%.2f"}),
     Table("The batched fit", FIT, {
