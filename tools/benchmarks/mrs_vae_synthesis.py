@@ -835,8 +835,8 @@ ACCEPTANCE = [
 
 TABLES = [
     Table("The clean signal of unseen subjects, from noisy transients", RECONSTRUCTION, {ERROR: "%.3f"},
-          "PCA was fitted on the transients that the network was trained on; aligned: in the network's frame and space. "
-          "PCA sees one transient, a session has 16."),
+          "PCA was fitted on what the network was trained on; aligned: in the network's frame and space. It sees one "
+          "transient at a time, a session has 16."),
     Table("Noise and distributions", DISTRIBUTIONS, {
         "noise / noise of the data": "%.2f", "SNR: distance / halves": "%.2f", "line width: distance / halves": "%.2f",
         "frequency: distance / halves": "%.2f", "phase: distance / halves": "%.2f", "correlation of noise": "%.3f",

@@ -25,7 +25,7 @@ FEWEST = 2
 """Transients of each edit."""
 
 UNLIKE = 0.65
-"""Likeness to the templates below which a session is refused; of simulated sessions the least has .77, the typical .97."""
+"""Likeness to the templates below which a session is refused; the least of simulated sessions has .77, most .97."""
 
 SAME_ECHO = 0.002
 """Seconds by which the echo time may differ from that of the training."""
