@@ -551,7 +551,7 @@ def difference_rows(fids: Tensor, on: Tensor, like: Sessions) -> NDArray:
 
 def _prediction_error(x: NDArray, y: NDArray, test: NDArray, truth: NDArray, seed: int) -> float:
     mean, spread = x.mean(0), x.std() + 1e-12
-    network = MLPRegressor((32,), alpha=1.0, max_iter=2000, random_state=seed)
+    network = MLPRegressor(hidden_layer_sizes=(32,), alpha=1.0, max_iter=2000, random_state=seed)
     network.fit((x - mean) / spread, (y - y.mean()) / y.std())
     guess = network.predict((test - mean) / spread) * y.std() + y.mean()
     return float(np.abs(guess - truth).mean())
