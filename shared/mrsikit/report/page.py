@@ -61,6 +61,7 @@ pre { overflow-x: auto; font-size: .8rem; background: #f5f5f5; padding: .6rem; }
 <p class="research">$research</p>
 <p>$description</p>
 <p>$counts</p>
+$findings
 <div class="wide">$table</div>
 $cases
 </body>
@@ -90,6 +91,7 @@ def write_report(
     draw: Callable[[InputFolder, Path], bytes] | None = None,
     caption: str = "",
     spatial: bool = True,
+    findings: Callable[[Any], Sequence[str]] | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv`` and ``report.html`` from the files that lie in the output folder.
@@ -107,6 +109,7 @@ def write_report(
         draw: makes the figure of an input instead of :func:`mrsikit.report.draw_case`; PNG.
         caption: plain text below every figure.
         spatial: whether figures show the head, and a word on its orientation belongs below them.
+        findings: judges all that was made, given the inputs: a line each, in a list above the table.
         max_figures: figures on the page; further inputs are in the table only, which keeps the page loadable.
 
     Returns:
@@ -141,6 +144,7 @@ def write_report(
         research=RESEARCH_ONLY,
         description=html.escape(description),
         counts=f"{counts}.",
+        findings=_as_list(findings(inputs) if findings is not None and done else []),
         table=_as_table(rows),
         cases="\n".join(cases),
     )
@@ -163,6 +167,14 @@ def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> dict[str
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _as_list(lines: Sequence[str]) -> str:
+    """HTML of what was found; nothing of nothing."""
+    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
+    for line in lines:
+        logger.info("%s", line)
+    return f"<h2>Checks</h2>\n<ul>{items}</ul>" if lines else ""
 
 
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ def test_new_sessions_from_nothing(command: Command, tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "orientation" not in page
+    assert "too few to judge" in page
     values = [read_fids(tmp_path / f"{stem}_synthetic.nii.gz").values for stem in stems]
     assert np.abs(values[0][..., :4, :] - values[1][..., :4, :]).max() > 1
     again = command(output_dir=tmp_path, number=40, transients=16, seed=5)
@@ -68,6 +70,7 @@ def test_more_of_measured_sessions(folder: Path, command: Command, tmp_path: Pat
     record = json.loads((tmp_path / "one.json").read_text())
     assert list(record["inputs"]) == ["image"]
     assert ("do not quantify" in " ".join(record["flags"])) == (sampling == "reconstruct")
+    assert "hold no more than the measured ones" in (tmp_path / "report.html").read_text()
 
 
 def test_one_condition_and_the_number_asked_for(folder: Path, command: Command, tmp_path: Path) -> None:
@@ -77,6 +80,20 @@ def test_one_condition_and_the_number_asked_for(folder: Path, command: Command, 
     assert stored.values.shape == (1, 1, 1, 2048, 5)
     assert stored.tags == ("DIM_DYN",)
     assert stored.extension["EditCondition"] == ["OFF"]
+
+
+def test_a_set_is_judged_and_one_without_noise_is_found_out(command: Command, tmp_path: Path) -> None:
+    pages = {}
+    for noise in (True, False):
+        out = tmp_path / str(noise)
+        done = command(output_dir=out, number=200, transients=4, noise=noise, seed=3)
+        assert done.returncode == 0, done.stdout + done.stderr
+        pages[noise] = (out / "report.html").read_text()
+    assert "may be used to train" in pages[True]
+    assert "FAILED" not in pages[True]
+    assert "GABA+ by the fit" in pages[True]
+    assert re.search(r"how far each point lies from the next tells (9\d|100)% .*FAILED", pages[False])
+    assert "do not use this set" in pages[False]
 
 
 def spoilt(session: Sessions, kind: str) -> object:

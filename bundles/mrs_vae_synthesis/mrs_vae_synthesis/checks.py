@@ -1,0 +1,188 @@
+"""What a set of synthetic sessions may be used for: noise, whether one can tell, coverage, copies, concentrations.
+
+New sessions are held against those of the training, as the network's bank has them, with noise of their own; more
+transients of measured sessions against these.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from mrs_vae_synthesis.alignment import as_real, turned
+from mrs_vae_synthesis.inputs import SynthesisInputs
+from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, random_sessions, width_of, with_noise
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, aligned, read_session
+from mrsikit.io import stem_of
+from mrsikit.linear_combination import fit
+from mrsikit.metrics.two_samples import classifier_accuracy, precision_recall
+from mrsikit.spectra import noise_sd, ppm_axis, spectrum
+from mrsikit.synthesis.basis import simulated_basis
+from mrsikit.synthesis.transients import TransientModel
+
+FEWEST, MOST, EACH = 50, 200, 4
+"""Sessions from which on a set is judged, that are looked at, and transients of each."""
+
+NOISE, TOLD, COPIED = (0.93, 1.07), 0.65, 0.9
+"""Bounds of the noise, of the accuracy of a classifier, and of the distance to the nearest of the training."""
+
+BIAS = {"NAA": 5.0, "tCr": 5.0, "tCho": 5.0, "Glx": 5.0, "GABA+": 10.0}
+"""Percent."""
+
+SHOWN = (0.2, 4.2)
+"""ppm."""
+
+
+def verdicts(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
+    """Judge what a run has made, from the files that it wrote.
+
+    Args:
+        inputs: of the run.
+        network: that made them.
+
+    Returns:
+        A line a check, the last of them what the set may be used for.
+    """
+    done = [path for path in inputs.files if str(path) not in inputs.invalid and inputs.is_done(path)][:MOST]
+    made = [read_session(inputs.output_path(stem_of(path), SYNTHETIC)) for path in done]
+    if not made:
+        return []
+    if inputs.reads_files:
+        return _against_measured(made, [read_session(path) for path in done])
+    if len(made) < FEWEST:
+        return [f"{len(made)} sessions are too few to judge as a set; from {FEWEST} on they are"]
+    fewest = min(one.fids.shape[1] for one in made)
+    fids, on = (torch.cat([getattr(one, name)[:, :fewest] for one in made]) for name in ("fids", "on"))
+    return _against_training(fids, on, network)
+
+
+def _against_measured(made: Sequence[Sessions], measured: Sequence[Sessions]) -> list[str]:
+    pairs = zip(made, measured, strict=True)
+    ratios = [float(noise_sd(a.fids).mean() / noise_sd(b.fids).mean()) for a, b in pairs]
+    low, high = min(ratios), max(ratios)
+    lines = [f"noise of the synthetic transients over that of the measured ones: {low:.2f} to {high:.2f}"]
+    if low < NOISE[0] or high > NOISE[1]:
+        lines.append("the noise is not that of the measured transients: use none of this where noise matters")
+    lines.append(
+        "These transients hold no more than the measured ones they were made of: use them to try methods with more of "
+        "them, not to quantify a person"
+    )
+    return lines
+
+
+@torch.no_grad()
+def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str]:
+    network = network.cpu().eval()
+    known = Acquisition.of(network.acquisition)
+    real, bank = _bank_sessions(network, len(fids), on[0])
+
+    def of(values: Tensor) -> Sessions:
+        return Sessions(
+            fids=values, on=on, dwell=known.dwell, larmor=known.larmor, reference=known.reference, echo=known.echo
+        )
+
+    ours, theirs = of(fids), of(real)
+    new, old = noise_sd(fids).mean(1), noise_sd(real).mean(1)
+    ratio, error = float(new.mean() / old.mean()), float(torch.hypot(new.std(), old.std()) / old.mean())
+    error /= len(fids) ** 0.5
+    good = NOISE[0] - 2 * error <= ratio <= NOISE[1] + 2 * error
+    lines = [f"noise over that of the training sessions: {ratio:.2f} (standard error {error:.2f}){_held(good)}"]
+    for name, seen in (("the spectra", _rows), ("how far each point lies from the next", _steps)):
+        a, b = seen(theirs), seen(ours)
+        owners = np.repeat(np.arange(len(fids)), len(b) // len(fids))
+        accuracy = classifier_accuracy(a, b, owners, owners)
+        good &= (passed := accuracy <= TOLD)
+        lines.append(f"a classifier that sees {name} tells {accuracy:.0%} from training sessions{_held(passed)}")
+    one, other = _rows(ours, 1), _rows(theirs, 1)
+    precision, recall = precision_recall(other, one)
+    lines.append(f"of the synthetic sessions {precision:.0%} lie among training ones, of these {recall:.0%} among them")
+    distance = _nearest(_rows(of(bank), 1), one)
+    good &= (passed := distance >= COPIED)
+    lines.append(f"distance to the nearest training session over that among these: {distance:.2f}{_held(passed)}")
+    if known.edited and bool(on.any() and (~on).any()):
+        known_levels, levels = concentrations(theirs, network), concentrations(ours, network)
+        for name, bound in BIAS.items():
+            old_level, new_level = known_levels[name], levels[name]
+            middle = float(np.median(old_level))
+            bias = 100 * (float(np.median(new_level)) / middle - 1)
+            # of a median, a quarter more than that of a mean
+            error = 125 * float(np.hypot(old_level.std(), new_level.std())) / len(fids) ** 0.5 / abs(middle)
+            good &= (passed := abs(bias) <= bound + 2 * error)
+            lines.append(f"{name} by the fit: {bias:+.1f} % (standard error {error:.1f} %){_held(passed)}")
+    use = "This set may be used to train and to try methods that see such transients"
+    lines.append(use if good else "A check failed (marked above): do not use this set where that matters")
+    return lines
+
+
+def _held(passed: bool) -> str:
+    return "" if passed else " — FAILED"
+
+
+def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor, Tensor]:
+    """Training sessions as the bank has them, with noise: ``count`` with edits ``on``, and one transient of each."""
+    rng = np.random.default_rng(0)
+    width = width_of(network.points, network.session, network.transient)
+
+    def drawn(sets: int, edits: Tensor) -> Tensor:
+        values = rng.standard_normal((sets, len(edits), width), dtype=np.float32)
+        given = Draws.of(torch.from_numpy(values), network)
+        sessions = random_sessions(network, edits, given, width=0.0)
+        return with_noise(clean_fids(network, sessions), sessions, given)
+
+    some = torch.cat([drawn(min(20, count - k), on) for k in range(0, count, 20)])
+    return some, torch.cat([drawn(100, edits_of(1, "on" if bool(on[0]) else "off", True)) for _ in range(10)])
+
+
+def _rows(sessions: Sessions, each: int = EACH) -> NDArray[np.float32]:
+    """Real and imaginary spectra of the first transients of each session."""
+    fids = sessions.fids
+    ppm = ppm_axis(fids.shape[-1], sessions.dwell, larmor=sessions.larmor, reference=sessions.reference)
+    inside = (ppm > SHOWN[0]) & (ppm < SHOWN[1])
+    return as_real(spectrum(fids[:, :each])[..., inside]).flatten(0, 1).numpy()
+
+
+def _steps(sessions: Sessions) -> NDArray[np.float32]:
+    """Logarithm of how far each point of a spectrum lies from the next: where noise shows."""
+    real, imaginary = np.split(_rows(sessions), 2, axis=1)
+    return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-12)
+
+
+def _nearest(training: NDArray, made: NDArray) -> float:
+    """Median distance to the nearest of the training, over that of these to their own nearest."""
+    mean = training.mean(0)
+    axes = np.linalg.svd(training - mean, full_matrices=False)[2][:32].T
+    training, made = (training - mean) @ axes, (made - mean) @ axes
+    tree = NearestNeighbors(n_neighbors=2).fit(training)
+    return float(np.median(tree.kneighbors(made)[0][:, 0]) / np.median(tree.kneighbors(training)[0][:, 1]))
+
+
+@functools.lru_cache(maxsize=2)
+def _model(echo: float, points: int, dwell: float, larmor: float) -> TransientModel:
+    """With the basis of an acquisition."""
+    return TransientModel(simulated_basis("mega_press", te=echo, points=points, dwell=dwell, larmor=larmor))
+
+
+def concentrations(sessions: Sessions, network: SessionVae) -> dict[str, NDArray[np.float64]]:
+    """Fitted amplitudes of each session: of OFF, and GABA+ of ON less OFF."""
+    model = _model(sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
+    options: Any = {"dwell": sessions.dwell, "larmor": sessions.larmor, "reference": sessions.reference}
+    found = aligned(network, sessions.fids, sessions.on)
+    moved = turned(sessions.fids, -found.phase, -found.shift, sessions.dwell)
+    pairs = list(zip(moved, sessions.on, strict=True))
+    off, edited = (torch.stack([fids[on == edit].mean(0) for fids, on in pairs]) for edit in (False, True))
+    plain = fit(off, torch.cat([model.members["OFF"], model.broad["OFF"]]), **options).amplitudes
+    kept = [model.names.index(name) for name in ("GABA", "Glu", "Gln", "NAA", "NAAG", "GSH", "Asp")]
+    lines = (model.members["ON"] - model.members["OFF"])[kept]
+    difference = fit(edited - off, lines, ppm_range=(1.8, 4.0), **options).amplitudes
+    sums = {"NAA": ("NAA",), "tCr": ("Cr", "PCr"), "tCho": ("GPC", "PCh"), "Glx": ("Glu", "Gln")}
+    out = {k: plain[:, [model.names.index(m) for m in members]].sum(1).numpy() for k, members in sums.items()}
+    return out | {"GABA+": difference[:, 0].numpy()}
