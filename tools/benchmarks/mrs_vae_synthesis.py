@@ -793,7 +793,8 @@ PARTS: dict[str, Callable[[Context], Any]] = {
 
 
 def _row(condition: str, method: str, metric: str, set_: str = SIMULATED) -> Callable[..., float]:
-    return lambda rows, s: find(rows, s, condition, method, metric) if s == set_ else float("nan")
+    shown = SIMULATED if set_ == "any" else set_  # what belongs to no set stands in the first column
+    return lambda rows, s: find(rows, set_, condition, method, metric) if s == shown else float("nan")
 
 
 def _over_best_pca(rows: Sequence[dict[str, Any]], set_: str, method: str = OURS) -> float:
