@@ -67,13 +67,18 @@ def test_wheel_holds_shared_and_every_bundles_package(wheel: Path) -> None:
         assert f"{package}/__init__.py" in names
 
 
+NEED_NO_DATA = ("mrs_vae_synthesis",)
+
+
 def run_bundle(python: Path, bundle: Path, working_directory: Path, output: Path) -> None:
     command = [str(python), "-m", "monai.bundle", "run", "--config_file"]
     if working_directory == bundle:
         command += ["configs/inference.json"]
     else:
         command += [str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
-    command += ["--dataset_dir", str(write_example_input(output.parent / "maps", bundle)), "--output_dir", str(output)]
+    if bundle.name not in NEED_NO_DATA:
+        command += ["--dataset_dir", str(write_example_input(output.parent / "maps", bundle))]
+    command += ["--output_dir", str(output)]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     result = subprocess.run(command, cwd=working_directory, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -124,4 +129,4 @@ def test_zip_of_the_toy_bundle_runs(python: Path, tmp_path: Path, from_root: boo
 def test_zip_of_each_bundle_runs(python: Path, name: str, tmp_path: Path, from_root: bool) -> None:
     bundle = unpack(REPOSITORY / "bundles" / name, tmp_path)
     run_bundle(python, bundle, bundle if from_root else Path("/"), tmp_path / "out")
-    assert list((tmp_path / "out").rglob("example_*.nii.gz"))
+    assert list((tmp_path / "out").rglob("session_*.nii.gz" if name in NEED_NO_DATA else "example_*.nii.gz"))
