@@ -47,7 +47,7 @@ def verdicts(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
 
     Args:
         inputs: of the run.
-        network: that made them.
+        network: that made them; its weights are read again, for a run that found all done has not loaded them.
 
     Returns:
         A line a check, the last of them what the set may be used for.
@@ -62,6 +62,7 @@ def verdicts(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
         return [f"{len(made)} sessions are too few to judge as a set; from {FEWEST} on they are"]
     fewest = min(one.fids.shape[1] for one in made)
     fids, on = (torch.cat([getattr(one, name)[:, :fewest] for one in made]) for name in ("fids", "on"))
+    network.load_state_dict(inputs.state)
     return _against_training(fids, on, network)
 
 

@@ -84,19 +84,11 @@ class SynthesisInputs(InputFolder):
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
         """What keeps one file from being a session that the network knows."""
-        return session_problems(item["image"], self._acquisition, self._templates)
+        return session_problems(item["image"], Acquisition.of(self.state["acquisition"]), self.state["templates"])
 
     @functools.cached_property
-    def _acquisition(self) -> Acquisition:
-        """That of the weights."""
-        return Acquisition.of(self._state["acquisition"])
-
-    @property
-    def _templates(self) -> Tensor:
-        return self._state["templates"]
-
-    @functools.cached_property
-    def _state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, Tensor]:
+        """The weights."""
         return torch.load(str(self.weights), map_location="cpu", weights_only=True)
 
     def unknown_keys(self) -> list[str]:

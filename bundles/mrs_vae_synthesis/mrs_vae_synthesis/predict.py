@@ -76,7 +76,9 @@ def predict(
         (2048, 2, 2)
     """
     chosen = sampling or ("random" if fids is None else "hybrid")
-    given: dict[str, Any] = {"transients" if chosen == "random" else "number": number}
+    given: dict[str, Any] = {"number": number}
+    if chosen == "random":  # one session, all that is asked for
+        given = {"number": number, "transients": number}
     problems = option_problems(sampling=chosen, condition=condition, seed=seed, **given)
     if (fids is None) != (chosen == "random"):
         problems.append("random sampling takes no fids, all others do")

@@ -36,7 +36,7 @@ class PrepareSynthesisd(MapTransform):
         transients: of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
         condition: one of :data:`mrs_vae_synthesis.sampling.CONDITIONS`.
         seed: of the run.
-        total: transients of all new sessions, the last of which may have fewer; None: all have the same.
+        total: transients of all new sessions, the last of which may have fewer; None: all have as many.
         fids: key of the measured FIDs (1, X, Y, Z, T, ...), with the metadata of
             :class:`mrsikit.io.NiftiMRSReader`.
 

@@ -89,6 +89,10 @@ def test_a_set_is_judged_and_one_without_noise_is_found_out(command: Command, tm
         done = command(output_dir=out, number=200, transients=4, noise=noise, seed=3)
         assert done.returncode == 0, done.stdout + done.stderr
         pages[noise] = (out / "report.html").read_text()
+    again = command(output_dir=tmp_path / "True", number=200, transients=4, seed=3)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "nothing to do" in again.stdout + again.stderr
+    assert (tmp_path / "True" / "report.html").read_text() == pages[True]
     assert "may be used to train" in pages[True]
     assert "FAILED" not in pages[True]
     assert "GABA+ by the fit" in pages[True]
@@ -217,6 +221,14 @@ def test_the_call_from_nothing() -> None:
     left = torch.from_numpy(one - clean)
     assert left.abs().std() > 0.1
     assert predict(number=3, condition="on").fids.shape == (2048, 3)
+    assert predict(number=640).fids.shape == (2048, 320, 2)
+    assert predict().fids.shape == (2048, 16, 2)
+
+
+def test_the_transients_are_as_many_as_the_default_says(command: Command, tmp_path: Path) -> None:
+    done = command(output_dir=tmp_path, transients=48)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [row["transients"] for row in summary(tmp_path)] == ["48"] * 6 + ["32"]
 
 
 @pytest.mark.parametrize(
