@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mrs_vae_synthesis.sessions import Sessions, read_session, simulated_sessions
+from mrs_vae_synthesis.checks import rows_of, steps_of
+from mrs_vae_synthesis.nifti_sessions import EDITED, by_edit, read_session
+from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 
 from mrsikit.io import Fids, write_fids
 from mrsikit.metrics.two_samples import classifier_accuracy
@@ -35,14 +37,14 @@ def synthesis(output: Path, *, run: Callable[..., None], quick: bool = False, **
     run("mrs_vae_synthesis", None, output / "new", "--number", str(16 * number), "--transients", "16")
     run("mrs_vae_synthesis", measured, output / "more", "--sampling", "hybrid")
     made = [read_session(path) for path in sorted((output / "new").glob("*_synthetic.nii.gz"))]
-    fids = torch.cat([one.fids for one in made])
+    new = replace(made[0], fids=torch.cat([one.fids for one in made]), on=torch.cat([one.on for one in made]))
     owners = np.repeat(np.arange(number), 4)
     print(f"\n{number} unseen virtual subjects, {number} synthetic sessions of 16 transients\n")
     told = {}
-    for name, seen in (("spectra", _rows), ("where noise shows", _steps)):
-        told[name] = share = classifier_accuracy(seen(real), seen(made[0], fids), owners, owners)
+    for name, seen in (("spectra", rows_of), ("where noise shows", steps_of)):
+        told[name] = share = classifier_accuracy(seen(real), seen(new), owners, owners)
         print(f"a classifier that sees {name:18s} tells {share:.0%} right; half is chance")
-    told["noise"] = float(noise_sd(fids).mean() / noise_sd(real.fids).mean())
+    told["noise"] = float(noise_sd(new.fids).mean() / noise_sd(real.fids).mean())
     print(f"noise of synthetic over noise of real transients: {told['noise']:.2f}")
     (output / "table.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     print("These few sessions only show how it works; the model card measures.\n")
@@ -53,33 +55,17 @@ def synthesis(output: Path, *, run: Callable[..., None], quick: bool = False, **
 
 
 def _as_fids(given: Sessions, place: int) -> Fids:
-    fids, on = given.fids[place], given.on[place]
-    values = torch.stack([fids[on], fids[~on]], -1).movedim(1, 0)[None, None, None]
-    header: dict[str, Any] = {"dim_5": "DIM_DYN", "dim_6": "DIM_EDIT", "EchoTime": given.echo}
+    values = by_edit(given.fids[place], given.on[place])[None, None, None]
     return Fids(
         values=values.numpy().astype(np.complex64), affine=np.diag([30.0, 30, 30, 1]), dwell=given.dwell,
         larmor=given.larmor, nucleus="1H", reference=given.reference, delay=None, echo=given.echo,
-        extension={**header, "dim_6_header": {"EditCondition": ["ON", "OFF"]}},
+        extension={"dim_5": "DIM_DYN", "EchoTime": given.echo, **EDITED},
     )  # fmt: skip
 
 
-def _inside(given: Sessions) -> tuple[torch.Tensor, torch.Tensor]:
-    ppm = ppm_axis(given.fids.shape[-1], given.dwell, larmor=given.larmor, reference=given.reference)
-    return ppm, (ppm > 0.2) & (ppm < 4.2)
-
-
-def _rows(given: Sessions, fids: torch.Tensor | None = None) -> np.ndarray:
-    values = spectrum((given.fids if fids is None else fids)[:, :4])[..., _inside(given)[1]]
-    return torch.cat([values.real, values.imag], -1).flatten(0, 1).numpy()
-
-
-def _steps(given: Sessions, fids: torch.Tensor | None = None) -> np.ndarray:
-    real, imaginary = np.split(_rows(given, fids), 2, axis=1)
-    return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-3)
-
-
 def _draw(real: Sessions, new: Sessions, more: Sessions, path: Path) -> None:
-    ppm, inside = _inside(real)
+    ppm = ppm_axis(real.fids.shape[-1], real.dwell, larmor=real.larmor, reference=real.reference)
+    inside = (ppm > 0.2) & (ppm < 4.2)
     figure = Figure(figsize=(12, 6))
     axes = figure.subplots(2, 3, sharex=True)
     sessions = {"an unseen virtual subject": real, "more of that subject": more, "a new session": new}

@@ -145,9 +145,18 @@ class _Problem:
         self.ppm = ppm[self.inside.cpu()]
         self.hz, self.points, self.dwell = hz.to(basis.device), points, dwell
         self.basis = basis.to(torch.complex128)
-        self.splines = torch.from_numpy(splines(self.ppm.numpy(), ppm_range, knots)).to(basis.device)
-        if 2 * len(self.ppm) <= len(basis) + 2 * self.splines.shape[1] + 4:
+        curves = torch.from_numpy(splines(self.ppm.numpy(), ppm_range, knots)).to(basis.device).T
+        if 2 * len(self.ppm) <= len(basis) + 2 * len(curves) + 4:
             raise ValueError(f"{ppm_range} ppm hold {len(self.ppm)} points: too few for {len(basis)} metabolites")
+        self.baseline = torch.block_diag(curves, curves)  # (2 K, 2 P), of real and imaginary heights
+        # for the start, with lines of a usual width: spans of basis and baseline, and of the baseline alone
+        envelope = _envelope(self.at, *(torch.tensor(hz).log() for hz in START))
+        self.sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
+        self.pattern = torch.fft.fft(self.basis * self.sharp).abs().square().sum(0).sqrt()
+        columns = self.seen(self.basis * envelope)
+        self.both = torch.linalg.qr(torch.cat([columns, self.baseline]).T)[0]
+        self.flat = torch.linalg.qr(self.baseline.T)[0]
+        self.upright = (columns - (columns @ self.flat) @ self.flat.T).sum(0)
 
     def seen(self, fids: Tensor) -> Tensor:
         """(..., 2 P): real and imaginary spectra in the range; the transform keeps lengths."""
@@ -160,30 +169,22 @@ class _Problem:
         Of the shifts at which the measured spectrum is most like the basis, creatine on choline among them, and of 24
         phases the one with which basis and baseline leave least.
         """
-        lorentz, gauss = START
-        envelope = _envelope(self.at, torch.tensor(lorentz).log(), torch.tensor(gauss).log())
-        sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
         measured = torch.zeros(len(fids), self.points, dtype=torch.float64, device=fids.device)
-        measured[:, self.inside] = torch.fft.fft(fids * sharp)[..., self.inside].abs()
-        pattern = torch.fft.fft(self.basis * sharp).abs().square().sum(0).sqrt()
+        measured[:, self.inside] = torch.fft.fft(fids * self.sharp)[..., self.inside].abs()
         # entry k: the measured spectrum lies k points above the basis
-        crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(pattern).conj()).real
+        crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(self.pattern).conj()).real
         top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < SEARCH)
         places = torch.where(top, crossed, -torch.inf).topk(CANDIDATES, 1).indices
-        judged = [self._phase(fids, envelope, self.hz[place]) for place in places.T]
+        judged = [self._phase(fids, self.hz[place]) for place in places.T]
         explained = torch.stack([one[1] for one in judged], 1)
         best = explained.argmax(1, keepdim=True)
         phase = torch.stack([one[0] for one in judged], 1).gather(1, best)
         shift = self.hz[places.gather(1, best)]
-        logs = torch.tensor([math.log(lorentz), math.log(gauss)], dtype=torch.float64, device=fids.device)
+        logs = torch.tensor(START, dtype=torch.float64, device=fids.device).log()
         return torch.cat([phase, shift, logs.expand(len(fids), 2)], 1)
 
-    def _phase(self, fids: Tensor, envelope: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    def _phase(self, fids: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Of 24 phases that with which the basis explains most, its sum upright, and how much that is, (N,) each."""
-        columns, base = self.seen(self.basis * envelope), self._baseline_columns()
-        both = torch.linalg.qr(torch.cat([columns, base]).T)[0]
-        flat = torch.linalg.qr(base.T)[0]
-        upright = (columns - (columns @ flat) @ flat.T).sum(0)
         moved = fids * torch.exp(-2j * math.pi * shift[:, None] * self.at)
         shown = torch.fft.fft(moved, norm="ortho")[..., self.inside]
         angles = torch.arange(PHASES, dtype=torch.float64, device=fids.device) * (2 * math.pi / PHASES)
@@ -192,15 +193,10 @@ class _Problem:
         for angle in angles:
             turned = shown * torch.polar(torch.ones_like(angle), -angle)
             y = torch.cat([turned.real, turned.imag], -1)
-            gain = (y @ both).square().sum(1) - (y @ flat).square().sum(1)
-            explained.append(torch.where(y @ upright > 0, gain, -torch.inf))
+            gain = (y @ self.both).square().sum(1) - (y @ self.flat).square().sum(1)
+            explained.append(torch.where(y @ self.upright > 0, gain, -torch.inf))
         best = torch.stack(explained, 1).max(1)
         return angles[best.indices], best.values
-
-    def _baseline_columns(self) -> Tensor:
-        """(2 K, 2 P)."""
-        none = torch.zeros_like(self.splines.T)
-        return torch.cat([torch.cat([self.splines.T, none], 1), torch.cat([none, self.splines.T], 1)])
 
     def solve(self, fids: Tensor) -> dict[str, Tensor]:
         """All of a batch."""
@@ -251,7 +247,7 @@ class _Problem:
         """(N, L, 2 P): basis members as broadened and shifted, and the baseline's splines."""
         envelope = self._envelopes(theta)
         members = self.seen(self.basis * envelope[:, None])
-        return torch.cat([members, self._baseline_columns().expand(len(theta), -1, -1)], 1)
+        return torch.cat([members, self.baseline.expand(len(theta), -1, -1)], 1)
 
     def _envelopes(self, theta: Tensor) -> Tensor:
         turn = torch.exp(2j * math.pi * theta[:, 1:2] * self.at)

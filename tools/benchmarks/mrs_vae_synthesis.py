@@ -18,7 +18,11 @@ import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
 from mrs_vae_synthesis.alignment import as_complex, as_real, signal_space, turned
+from mrs_vae_synthesis.checks import SHOWN, averages, concentrations, model_of, rows_of, steps_of
+from mrs_vae_synthesis.frame import Aligned, aligned, network_input, spectra_of
+from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.nifti_sessions import measured_sessions
 from mrs_vae_synthesis.published import PublishedVae, fids_of_spectra, heights, plain_spectra, published_samples
 from mrs_vae_synthesis.sampling import (
     Draws,
@@ -29,17 +33,8 @@ from mrs_vae_synthesis.sampling import (
     width_of,
     with_noise,
 )
-from mrs_vae_synthesis.sessions import (
-    HELD_OUT,
-    Aligned,
-    Sessions,
-    aligned,
-    begin,
-    measured_sessions,
-    network_input,
-    simulated_sessions,
-    spectra_of,
-)
+from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
+from mrs_vae_synthesis.training import HELD_OUT
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from sklearn.neural_network import MLPRegressor
@@ -72,7 +67,6 @@ TRAINING_SEED, TEST_SEED, OTHER_SEED, SOURCE_SEED = 20251121, 501, 502, 503
 """Of the training, and of three sets of subjects that no training saw."""
 
 SIZES = (8, 12, 16, 24, 32, 40, 48, 56, 64)
-WINDOW = (0.2, 4.2)
 CONCENTRATIONS = ("NAA", "tCr", "tCho", "Glx", "mI", "GABA+")
 
 
@@ -120,8 +114,8 @@ def draws(sets: int, transients: int, seed: int) -> Draws:
 
 
 @functools.cache
-def random_set(number: int, seed: int, transients: int = 16, *, noise: bool = True) -> tuple[Tensor, Tensor]:
-    """FIDs and edits of new sessions."""
+def random_set(number: int, seed: int, transients: int = 16, *, noise: bool = True) -> Sessions:
+    """New sessions."""
     fids = []
     on = edits_of(transients, "both", True)
     for first in range(0, number, 50):
@@ -129,42 +123,58 @@ def random_set(number: int, seed: int, transients: int = 16, *, noise: bool = Tr
         drawn = random_sessions(shipped(), on, given)
         clean = clean_fids(shipped(), drawn)
         fids.append(with_noise(clean, drawn, given) if noise else clean)
-    return torch.cat(fids), on.expand(number, -1)
+    return _as(torch.cat(fids), on.expand(number, -1), sessions(1, TEST_SEED))
 
 
 @functools.cache
-def sampled_set(number: int, source: int, sampling: str) -> tuple[Tensor, Tensor]:
-    """FIDs and edits of more transients of each of the sessions of a seed."""
+def sampled_set(number: int, source: int, sampling: str) -> Sessions:
+    """As many transients more of each of the sessions of a seed."""
     from_ = sessions(number, source)
-    fids = []
-    for k in range(number):
-        given = draws(1, from_.fids.shape[1], source + k)
-        drawn = more_of(shipped(), from_.fids[k], from_.on[k], sampling, from_.on[k], given)
-        fids.append(with_noise(clean_fids(shipped(), drawn), drawn, given))
-    return torch.cat(fids), from_.on
+    return more_of_each(from_, sampling, from_.on[0], source)
+
+
+def more_of_each(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> Sessions:
+    """New transients with edits (M,) of each session."""
+    made = []
+    for k in range(len(given.fids)):
+        deviates = draws(1, len(wanted), seed + k)
+        drawn = more_of(shipped(), given.fids[k], given.on[k], sampling, wanted, deviates)
+        made.append(with_noise(clean_fids(shipped(), drawn), drawn, deviates))
+    return _as(torch.cat(made), wanted.expand(len(made), -1), given)
 
 
 @functools.cache
-def published_set(number: int, source: int, sampling: str) -> tuple[Tensor, Tensor]:
+def published_set(number: int, source: int, sampling: str) -> Sessions:
     """The same by the published network, as the paper applies it."""
     network, from_ = published(), sessions(number, source)
     assert network is not None
+    if sampling != "random":
+        return more_by_published(from_, sampling, from_.on[0], source)
     generator = torch.Generator().manual_seed(source)
     spectra, tops, count = plain_spectra(from_), heights(from_), from_.fids.shape[1]
-    if sampling == "random":  # its prior knows neither session nor edit: those are told by what lies at 2 ppm
-        pool = published_samples(network, spectra[0], 4 * number * count, "random", generator)
-        on = _looks_on(pool, from_)
-        share = min(int(on.sum()), int((~on).sum()), number * count // 2)
-        rows = torch.stack([pool[on][:share], pool[~on][:share]], 1).flatten(0, 1)
-        sets = len(rows) // count
-        fids = fids_of_spectra(rows[: sets * count].unflatten(0, (sets, count)))
-        return fids * tops[:sets, None, None], (torch.arange(count) % 2 == 0).expand(sets, -1)
-    made = torch.zeros_like(spectra)
-    for k in range(number):
+    # its prior knows neither session nor edit: those are told by what lies at 2 ppm
+    pool = published_samples(network, spectra[0], 4 * number * count, "random", generator)
+    on = _looks_on(pool, from_)
+    share = min(int(on.sum()), int((~on).sum()), number * count // 2)
+    rows = torch.stack([pool[on][:share], pool[~on][:share]], 1).flatten(0, 1)
+    sets = len(rows) // count
+    fids = fids_of_spectra(rows[: sets * count].unflatten(0, (sets, count)))
+    return _as(fids * tops[:sets, None, None], edits_of(count, "both", True).expand(sets, -1), from_)
+
+
+def more_by_published(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> Sessions:
+    """New transients with edits (M,) of each session, by the published network."""
+    network = published()
+    assert network is not None
+    generator = torch.Generator().manual_seed(seed)
+    spectra, tops = plain_spectra(given), heights(given)
+    made = torch.zeros(len(spectra), len(wanted), spectra.shape[-1])
+    for k in range(len(spectra)):
         for edit in (False, True):
-            where = from_.on[k] == edit
-            made[k, where] = published_samples(network, spectra[k, where], int(where.sum()), sampling, generator)
-    return fids_of_spectra(made) * tops[:, None, None], from_.on
+            where = wanted == edit
+            rows = spectra[k, given.on[k] == edit]
+            made[k, where] = published_samples(network, rows, int(where.sum()), sampling, generator)
+    return _as(fids_of_spectra(made) * tops[:, None, None], wanted.expand(len(made), -1), given)
 
 
 def _looks_on(spectra: Tensor, like: Sessions) -> Tensor:
@@ -200,10 +210,10 @@ def _reconstruction(context: Context) -> None:
     with torch.no_grad():
         own_frame = aligned(linear, test.fids, test.on)
         scores = linear(network_input(linear, own_frame, test.on))[..., :-1]
-    there = (spectra_of(linear, scores, test.on) - _spectra(test.clean, own_frame)).square().mean(-1).sqrt()
+    there = (spectra_of(linear, scores, test.on) - _spectra(test.clean, own_frame, test.dwell)).square().mean(-1).sqrt()
     context.add(SIMULATED, RECONSTRUCTION, LINEAR, ERROR, (there / own_frame.noise).mean(1).tolist())
     found = _frame(test)
-    truth = _spectra(test.clean, found)
+    truth = _spectra(test.clean, found, test.dwell)
 
     def error(estimate: Tensor) -> list[float]:
         return ((estimate - truth).square().mean(-1).sqrt() / found.noise).mean(1).tolist()
@@ -222,7 +232,7 @@ def _reconstruction(context: Context) -> None:
     )
 
     def back(estimate: Tensor) -> Tensor:
-        return _spectra(torch.fft.ifft(as_complex(estimate), norm="ortho") * scale, found)
+        return _spectra(torch.fft.ifft(as_complex(estimate), norm="ortho") * scale, found, test.dwell)
 
     mean, directions = _principal(own_plain.flatten(0, 1), SIZES[-1])
     del own_plain
@@ -256,18 +266,16 @@ def _frame(given: Sessions) -> Aligned:
     return Aligned(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
-def _spectra(fids: Tensor, found: Aligned) -> Tensor:
+def _spectra(fids: Tensor, found: Aligned, dwell: float) -> Tensor:
     """FIDs in the frame in which others were found to lie."""
-    dwell = 0.0005
     moved = turned(fids, -found.phase, -found.shift, dwell) / found.scale[:, None, None]
     return as_real(torch.fft.fft(moved, norm="ortho"))
 
 
-def _sets(context: Context, number: int) -> dict[str, tuple[Tensor, Tensor]]:
+def _sets(context: Context, number: int) -> dict[str, Sessions]:
     """What is compared with unseen subjects: a second set of these, and every way of synthesis."""
     number = count_of(context, number)
-    other = sessions(number, OTHER_SEED)
-    out = {"other real subjects": (other.fids, other.on), "ours, random": random_set(number, context.seed)}
+    out = {"other real subjects": sessions(number, OTHER_SEED), "ours, random": random_set(number, context.seed)}
     for sampling in ("hybrid", "interpolate", "reconstruct"):
         out[f"ours, {sampling}"] = sampled_set(number, SOURCE_SEED, sampling)
     out["ours, random, without noise"] = random_set(number, context.seed, noise=False)
@@ -277,15 +285,15 @@ def _sets(context: Context, number: int) -> dict[str, tuple[Tensor, Tensor]]:
     return out
 
 
-def described(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, tuple[NDArray, NDArray]]:
+def described(given: Sessions) -> dict[str, tuple[NDArray, NDArray]]:
     """Values of sessions and whose they are: SNR, line width, frequency, phase, noise, by transient or session."""
-    found = _frame(_as(fids, on, like))
-    moved = torch.fft.fftshift(torch.fft.fft(turned(fids, -found.phase, -found.shift, like.dwell)), dim=-1)
-    ppm = ppm_axis(fids.shape[-1], like.dwell, larmor=like.larmor, reference=like.reference)
+    fids, found = given.fids, _frame(given)
+    moved = torch.fft.fftshift(torch.fft.fft(turned(fids, -found.phase, -found.shift, given.dwell)), dim=-1)
+    ppm = _ppm(given)
     cr = (ppm > 2.9) & (ppm < 3.15)
     noise = noise_sd(fids)
     snr = moved.real[..., cr].amax(-1) / (noise * fids.shape[-1] ** 0.5)
-    width = linewidth(moved[..., cr].mean(1).real, 1 / (fids.shape[-1] * like.dwell))
+    width = linewidth(moved[..., cr].mean(1).real, 1 / (fids.shape[-1] * given.dwell))
     owners = np.repeat(np.arange(len(fids)), fids.shape[1])
     each = {"SNR": snr, "frequency": found.shift, "phase": found.phase, "noise": noise}
     out = {name: (values.flatten().numpy(), owners) for name, values in each.items()}
@@ -294,9 +302,9 @@ def described(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, tuple[NDArr
     return out
 
 
-def course(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, float]:
+def course(given: Sessions) -> dict[str, float]:
     """How frequency and phase go on in a session: spread of the drift and of the jitter about it (Hz), ON and OFF."""
-    found = _frame(_as(fids, on, like))
+    found = _frame(given)
     shift, phase = found.shift.numpy(), np.unwrap(found.phase.numpy(), axis=1)
     at = (np.arange(shift.shape[1]) + 0.5) / shift.shape[1] - 0.5
     middle, turn = (values - values.mean(1, keepdims=True) for values in (shift, phase))
@@ -308,6 +316,10 @@ def course(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, float]:
     }  # fmt: skip
 
 
+def _ppm(given: Sessions) -> Tensor:
+    return ppm_axis(given.fids.shape[-1], given.dwell, larmor=given.larmor, reference=given.reference)
+
+
 def _as(fids: Tensor, on: Tensor, like: Sessions) -> Sessions:
     return Sessions(
         fids=fids, on=on, dwell=like.dwell, larmor=like.larmor, reference=like.reference, echo=like.echo
@@ -317,39 +329,26 @@ def _as(fids: Tensor, on: Tensor, like: Sessions) -> Sessions:
 def _distributions(context: Context) -> None:
     """Noise, SNR, line width, frequency and phase against those of unseen subjects."""
     real = sessions(count_of(context, 200), TEST_SEED)
-    known = described(real.fids, real.on, real)
+    known = described(real)
     source = sessions(count_of(context, 200), SOURCE_SEED)
-    for name, (fids, on) in _sets(context, 200).items():
-        found = described(fids, on, real)
+    for name, made in _sets(context, 200).items():
+        found = described(made)
         for value, (values, owners) in known.items():
             rng = np.random.default_rng(context.seed)
             ratio = distance_ratio(values, found[value][0], owners, generator=rng)
             context.add(SIMULATED, DISTRIBUTIONS, name, f"{value}: distance / halves", [ratio])
-        for value, size in course(fids, on, real).items():
+        for value, size in course(made).items():
             context.add(SIMULATED, DISTRIBUTIONS, name, value, [size])
         like = source if "random" not in name and name != "other real subjects" else real
-        ratio = float(noise_sd(fids).mean() / noise_sd(like.fids).mean())
+        ratio = float(noise_sd(made.fids).mean() / noise_sd(like.fids).mean())
         context.add(SIMULATED, DISTRIBUTIONS, name, "noise / noise of the data", [ratio])
-    fids, _ = sampled_set(count_of(context, 200), SOURCE_SEED, "reconstruct")
-    pair = np.corrcoef(noise_sd(fids).flatten(), noise_sd(source.fids).flatten())[0, 1]
-    context.add(SIMULATED, DISTRIBUTIONS, "ours, reconstruct", "correlation of noise", [float(pair)])
+    again = {"ours, reconstruct": sampled_set}
     if published() is not None:
-        fids, _ = published_set(count_of(context, 200), SOURCE_SEED, "reconstruct")
+        again["published, reconstruct"] = published_set
+    for name, make in again.items():
+        fids = make(count_of(context, 200), SOURCE_SEED, "reconstruct").fids
         pair = np.corrcoef(noise_sd(fids).flatten(), noise_sd(source.fids).flatten())[0, 1]
-        context.add(SIMULATED, DISTRIBUTIONS, "published, reconstruct", "correlation of noise", [float(pair)])
-
-
-def rows_of(fids: Tensor, like: Sessions, each: int = 4) -> NDArray:
-    """Real and imaginary spectra of the first transients of each session, a row each."""
-    ppm = ppm_axis(fids.shape[-1], like.dwell, larmor=like.larmor, reference=like.reference)
-    inside = (ppm > WINDOW[0]) & (ppm < WINDOW[1])
-    return as_real(spectrum(fids[:, :each])[..., inside]).flatten(0, 1).numpy()
-
-
-def steps_of(fids: Tensor, like: Sessions) -> NDArray:
-    """How far each point of the spectra lies from the next, by its logarithm: where noise shows."""
-    real, imaginary = np.split(rows_of(fids, like), 2, axis=1)
-    return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-3)
+        context.add(SIMULATED, DISTRIBUTIONS, name, "correlation of noise", [float(pair)])
 
 
 def _classifier(context: Context) -> None:
@@ -357,15 +356,15 @@ def _classifier(context: Context) -> None:
     number = count_of(context, 200)
     real, training = sessions(number, TEST_SEED), sessions(count_of(context, TRAINED_ON), TRAINING_SEED)
     owners = np.repeat(np.arange(number), 4)
-    first, learned = rows_of(real.fids, real, 1), rows_of(training.fids, training, 1)
-    for name, (fids, _) in _sets(context, 200).items():
-        groups = np.repeat(np.arange(len(fids)), 4)
+    first, learned = rows_of(real, 1), rows_of(training, 1)
+    for name, made in _sets(context, 200).items():
+        groups = np.repeat(np.arange(len(made.fids)), 4)
         for seen, shown in ((rows_of, ""), (steps_of, ", steps")):
-            a, b = seen(real.fids, real), seen(fids, real)
+            a, b = seen(real), seen(made)
             for kind, label in (("logistic", "logistic regression"), ("mlp", "small network")):
                 accuracy = classifier_accuracy(a, b, owners, groups, kind=kind)
                 context.add(SIMULATED, CLASSIFIER, name, f"accuracy, {label}{shown}", [accuracy])
-        one = rows_of(fids, real, 1)
+        one = rows_of(made, 1)
         precision, recall = precision_recall(first, one)
         context.add(SIMULATED, CLASSIFIER, name, "precision", [precision])
         context.add(SIMULATED, CLASSIFIER, name, "recall", [recall])
@@ -375,47 +374,17 @@ def _classifier(context: Context) -> None:
     context.add(SIMULATED, CLASSIFIER, "copies", "nearest of training / real", [nearest_ratio(learned, first, learned)])
 
 
-@functools.cache
-def model_of_transients() -> TransientModel:
-    """Of the simulated sessions, with their basis."""
-    return TransientModel(simulated_basis("mega_press", te=0.068))
-
-
-def concentrations(fids: Tensor, on: Tensor, like: Sessions) -> dict[str, NDArray]:
-    """Amplitudes of each session by the linear-combination fit: of OFF, and GABA+ of the difference."""
-    model = model_of_transients()
-    found = _frame(_as(fids, on, like))
-    moved = turned(fids, -found.phase, -found.shift, like.dwell)
-    off, edited = (torch.stack([f[o == e].mean(0) for f, o in zip(moved, on, strict=True)]) for e in (False, True))
-    options: Any = {"dwell": like.dwell, "larmor": like.larmor, "reference": like.reference}
-    plain = fit(off, torch.cat([model.members["OFF"], model.broad["OFF"]]), **options)
-    kept = [model.names.index(name) for name in ("GABA", "Glu", "Gln", "NAA", "NAAG", "GSH", "Asp")]
-    lines = (model.members["ON"] - model.members["OFF"])[kept]
-    # what is edited with GABA cannot be told from it: the two are one, GABA+
-    difference = fit(edited - off, lines, ppm_range=(1.8, 4.0), **options)
-    names = list(model.names)
-
-    def total(*members: str) -> NDArray:
-        return plain.amplitudes[:, [names.index(m) for m in members]].sum(1).numpy()
-
-    return {
-        "NAA": total("NAA"), "tCr": total("Cr", "PCr"), "tCho": total("GPC", "PCh"), "Glx": total("Glu", "Gln"),
-        "mI": total("mI"), "GABA+": difference.amplitudes[:, 0].numpy(),
-    }  # fmt: skip
-
-
 def _concentrations(context: Context) -> None:
     """Bias and spread of the fitted concentrations of synthetic sessions against unseen subjects."""
     number = 600
     size = count_of(context, number)
     real, source = sessions(size, TEST_SEED), sessions(size, SOURCE_SEED)
-    known = {"ours, random": concentrations(real.fids, real.on, real)}
-    known["ours, hybrid"] = concentrations(source.fids, source.on, source)
+    known = {"ours, random": concentrations(real, shipped()), "ours, hybrid": concentrations(source, shipped())}
     known["published, hybrid"] = known["ours, hybrid"]  # its random samples belong to no session
-    for name, (fids, on) in _sets(context, number).items():
+    for name, made in _sets(context, number).items():
         if name not in known and name != "other real subjects":
             continue
-        found, against = concentrations(fids, on, real), known.get(name, known["ours, random"])
+        found, against = concentrations(made, shipped()), known.get(name, known["ours, random"])
         for metabolite in CONCENTRATIONS:
             a, b = found[metabolite], against[metabolite]
             low, high = np.quantile(b, [0.01, 0.99])  # fits that went astray count in neither
@@ -431,19 +400,17 @@ def _application(context: Context) -> None:
     number = count_of(context, 60)
     every = 320
     test = sessions(number, TEST_SEED + 50, every)
-    full = quality(test.fids, test.on, test, None)
+    full = quality(test, None)
     truth = np.array([one["GABA"] for one in test.concentrations])
     for n in (8, 16, 32):
-        few, on = test.fids[:, : 2 * n], test.on[:, : 2 * n]
-        sets = {"real alone": (few, on)}
-        for sampling in ("hybrid", "interpolate"):
-            more = _filled(few, on, every - 2 * n, sampling)
-            sets[f"with ours, {sampling}"] = (torch.cat([few, more[0]], 1), torch.cat([on, more[1]], 1))
+        few = _as(test.fids[:, : 2 * n], test.on[:, : 2 * n], test)
+        wanted = edits_of(every - 2 * n, "both", True)
+        more = {f"with ours, {s}": more_of_each(few, s, wanted, 7000) for s in ("hybrid", "interpolate")}
         if published() is not None:
-            more = _filled_by_published(_as(few, on, test), every - 2 * n)
-            sets["with published, interpolate"] = (torch.cat([few, more[0]], 1), torch.cat([on, more[1]], 1))
-        for name, (fids, edits) in sets.items():
-            found = quality(fids, edits, test, full["difference"])
+            more["with published, interpolate"] = more_by_published(few, "interpolate", wanted, 0)
+        sets = {"real alone": few, **{name: _joined(few, added) for name, added in more.items()}}
+        for name, used in sets.items():
+            found = quality(used, full["difference"])
             condition = f"{n} of 160 edited transients"
             for metric in ("SNR", "line width, Hz", "shape score"):
                 context.add(SIMULATED, condition, name, metric, found[metric].tolist())
@@ -453,46 +420,23 @@ def _application(context: Context) -> None:
             context.add(SIMULATED, condition, name, "correlation of GABA+ with true GABA", [pair])
 
 
-def _filled(fids: Tensor, on: Tensor, count: int, sampling: str) -> tuple[Tensor, Tensor]:
-    made = []
-    wanted = edits_of(count, "both", True)
-    for k in range(len(fids)):
-        given = draws(1, count, 7000 + k)
-        drawn = more_of(shipped(), fids[k], on[k], sampling, wanted, given)
-        made.append(with_noise(clean_fids(shipped(), drawn), drawn, given))
-    return torch.cat(made), wanted.expand(len(fids), -1)
+def _joined(a: Sessions, b: Sessions) -> Sessions:
+    """Sessions with the transients of both."""
+    return _as(torch.cat([a.fids, b.fids], 1), torch.cat([a.on, b.on], 1), a)
 
 
-def _filled_by_published(few: Sessions, count: int) -> tuple[Tensor, Tensor]:
-    network = published()
-    assert network is not None
-    generator = torch.Generator().manual_seed(0)
-    spectra, tops = plain_spectra(few), heights(few)
-    wanted = edits_of(count, "both", True)
-    out = torch.zeros(len(spectra), count, spectra.shape[-1])
-    for k in range(len(spectra)):
-        for edit in (False, True):
-            rows = spectra[k, few.on[k] == edit]
-            out[k, wanted == edit] = published_samples(
-                network, rows, int((wanted == edit).sum()), "interpolate", generator
-            )
-    return fids_of_spectra(out) * tops[:, None, None], wanted.expand(len(spectra), -1)
-
-
-def quality(fids: Tensor, on: Tensor, like: Sessions, full: NDArray | None) -> dict[str, NDArray]:
+def quality(given: Sessions, full: NDArray | None) -> dict[str, NDArray]:
     """Of the averaged difference of each session: SNR, line width of creatine, shape score, GABA+, the difference."""
-    found = _frame(_as(fids, on, like))
-    moved = turned(fids, -found.phase, -found.shift, like.dwell)
-    off, edited = (torch.stack([f[o == e].mean(0) for f, o in zip(moved, on, strict=True)]) for e in (False, True))
-    ppm = ppm_axis(fids.shape[-1], like.dwell, larmor=like.larmor, reference=like.reference)
+    off, edited = averages(given, shipped())
+    ppm, points = _ppm(given), given.fids.shape[-1]
     difference = spectrum(edited - off).real
     gaba = (ppm > 2.8) & (ppm < 3.2)
-    snr = difference[:, gaba].amax(1) / (noise_sd(edited - off) * fids.shape[-1] ** 0.5)
+    snr = difference[:, gaba].amax(1) / (noise_sd(edited - off) * points**0.5)
     cr = (ppm > 2.9) & (ppm < 3.15)
-    width = linewidth(spectrum(off).real[:, cr], 1 / (fids.shape[-1] * like.dwell))
+    width = linewidth(spectrum(off).real[:, cr], 1 / (points * given.dwell))
     out = {
         "SNR": snr.numpy(), "line width, Hz": width.numpy(), "difference": difference.numpy(),
-        "GABA+": concentrations(fids, on, like)["GABA+"],
+        "GABA+": concentrations(given, shipped())["GABA+"],
     }  # fmt: skip
     if full is not None:
         out["shape score"] = np.array(
@@ -513,13 +457,13 @@ def shape_score(values: NDArray, full: NDArray, ppm: NDArray) -> float:
 def _downstream(context: Context) -> None:
     """A small network that predicts GABA from a difference spectrum, trained on few subjects with and without ours."""
     test = sessions(count_of(context, 400), TEST_SEED)
-    rows, truth = difference_rows(test.fids, test.on, test), np.array([one["GABA"] for one in test.concentrations])
+    rows, truth = difference_rows(test), np.array([one["GABA"] for one in test.concentrations])
     for n in (20, 50):
         gains = []
         for seed in range(2 if context.quick else 5):
             few = sessions(n, 900 + seed)
             known = np.array([one["GABA"] for one in few.concentrations])
-            x = difference_rows(few.fids, few.on, few)
+            x = difference_rows(few)
             more, labels = [x], [known]
             for k in range(n):  # more of the same subjects: their GABA is known
                 given = draws(8, 16, 10000 * seed + k)
@@ -527,7 +471,7 @@ def _downstream(context: Context) -> None:
                     more_of(shipped(), few.fids[k], few.on[k], "hybrid", few.on[k], _one_of(given, j)) for j in range(8)
                 ]
                 made = [with_noise(clean_fids(shipped(), d), d, _one_of(given, j)) for j, d in enumerate(parts)]
-                more.append(difference_rows(torch.cat(made), few.on[k].expand(8, -1), few))
+                more.append(difference_rows(_as(torch.cat(made), few.on[k].expand(8, -1), few)))
                 labels.append(np.repeat(known[k], 8))
             alone = _prediction_error(x, known, rows, truth, seed)
             both = _prediction_error(np.concatenate(more), np.concatenate(labels), rows, truth, seed)
@@ -543,14 +487,11 @@ def _one_of(given: Draws, place: int) -> Draws:
     return Draws(**{name: values[place : place + 1] for name, values in vars(given).items()})
 
 
-def difference_rows(fids: Tensor, on: Tensor, like: Sessions) -> NDArray:
-    """(S, D) real differences from 2 to 4 ppm, over the height of a session."""
-    found = _frame(_as(fids, on, like))
-    moved = turned(fids, -found.phase, -found.shift, like.dwell) / found.scale[:, None, None]
-    ppm = ppm_axis(fids.shape[-1], like.dwell, larmor=like.larmor, reference=like.reference)
-    inside = (ppm > 2.1) & (ppm < 4.0)
-    pairs = zip(moved, on, strict=True)
-    return torch.stack([spectrum(f[o].mean(0) - f[~o].mean(0)).real[inside] for f, o in pairs]).numpy()
+def difference_rows(given: Sessions) -> NDArray:
+    """(S, D) real differences from 2.1 to 4 ppm, over the height of a session."""
+    off, on = averages(given, shipped())
+    ppm = _ppm(given)
+    return spectrum((on - off) / _frame(given).scale[:, None]).real[:, (ppm > 2.1) & (ppm < 4.0)].numpy()
 
 
 def _prediction_error(x: NDArray, y: NDArray, test: NDArray, truth: NDArray, seed: int) -> float:
@@ -561,11 +502,17 @@ def _prediction_error(x: NDArray, y: NDArray, test: NDArray, truth: NDArray, see
     return float(np.abs(guess - truth).mean())
 
 
+def known_model() -> TransientModel:
+    """Of the simulated sessions, with their basis."""
+    like = sessions(1, TEST_SEED)
+    return model_of(like.echo, like.fids.shape[-1], like.dwell, like.larmor)
+
+
 def _fit(context: Context) -> None:
     """The batched fit: time against scipy, spectrum by spectrum; amplitudes of known ones."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    model = model_of_transients()
+    model = known_model()
     number = 128 if context.quick else 1024
     fids, truth = known_spectra(number, context.seed)
     options: Any = {"dwell": model.dwell, "larmor": model.larmor, "reference": model.reference}
@@ -590,7 +537,7 @@ def _fit(context: Context) -> None:
 
 def known_spectra(number: int, seed: int) -> tuple[Tensor, NDArray]:
     """Spectra of one composition, without what the fit's model does not hold, and their concentrations."""
-    model = model_of_transients()
+    model = known_model()
     rng = np.random.default_rng(seed)
     truth = np.array([TYPICAL[name] for name in model.names])
     wide = torch.exp(-2.0 * math.pi * model.at - (5 * math.pi * model.at) ** 2 / (4 * math.log(2)))
@@ -604,7 +551,7 @@ def known_spectra(number: int, seed: int) -> tuple[Tensor, NDArray]:
 
 def by_scipy(fid: NDArray, found: Fit, *, derivatives: bool) -> NDArray:
     """Amplitudes by scipy's least squares over all parameters: as it comes, or with derivatives written out."""
-    model = model_of_transients()
+    model = known_model()
     count = round(0.5 / model.dwell)
     at, members = model.at.numpy()[:count], model.members["OFF"].numpy()[:, :count]
     ppm = model.reference - np.fft.fftfreq(count, model.dwell) / model.larmor
@@ -690,7 +637,7 @@ def _measured(context: Context) -> None:
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     own, found = aligned(network, training.fids, training.on), aligned(network, test.fids, test.on)
     ppm = test.reference - torch.fft.fftfreq(test.fids.shape[-1], test.dwell) / test.larmor
-    inside = ((ppm > WINDOW[0]) & (ppm < WINDOW[1])).repeat(2)
+    inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
     rows, seen = own.spectra[:, 0], found.spectra[:, 0]
     with torch.no_grad():
         scores = network(network_input(network, found, test.on))[..., :-1]
@@ -703,8 +650,7 @@ def _measured(context: Context) -> None:
         left = (estimate - seen)[:, inside].square().mean(1).sqrt() / found.noise[:, 0]
         context.add("Big GABA", MEASURED, name, "residual / noise", left.tolist())
     sites = [f.name[:2] for f in files]
-    everyone = measured_sessions(files)
-    spectra = rows_of(everyone.fids, everyone, 1)
+    spectra = rows_of(measured_sessions(files), 1)
     for site in held:
         mine = np.array([s == site for s in sites])
         accuracy = classifier_accuracy(
@@ -738,16 +684,15 @@ def _cost(context: Context) -> None:
 def figures(rows: Sequence[dict[str, Any]], output: Path) -> None:
     """Spectra of unseen subjects beside synthetic ones."""
     real = sessions(6, TEST_SEED)
-    made, on = random_set(6, 1)
+    made = random_set(6, 1)
     figure = Figure(figsize=(13, 12))
     axes = figure.subplots(6, 3, sharex=True)
-    ppm = ppm_axis(2048, real.dwell, larmor=real.larmor, reference=real.reference)
+    ppm = _ppm(real)
     inside = (ppm > 0.3) & (ppm < 5.2)
     for k in range(6):
-        for column, (fids, edits) in enumerate(((real.fids[k], real.on[k]), (made[k], on[k]))):
-            found = _frame(_as(fids[None], edits[None], real))
-            moved = turned(fids[None], -found.phase, -found.shift, real.dwell)[0]
-            values = spectrum(moved).real
+        for column, given in enumerate((real, made)):
+            edits, found = given.on[k], _frame(_as(given.fids[k : k + 1], given.on[k : k + 1], given))
+            values = spectrum(turned(given.fids[k], -found.phase[0], -found.shift[0], given.dwell)).real
             off, edited = values[~edits], values[edits]
             axes[k, column].plot(ppm[inside], off[0][inside], lw=0.6, label="OFF")
             axes[k, column].plot(ppm[inside], edited[0][inside], lw=0.6, label="ON")

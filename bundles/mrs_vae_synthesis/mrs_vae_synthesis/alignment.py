@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from mrsikit.spectra import phased, shifted, times
+
 BAND = (1.7, 4.2)
 """Of the lines that are matched (ppm): without water and the lipids of the scalp."""
 
@@ -52,10 +54,8 @@ def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tens
 
 
 def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
-    """FIDs (N, T) turned by phases (N,) and shifted by frequencies (N,)."""
-    at = torch.arange(fids.shape[-1], device=fids.device) * dwell
-    angle = phase[..., None] + 2 * math.pi * shift[..., None] * at
-    return fids * torch.polar(torch.ones_like(angle), angle)
+    """FIDs (..., T) turned by phases (...) in rad and shifted by frequencies (...) in Hz."""
+    return phased(shifted(fids, shift, times(fids.shape[-1], dwell)), phase)
 
 
 def signal_space(points: int, dwell: float, larmor: float, reference: float) -> Tensor:

@@ -13,24 +13,28 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from mrs_vae_synthesis.alignment import as_real, turned
+from mrs_vae_synthesis.frame import aligned
 from mrs_vae_synthesis.inputs import SynthesisInputs
 from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.restore import SYNTHETIC
 from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, random_sessions, width_of, with_noise
-from mrs_vae_synthesis.sessions import Acquisition, Sessions, aligned, read_session
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.io import stem_of
 from mrsikit.linear_combination import fit
-from mrsikit.metrics.two_samples import classifier_accuracy, precision_recall
+from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio, precision_recall
 from mrsikit.spectra import noise_sd, ppm_axis, spectrum
 from mrsikit.synthesis.basis import simulated_basis
 from mrsikit.synthesis.transients import TransientModel
 
 FEWEST, MOST, EACH = 50, 200, 4
 """Sessions from which on a set is judged, that are looked at, and transients of each."""
+
+SOME = 64
+"""Sessions that are worked on at a time."""
 
 NOISE, TOLD, COPIED = (0.93, 1.07), 0.65, 0.9
 """Bounds of the noise, of the accuracy of a classifier, and of the distance to the nearest of the training."""
@@ -97,16 +101,16 @@ def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str
     error /= len(fids) ** 0.5
     good = NOISE[0] - 2 * error <= ratio <= NOISE[1] + 2 * error
     lines = [f"noise over that of the training sessions: {ratio:.2f} (standard error {error:.2f}){_held(good)}"]
-    for name, seen in (("the spectra", _rows), ("how far each point lies from the next", _steps)):
+    for name, seen in (("the spectra", rows_of), ("how far each point lies from the next", steps_of)):
         a, b = seen(theirs), seen(ours)
         owners = np.repeat(np.arange(len(fids)), len(b) // len(fids))
         accuracy = classifier_accuracy(a, b, owners, owners)
         good &= (passed := accuracy <= TOLD)
         lines.append(f"a classifier that sees {name} tells {accuracy:.0%} from training sessions{_held(passed)}")
-    one, other = _rows(ours, 1), _rows(theirs, 1)
+    one, other = rows_of(ours, 1), rows_of(theirs, 1)
     precision, recall = precision_recall(other, one)
     lines.append(f"of the synthetic sessions {precision:.0%} lie among training ones, of these {recall:.0%} among them")
-    distance = _nearest(_rows(of(bank), 1), one)
+    distance = nearest_ratio(rows_of(of(bank), 1), None, one)
     good &= (passed := distance >= COPIED)
     lines.append(f"distance to the nearest training session over that among these: {distance:.2f}{_held(passed)}")
     if known.edited and bool(on.any() and (~on).any()):
@@ -143,47 +147,49 @@ def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor,
     return some, torch.cat([drawn(100, edits_of(1, "on" if bool(on[0]) else "off", True)) for _ in range(10)])
 
 
-def _rows(sessions: Sessions, each: int = EACH) -> NDArray[np.float32]:
-    """Real and imaginary spectra of the first transients of each session."""
+def rows_of(sessions: Sessions, each: int = EACH) -> NDArray[np.float32]:
+    """Real and imaginary spectra of the first transients of each session, a row each."""
     fids = sessions.fids
     ppm = ppm_axis(fids.shape[-1], sessions.dwell, larmor=sessions.larmor, reference=sessions.reference)
     inside = (ppm > SHOWN[0]) & (ppm < SHOWN[1])
     return as_real(spectrum(fids[:, :each])[..., inside]).flatten(0, 1).numpy()
 
 
-def _steps(sessions: Sessions) -> NDArray[np.float32]:
+def steps_of(sessions: Sessions) -> NDArray[np.float32]:
     """Logarithm of how far each point of a spectrum lies from the next: where noise shows."""
-    real, imaginary = np.split(_rows(sessions), 2, axis=1)
+    real, imaginary = np.split(rows_of(sessions), 2, axis=1)
     return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-12)
 
 
-def _nearest(training: NDArray, made: NDArray) -> float:
-    """Median distance to the nearest of the training, over that of these to their own nearest."""
-    mean = training.mean(0)
-    axes = np.linalg.svd(training - mean, full_matrices=False)[2][:32].T
-    training, made = (training - mean) @ axes, (made - mean) @ axes
-    tree = NearestNeighbors(n_neighbors=2).fit(training)
-    return float(np.median(tree.kneighbors(made)[0][:, 0]) / np.median(tree.kneighbors(training)[0][:, 1]))
-
-
 @functools.lru_cache(maxsize=2)
-def _model(echo: float, points: int, dwell: float, larmor: float) -> TransientModel:
+def model_of(echo: float, points: int, dwell: float, larmor: float) -> TransientModel:
     """With the basis of an acquisition."""
     return TransientModel(simulated_basis("mega_press", te=echo, points=points, dwell=dwell, larmor=larmor))
 
 
+def averages(sessions: Sessions, network: SessionVae) -> tuple[Tensor, Tensor]:
+    """Means (S, T) of the OFF and of the ON transients of each session, phase and shift taken away first."""
+    off, on = [], []
+    for fids, edits in zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True):
+        found = aligned(network, fids, edits)
+        moved = turned(fids, -found.phase, -found.shift, sessions.dwell)
+        off += [one[~edit].mean(0) for one, edit in zip(moved, edits, strict=True)]
+        on += [one[edit].mean(0) for one, edit in zip(moved, edits, strict=True)]
+    return torch.stack(off), torch.stack(on)
+
+
 def concentrations(sessions: Sessions, network: SessionVae) -> dict[str, NDArray[np.float64]]:
-    """Fitted amplitudes of each session: of OFF, and GABA+ of ON less OFF."""
-    model = _model(sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
+    """Fitted amplitudes of each session, (S,) by name: of OFF, and GABA+ of ON less OFF.
+
+    What is edited with GABA cannot be told from it: the two are one, GABA+.
+    """
+    model = model_of(sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
     options: Any = {"dwell": sessions.dwell, "larmor": sessions.larmor, "reference": sessions.reference}
-    found = aligned(network, sessions.fids, sessions.on)
-    moved = turned(sessions.fids, -found.phase, -found.shift, sessions.dwell)
-    pairs = list(zip(moved, sessions.on, strict=True))
-    off, edited = (torch.stack([fids[on == edit].mean(0) for fids, on in pairs]) for edit in (False, True))
+    off, on = averages(sessions, network)
     plain = fit(off, torch.cat([model.members["OFF"], model.broad["OFF"]]), **options).amplitudes
     kept = [model.names.index(name) for name in ("GABA", "Glu", "Gln", "NAA", "NAAG", "GSH", "Asp")]
     lines = (model.members["ON"] - model.members["OFF"])[kept]
-    difference = fit(edited - off, lines, ppm_range=(1.8, 4.0), **options).amplitudes
-    sums = {"NAA": ("NAA",), "tCr": ("Cr", "PCr"), "tCho": ("GPC", "PCh"), "Glx": ("Glu", "Gln")}
+    difference = fit(on - off, lines, ppm_range=(1.8, 4.0), **options).amplitudes
+    sums = {"NAA": ("NAA",), "tCr": ("Cr", "PCr"), "tCho": ("GPC", "PCh"), "Glx": ("Glu", "Gln"), "mI": ("mI",)}
     out = {k: plain[:, [model.names.index(m) for m in members]].sum(1).numpy() for k, members in sums.items()}
     return out | {"GABA+": difference[:, 0].numpy()}

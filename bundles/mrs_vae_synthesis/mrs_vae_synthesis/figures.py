@@ -12,8 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.restore import SYNTHETIC
-from mrs_vae_synthesis.sessions import Sessions, read_session
+from mrs_vae_synthesis.sessions import Sessions
 from mrsikit import spectra
 from mrsikit.io import InputError, InputFolder, stem_of
 from mrsikit.nuclei import NUCLEI

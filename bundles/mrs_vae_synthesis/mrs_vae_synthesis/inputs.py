@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.sessions import SAME, SAME_FIELD, Acquisition, laid_out, likeness, referenced
+from mrs_vae_synthesis.frame import likeness
+from mrs_vae_synthesis.nifti_sessions import SAME, SAME_FIELD, laid_out, referenced
+from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError, InputFolder, read_fids
 from mrsikit.nuclei import NUCLEI
 

@@ -10,7 +10,7 @@ aligned transient with edit e are
 
 with a small network g. Without g the posterior of z and t is a closed form for any number of transients, ON, OFF or
 both; the encoder is that form, and networks that correct it. U, V and m begin as the covariance between and within the
-sessions of the training data say, and the networks with nothing: training can only gain on the linear model.
+sessions of the training data say (:mod:`mrs_vae_synthesis.linear_start`), and the networks with nothing.
 """
 
 from __future__ import annotations

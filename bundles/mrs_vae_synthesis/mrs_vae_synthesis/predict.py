@@ -12,6 +12,7 @@ from monai.utils import ImageMetaKey, convert_to_tensor
 from numpy.typing import NDArray
 
 from mrs_vae_synthesis.inputs import acquisition_problems
+from mrs_vae_synthesis.nifti_sessions import EDITED
 from mrs_vae_synthesis.options import option_problems
 from mrs_vae_synthesis.restore import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
@@ -110,10 +111,7 @@ def _measured(
     stored = Fids(
         values=values.astype(np.complex64)[None, None, None], affine=np.eye(4), dwell=float(dwell or 0),
         larmor=float(larmor or 0), nucleus="1H", reference=known.reference, delay=None, echo=known.echo,
-        extension={
-            "dim_5": "DIM_DYN", "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]},
-            "EchoTime": known.echo,
-        },
+        extension={"dim_5": "DIM_DYN", "EchoTime": known.echo, **EDITED},
     )  # fmt: skip
     problems = acquisition_problems(stored, known, templates, "fids")
     if problems:

@@ -15,8 +15,9 @@ from monai.utils import ImageMetaKey, convert_to_tensor
 from mrs_vae_synthesis.alignment import as_real
 from mrs_vae_synthesis.inputs import USUAL
 from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.nifti_sessions import laid_out, referenced
 from mrs_vae_synthesis.sampling import edits_of, width_of
-from mrs_vae_synthesis.sessions import Acquisition, laid_out, referenced
+from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io.nifti_mrs import fids_of
 
 PLAN = 4

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from mrs_vae_synthesis.alignment import as_complex, as_real
 from mrs_vae_synthesis.network import divergence
 from mrs_vae_synthesis.sampling import SAMPLINGS
-from mrs_vae_synthesis.sessions import Sessions, TrainingSessions
+from mrs_vae_synthesis.sessions import Sessions
+from mrs_vae_synthesis.training import TrainingSessions
 
 WIDTHS = (512, 128)
 HYBRID = 0.5

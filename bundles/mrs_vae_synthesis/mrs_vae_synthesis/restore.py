@@ -16,6 +16,7 @@ from torch import Tensor
 import mrsikit
 from mrs_vae_synthesis.alignment import as_complex
 from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.nifti_sessions import EDITED, by_edit
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io.nifti_mrs import EXTENSION, Fids, metadata_of
 from mrsikit.spectra import noise_sd
@@ -49,7 +50,7 @@ class RestoreSessiond(Transform):
         image = out["image"]
         meta = dict(image.meta) if isinstance(image, MetaTensor) else {}
         both = bool(on.any() and (~on).any())
-        fids = self._fids(_by_edit(values, on) if both else values.T[:, :, None], on, both, known, meta)
+        fids = self._fids(by_edit(values, on) if both else values.T[:, :, None], on, both, known, meta)
         keep = {k: v for k, v in meta.items() if k not in metadata_of(fids)}
         out[SYNTHETIC] = MetaTensor(torch.from_numpy(fids.values)[None], meta={**keep, **metadata_of(fids)})
         out["names"] = [SYNTHETIC]
@@ -79,7 +80,7 @@ class RestoreSessiond(Transform):
             "EchoTime": known.echo,
         }  # fmt: skip
         if both:
-            extension |= {"dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]}}
+            extension |= EDITED
         elif known.edited:
             extension["EditCondition"] = ["ON" if bool(on.any()) else "OFF"]
         shaped = values.numpy().astype(np.complex64)[None, None, None]
@@ -89,9 +90,3 @@ class RestoreSessiond(Transform):
             dwell=known.dwell, larmor=known.larmor, nucleus="1H", reference=known.reference, delay=None,
             extension=extension, echo=known.echo,
         )  # fmt: skip
-
-
-def _by_edit(values: Tensor, on: Tensor) -> Tensor:
-    """(T, N / 2, 2), ON and OFF, of transients (N, T)."""
-    count = min(int(on.sum()), int((~on).sum()))
-    return torch.stack([values[on][:count], values[~on][:count]], -1).movedim(1, 0)

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from mrs_vae_synthesis.alignment import as_complex
+from mrs_vae_synthesis.frame import aligned, back, network_input, spectra_of
 from mrs_vae_synthesis.network import FACTORS, SessionVae
-from mrs_vae_synthesis.sessions import aligned, back, network_input, spectra_of
 from mrs_vae_synthesis.training import described
 
 SAMPLINGS = ("random", "interpolate", "hybrid", "reconstruct")
@@ -222,19 +222,22 @@ def more_of(
             noise=between(noise), scale=found.scale,
         )  # fmt: skip
     z = z + torch.exp(0.5 * log_z) * draws.session[:, 1 : 1 + network.session]
-    vector, own = described(network, fids[None], on[None])
-    sizes = [network.session, network.transient + network.transient + FACTORS]
-    vector = torch.cat([z, vector.split(sizes, 1)[1]], 1)
+    vector, own = described(found, z, t, on[None])
     drawn = _session_of(network, vector, own, wanted, draws)
     return Drawn(**{**vars(drawn), "noise": noise[:, _of_the_same_edit(on, wanted, draws.choices[0, :, 1])]})
+
+
+def _places_of(edit: bool, on: Tensor) -> Tensor:
+    """Where a session's transients (N,) are of an edit; all places where none is."""
+    places = (on == edit).nonzero()[:, 0]
+    return places if len(places) else torch.arange(len(on), device=on.device)
 
 
 def _neighbours(on: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """(M,) each: the measured transients of its edit just before and after each new one's place in the session."""
     pairs = []
     for k, edit in enumerate(wanted.tolist()):
-        places = (on == edit).nonzero()[:, 0]
-        places = places if len(places) else torch.arange(len(on), device=on.device)
+        places = _places_of(edit, on)
         low = max(0, min(len(places) - 2, math.floor((k + 0.5) / len(wanted) * len(places) - 0.5)))
         pairs.append(torch.stack([places[low], places[min(low + 1, len(places) - 1)]]))
     first, second = torch.stack(pairs, 1)
@@ -245,8 +248,7 @@ def _of_the_same_edit(on: Tensor, wanted: Tensor, deviates: Tensor) -> Tensor:
     """(M,) a measured transient for each new one, of its edit where there is one."""
     out = []
     for edit, deviate in zip(wanted.tolist(), deviates, strict=True):
-        places = (on == edit).nonzero()[:, 0]
-        places = places if len(places) else torch.arange(len(on), device=on.device)
+        places = _places_of(edit, on)
         out.append(places[_place(deviate, len(places))])
     return torch.stack(out)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,18 +14,67 @@ from monai.data import Dataset
 from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
+from mrs_vae_synthesis.frame import Aligned, aligned, network_input
+from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import EXTRA, SessionVae
-from mrs_vae_synthesis.sessions import Sessions, TrainingSessions, aligned, begin, network_input
+from mrs_vae_synthesis.nifti_sessions import measured_sessions
+from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
+from mrsikit.io import InputError, InputFolder
 from mrsikit.training import SaveWeights, unwrapped
 
 SOME = 32
 """Sessions that are worked on at a time."""
 
 
+HELD_OUT = 5
+"""Of the user's own sessions every fifth is for validation."""
+
+
+class TrainingSessions:
+    """What to learn from: sessions of virtual subjects, or the user's own, made or read when they are first asked for.
+
+    Args:
+        dataset_dir: folder of NIfTI-MRS; None: simulated sessions.
+        number: of simulated sessions.
+        seed: of these.
+        validation: of the own sessions those that are held out (every fifth, sorted by name) instead of the others.
+        simulation: as of :func:`simulated_sessions`.
+
+    Raises:
+        InputError: when asked for, if the folder holds fewer than five sessions, or files of several acquisitions.
+    """
+
+    def __init__(
+        self, *, dataset_dir: str | None, number: int, seed: int, validation: bool = False, **simulation: Any
+    ) -> None:
+        self.dataset_dir, self.number, self.seed, self.validation = dataset_dir, number, seed, validation
+        self.simulation = simulation
+
+    def __len__(self) -> int:
+        """Number of sessions."""
+        return self.number if self.dataset_dir is None else len(self._files)
+
+    @functools.cached_property
+    def sessions(self) -> Sessions:
+        """The sessions."""
+        if self.dataset_dir is None:
+            return simulated_sessions(self.number, seed=self.seed, **self.simulation)
+        return measured_sessions(self._files)
+
+    @functools.cached_property
+    def _files(self) -> list[Path]:
+        files = InputFolder(dataset_dir=self.dataset_dir, output_dir=None, holds="fids").files
+        if len(files) < HELD_OUT:
+            raise InputError(
+                f"{self.dataset_dir}: holds {len(files)} sessions; give at least {HELD_OUT}, every fifth is held out"
+            )
+        return [f for k, f in enumerate(files) if (k % HELD_OUT == HELD_OUT - 1) == self.validation]
+
+
 class SessionScores(Dataset):
     """Sessions as the network sees them, {"image": (N, K + 3)}, worked out when the first is asked for.
 
-    By then the network must have its frame, of :func:`mrs_vae_synthesis.sessions.begin` or of its weights.
+    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_start.begin` or of its weights.
 
     Args:
         network: whose frame counts.
@@ -122,8 +172,11 @@ class BeginLinear:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Begin."""
-        begin(cast(SessionVae, unwrapped(self.network)), self.sessions.sessions)
+        """Begin, where the sessions are: in the processor's memory."""
+        module = cast(SessionVae, unwrapped(self.network))
+        device = module.centres.device
+        begin(module.cpu(), self.sessions.sessions)
+        module.to(device)
 
 
 class SaveSessionVae(SaveWeights):
@@ -154,8 +207,11 @@ def fill_bank(network: SessionVae, sessions: Sessions) -> None:
     network.eval()
     device = network.bank.device
     rows, transients = [], []
-    for fids, on in zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True):
-        vector, own = described(network, fids.to(device), on.to(device))
+    for part, edits in zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True):
+        fids, on = part.to(device), edits.to(device)
+        found = aligned(network, fids, on)
+        z, _, t, _ = network.encode(network_input(network, found, on))
+        vector, own = described(found, z, t, on)
         rows.append(vector)
         transients.append(own)
     vectors, each = torch.cat(rows), torch.cat(transients)
@@ -165,12 +221,13 @@ def fill_bank(network: SessionVae, sessions: Sessions) -> None:
     network.bank_transients.copy_(each[chosen][:, kept])
 
 
-def described(network: SessionVae, fids: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
+def described(found: Aligned, z: Tensor, t: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
     """Sessions as the bank holds them.
 
     Args:
-        network: whose latents count.
-        fids: (S, N, T) complex.
+        found: their transients in the network's frame.
+        z: (S, session) latents.
+        t: (S, N, transient) latents.
         on: (S, N).
 
     Returns:
@@ -178,8 +235,6 @@ def described(network: SessionVae, fids: Tensor, on: Tensor) -> tuple[Tensor, Te
         spread; the same of the shift; logarithms of the noise over the scale, and of the scale. And (S, N, 1 +
         transient + 2): whether a transient is ON, and t, phase and shift less their means and over their spreads.
     """
-    found = aligned(network, fids, on)
-    z, _, t, _ = network.encode(network_input(network, found, on))
     turn = torch.polar(torch.ones_like(found.phase), found.phase)
     middle = turn.mean(1).angle()
     apart = torch.polar(torch.ones_like(found.phase), found.phase - middle[:, None]).angle()
@@ -187,7 +242,7 @@ def described(network: SessionVae, fids: Tensor, on: Tensor) -> tuple[Tensor, Te
     mean = values.mean(1)
     spread = (values - mean[:, None]).square().mean(1).sqrt().clamp(min=1e-4)
     own = torch.cat([on[..., None].to(t), (values - mean[:, None]) / spread[:, None]], -1)
-    d = network.transient
+    d = t.shape[-1]
     logs = torch.log(spread)
     noise = torch.log(found.noise.median(1).values)
     vector = torch.cat(

@@ -103,6 +103,15 @@ def read_lcmodel(path: str | Path) -> Basis:
         text = Path(path).read_text(encoding="latin-1")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        return _basis_of(path, text)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; give a .BASIS file of LCModel") from error
+
+
+def _basis_of(path: str | Path, text: str) -> Basis:
     head, *members = re.split(r"^ *\$BASIS\b", text, flags=re.MULTILINE)
     points = int(_field(path, head, "NDATAB"))
     fids = {}

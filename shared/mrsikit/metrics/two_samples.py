@@ -112,14 +112,15 @@ def maximum_mean_discrepancy(real: Rows, synthetic: Rows) -> float:
     return float(inner - 2 * kernel[:n, n:].mean())
 
 
-def nearest_ratio(training: Rows, held_out: Rows, synthetic: Rows) -> float:
+def nearest_ratio(training: Rows, held_out: Rows | None, synthetic: Rows) -> float:
     """Median distance of synthetic samples to the nearest of the training, over that of held-out real ones.
 
-    1: no nearer than new subjects are; 0: copies.
+    1: no nearer than new subjects are; 0: copies. Without held-out samples each of the training is held out in turn.
     """
-    training, held_out, synthetic = _reduced(training, training, held_out, synthetic)
-    tree = cKDTree(training)
-    return float(np.median(tree.query(synthetic)[0]) / np.median(tree.query(held_out)[0]))
+    near, far, *others = _reduced(training, training, synthetic, *([] if held_out is None else [held_out]))
+    tree = cKDTree(near)
+    known = tree.query(others[0])[0] if others else tree.query(near, 2)[0][:, 1]
+    return float(np.median(tree.query(far)[0]) / np.median(known))
 
 
 def _reduced(of: Rows, *sets: Rows) -> list[Rows]:

@@ -139,12 +139,15 @@ def write_report(
     )
     if len(done) > max_figures:
         counts += f"; figures of the first {max_figures}"
+    found = findings(inputs) if findings is not None and done else []
+    for line in found:
+        logger.info("%s", line)
     page = PAGE.substitute(
         title=html.escape(title),
         research=RESEARCH_ONLY,
         description=html.escape(description),
         counts=f"{counts}.",
-        findings=_as_list(findings(inputs) if findings is not None and done else []),
+        findings=_as_list(found),
         table=_as_table(rows),
         cases="\n".join(cases),
     )
@@ -172,8 +175,6 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _as_list(lines: Sequence[str]) -> str:
     """HTML of what was found; nothing of nothing."""
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    for line in lines:
-        logger.info("%s", line)
     return f"<h2>Checks</h2>\n<ul>{items}</ul>" if lines else ""
 
 

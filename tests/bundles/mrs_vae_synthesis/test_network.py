@@ -1,8 +1,10 @@
 import numpy as np
 import torch
 from mrs_vae_synthesis.alignment import as_complex, as_real, matched, signal_space, turned
+from mrs_vae_synthesis.frame import aligned, back, network_input, spectra_of
+from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import SessionVae, divergence
-from mrs_vae_synthesis.sessions import Sessions, aligned, back, begin, network_input, spectra_of
+from mrs_vae_synthesis.sessions import Sessions
 from mrs_vae_synthesis.training import SessionLoss, fill_bank
 
 DWELL = 0.0005

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from mrs_vae_synthesis.frame import aligned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sampling import (
     Draws,
@@ -11,7 +12,7 @@ from mrs_vae_synthesis.sampling import (
     width_of,
     with_noise,
 )
-from mrs_vae_synthesis.sessions import Sessions, aligned, simulated_sessions
+from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 
 from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio
 from mrsikit.spectra import noise_sd, ppm_axis, spectrum

@@ -47,6 +47,8 @@ def test_lcmodel_spectra_become_fids(tmp_path: Path) -> None:
         ("", "says nothing of NDATAB"),
         (TEXT.replace("NDATAB = 4", "NDATAB = 5"), "8 numbers instead of 10"),
         (TEXT.split("$BASIS\n")[0], "holds no metabolite"),
+        (TEXT.replace("4.0e+00", "4.0x+00"), "4.0x"),
+        (TEXT.replace("NDATAB = 4", "NDATAB = four"), "four"),
         (TEXT.replace("HZPPPM", "HERTZ"), "says nothing of HZPPPM"),
     ],
 )

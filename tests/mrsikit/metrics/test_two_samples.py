@@ -62,5 +62,8 @@ def test_copies_lie_nearer_than_new_subjects() -> None:
     training, held_out = subjects(0), subjects(1)
     assert nearest_ratio(training, held_out, subjects(2)) == pytest.approx(1, abs=0.15)
     assert nearest_ratio(training, held_out, training[::-1]) < 0.01
+    # one of each subject: without held-out samples those of the training are held out in turn
+    assert nearest_ratio(training[::8], None, held_out[::8]) == pytest.approx(1, abs=0.15)
+    assert nearest_ratio(training[::8], None, training[::8]) < 0.01
     noise = 0.1 * np.random.default_rng(5).normal(size=training.shape)
     assert nearest_ratio(training, held_out, training + noise) < 0.7
