@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
-from mrs_vae_synthesis.alignment import as_complex, as_real, signal_space, turned
-from mrs_vae_synthesis.checks import SHOWN, averages, concentrations, model_of, rows_of, steps_of
-from mrs_vae_synthesis.frame import Aligned, aligned, network_input, spectra_of
+from mrs_vae_synthesis.alignment import SEEN, as_complex, as_real, signal_space, turned
+from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, model_of, rows_of, steps_of
+from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
+from mrs_vae_synthesis.frame import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
@@ -33,7 +34,7 @@ from mrs_vae_synthesis.sampling import (
     width_of,
     with_noise,
 )
-from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
 from mrs_vae_synthesis.training import HELD_OUT
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -41,6 +42,7 @@ from sklearn.neural_network import MLPRegressor
 from torch import Tensor
 from tqdm import tqdm
 
+from mrsikit.io import InputError
 from mrsikit.io.basis import Basis, read_lcmodel
 from mrsikit.linear_combination import KNOTS, RANGE, Fit, fit, splines
 from mrsikit.metrics.two_samples import (
@@ -374,6 +376,22 @@ def _classifier(context: Context) -> None:
     context.add(SIMULATED, CLASSIFIER, "copies", "nearest of training / real", [nearest_ratio(learned, first, learned)])
 
 
+def _umap(context: Context) -> None:
+    """Where synthetic transients lie in a plane learnt from unseen subjects, by the umap extra; with a figure."""
+    number = count_of(context, 200)
+    real = sessions(number, TEST_SEED)
+    shown = {n: rows_of(made) for n, made in _sets(context, 200).items() if "noise" not in n and "reconstr" not in n}
+    try:
+        known, others = embed(rows_of(real), shown, seed=context.seed)
+    except InputError as error:
+        logger.warning("%s: the rows of the embedding are left out", error)
+        return
+    for name, points in others.items():
+        context.add(SIMULATED, EMBEDDING, name, "overlap of densities", [overlap(known, points)])
+    figure = draw_embedding(known, others, real.on[:, :EACH].flatten().numpy())
+    figure.savefig(context.figures / "umap.png", dpi=70)
+
+
 def _concentrations(context: Context) -> None:
     """Bias and spread of the fitted concentrations of synthetic sessions against unseen subjects."""
     number = 600
@@ -529,8 +547,10 @@ def _fit(context: Context) -> None:
         off = np.abs(theirs / found.amplitudes[:few].numpy() - 1)[:, truth > 0.8]
         context.add("any", FIT, BATCHED, f"amplitudes off those of {name}, %", [100 * float(np.quantile(off, 0.95))])
     errors = ((found.amplitudes - torch.from_numpy(truth)) / found.amplitude_sd).numpy()
-    worst = float(np.abs(errors.mean(0)).max() * number**0.5)
-    context.add("any", FIT, BATCHED, "largest bias, standard errors", [worst])
+    biases = np.abs(errors.mean(0)) * number**0.5
+    context.add("any", FIT, BATCHED, "largest bias, standard errors", [float(biases.max())])
+    context.add("any", FIT, BATCHED, "metabolites beyond 2 standard errors", [int((biases > 2).sum())])
+    context.add("any", FIT, BATCHED, "largest bias, % of the CRLB", [100 * float(np.abs(errors.mean(0)).max())])
     context.add("any", FIT, BATCHED, "spread / stated", [float(errors.std(0).mean())])
     torch.set_num_threads(threads)
 
@@ -639,13 +659,25 @@ def _measured(context: Context) -> None:
     ppm = test.reference - torch.fft.fftfreq(test.fids.shape[-1], test.dwell) / test.larmor
     inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
     rows, seen = own.spectra[:, 0], found.spectra[:, 0]
+    like = Acquisition.of(network.acquisition)
+    space = signal_space(like.points, like.dwell, like.larmor, like.reference, (SEEN[0], EDGE))
+
+    def decaying(values: Tensor) -> Tensor:
+        low = torch.fft.ifft(as_complex(values), norm="ortho") @ space.conj()
+        return as_real(torch.fft.fft(low @ space.T, norm="ortho"))
+
+    start = SessionVae(**sizes).eval()
+    begin(start, training, water=False)
+    estimates = {}
     with torch.no_grad():
-        scores = network(network_input(network, found, test.on))[..., :-1]
-    estimates = {MEASURED_OURS: spectra_of(network, scores, test.on)[:, 0]}
+        for name, one in ((MEASURED_OURS, network), ("ours, 16 latents, before training", start)):
+            scores = one(network_input(one, found, test.on))[..., :-1]
+            estimates[name] = spectra_of(one, scores, test.on)[:, 0]
+    mean = rows.mean(0)
     for size in (8, 16, 32):
-        mean = rows.mean(0)
-        v = torch.linalg.svd(rows - mean, full_matrices=False)[2][:size].T
-        estimates[f"PCA-{size}, aligned"] = mean + (seen - mean) @ v @ v.T
+        for name, known in (("aligned", rows - mean), ("aligned, of decaying signals", decaying(rows - mean))):
+            v = torch.linalg.svd(known, full_matrices=False)[2][:size].T
+            estimates[f"PCA-{size}, {name}"] = mean + (seen - mean) @ v @ v.T
     for name, estimate in estimates.items():
         left = (estimate - seen)[:, inside].square().mean(1).sqrt() / found.noise[:, 0]
         context.add("Big GABA", MEASURED, name, "residual / noise", left.tolist())
@@ -724,14 +756,14 @@ TYPICAL = {
     "Lac": 0.5, "NAA": 9.5, "NAAG": 1.2, "PCh": 0.5, "PCr": 3.4, "PE": 1.4, "Tau": 1.3, "mI": 5.2, "sI": 0.25,
 }  # fmt: skip
 
-RECONSTRUCTION, DISTRIBUTIONS, CLASSIFIER = "reconstruction", "distributions", "classifier"
+RECONSTRUCTION, DISTRIBUTIONS, CLASSIFIER, EMBEDDING = "reconstruction", "distributions", "classifier", "umap"
 CONCENTRATION, DOWNSTREAM, FIT, BASIS, MEASURED, COST = (
     "concentrations", "downstream", "fit", "basis", "measured", "cost",
 )  # fmt: skip
 ERROR, BATCHED = "error / noise", "batched fit, 1024 spectra"
 
 PARTS: dict[str, Callable[[Context], Any]] = {
-    "reconstruction": _reconstruction, "distributions": _distributions, "classifier": _classifier,
+    "reconstruction": _reconstruction, "distributions": _distributions, "classifier": _classifier, "umap": _umap,
     "concentrations": _concentrations, "application": _application, "downstream": _downstream, "fit": _fit,
     "basis": _basis, "measured": _measured, "cost": _cost,
 }  # fmt: skip
@@ -752,7 +784,8 @@ def _over_best_pca(rows: Sequence[dict[str, Any]], set_: str, method: str = OURS
 
 def _over_pca(rows: Sequence[dict[str, Any]], set_: str) -> float:
     ours = find(rows, set_, MEASURED, MEASURED_OURS, "residual / noise")
-    return ours / find(rows, set_, MEASURED, "PCA-16, aligned", "residual / noise")
+    kinds = ("PCA-16, aligned", "PCA-16, aligned, of decaying signals")
+    return ours / min(find(rows, set_, MEASURED, kind, "residual / noise") for kind in kinds)
 
 
 def _largest(method: str, ending: str, names: Sequence[str]) -> Callable[..., float]:
@@ -766,7 +799,7 @@ ACCEPTANCE = [
     Demand("error of the clean signal over that of the best PCA, sessions", 0.9, True, _over_best_pca),
     Demand("error of the clean signal over that of the best PCA, each transient alone", 0.9, True,
            lambda rows, s: _over_best_pca(rows, s, OURS_ONE)),
-    Demand("Big GABA, held-out sites: residual over that of PCA-16", 1.0, True, _over_pca),
+    Demand("Big GABA, held-out sites: residual over that of the better PCA-16", 1.0, True, _over_pca, "%.3f"),
     *(Demand(f"noise of samples over noise of data, {s}", 0.93, False,
              _row(DISTRIBUTIONS, f"ours, {s}", "noise / noise of the data"), high=1.07) for s in ("random", "hybrid")),
     Demand("correlation of noise, reconstructions", 0.95, False,
@@ -813,6 +846,8 @@ TABLES = [
         "recall": "%.2f", "MMD, thousandths": "%.2f", "nearest of training / real": "%.2f"},
           "Steps: the classifier sees the logarithm of how far each point lies from the next. On the spectra as they "
           "are it hardly sees that noise is missing (row without noise): a test that passes there says little."),
+    Table("UMAP, learnt from unseen subjects", EMBEDDING, {"overlap of densities": "%.2f"},
+          "What the densities of two sets of points in the plane share; figure: umap.png."),
     Table("Concentrations after the fit", CONCENTRATION, {
         **{f"{m}: bias, %": "%.1f" for m in CONCENTRATIONS}, **{f"{m}: spread ratio": "%.2f" for m in CONCENTRATIONS},
         **{f"{m}: standard error, %": "%.1f" for m in CONCENTRATIONS}}),
@@ -823,12 +858,15 @@ TABLES = [
           "The network behind the synthetic sessions has seen 4,000 subjects of the same simulator: a gain is in part "
           "theirs."),
     Table("Measured spectra, sites held out", MEASURED,
-          {"residual / noise": "%.2f", "accuracy, logistic regression": "%.2f"}),
+          {"residual / noise": "%.2f", "accuracy, logistic regression": "%.2f"},
+          "Between 0.2 and 4.2 ppm; of every method the residual water was taken away first."),
     Table("The batched fit", FIT, {
         "milliseconds a spectrum": "%.1f", "times faster than scipy": "%.0f",
         "times faster than scipy with MINPACK and derivatives": "%.0f",
         "amplitudes off those of scipy, %": "%.2g",
-        "largest bias, standard errors": "%.1f", "spread / stated": "%.2f"}),
+        "largest bias, standard errors": "%.1f", "metabolites beyond 2 standard errors": "%.0f",
+        "largest bias, % of the CRLB": "%.1f", "spread / stated": "%.2f"},
+          "Of 17 metabolites without any bias, 0.8 would lie beyond 2 standard errors by chance."),
     Table("The simulator", BASIS, {"correlation of shape": "%.3f", "ON less OFF, of OFF": "%.3f"}),
     Table("Cost", COST, {"peak memory of the process, GB": "%.2f", "minutes": "%.1f"}),
 ]  # fmt: skip

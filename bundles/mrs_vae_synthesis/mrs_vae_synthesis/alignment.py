@@ -2,6 +2,7 @@ r"""Where the lines of a transient lie and how it is turned, by a matched filter
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -18,14 +19,23 @@ SEARCH = 25.0
 SEEN, SLOWEST = (-0.3, 5.6), 1.5
 """Where anything resonates (ppm), and half the width of the narrowest line (Hz): what decays more slowly is noise."""
 
+WATER = (4.3, 5.1)
+"""Where residual water lies (ppm)."""
+
 FAINT = 1e-4
 """Of the largest eigenvalue: directions below it hold no signal."""
 
 
 def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
-    """FIDs (..., T) of what lies in :data:`BAND`."""
-    ppm = reference - torch.fft.fftfreq(fids.shape[-1], dwell, device=fids.device) / larmor
-    return torch.fft.ifft(torch.fft.fft(fids) * ((ppm > BAND[0]) & (ppm < BAND[1])))
+    """FIDs (..., T) of what lies in :data:`BAND`.
+
+    They are filtered twice as long as they are: what rings before the first sample would else come back at the last,
+    and draw shifts to whole steps of the spectrum.
+    """
+    points = fids.shape[-1]
+    ppm = reference - torch.fft.fftfreq(2 * points, dwell, device=fids.device) / larmor
+    kept = (ppm > BAND[0]) & (ppm < BAND[1])
+    return torch.fft.ifft(torch.fft.fft(fids, n=2 * points) * kept)[..., :points]
 
 
 def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,19 +68,28 @@ def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
     return phased(shifted(fids, shift, times(fids.shape[-1], dwell)), phase)
 
 
-def signal_space(points: int, dwell: float, larmor: float, reference: float) -> Tensor:
-    r"""Orthonormal FIDs (T, R) complex that span all decaying signals of a band of frequencies.
+@functools.lru_cache(maxsize=4)
+def signal_space(
+    points: int, dwell: float, larmor: float, reference: float, band: tuple[float, float] = SEEN
+) -> Tensor:
+    r"""Orthonormal FIDs (T, R) complex that span all decaying signals of a band (ppm).
 
     They are the eigenvectors of the covariance of lines anywhere in the band that decay no more slowly than
     :data:`SLOWEST`, :math:`\mathrm{sinc}(W (t - t'))\, e^{-\pi d (t + t')}`.
     """
     at = torch.arange(points, dtype=torch.float64) * dwell
-    low, high = ((reference - ppm) * larmor for ppm in SEEN[::-1])
+    low, high = ((reference - ppm) * larmor for ppm in band[::-1])
     apart = at[:, None] - at
     decay = torch.exp(-math.pi * SLOWEST * (at[:, None] + at))
-    covariance = torch.sinc((high - low) * apart) * decay * torch.exp(1j * math.pi * (low + high) * apart)
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors[:, values > FAINT * values[-1]].flip(1).to(torch.complex64)
+    values, vectors = torch.linalg.eigh(torch.sinc((high - low) * apart) * decay)  # about zero frequency, so real
+    centred = vectors[:, values > FAINT * values[-1]].flip(1)
+    return (centred * torch.exp(1j * math.pi * (low + high) * at)[:, None]).to(torch.complex64)
+
+
+def without_water(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
+    """FIDs (..., T) less all that decays in :data:`WATER`, noise too."""
+    space = signal_space(fids.shape[-1], dwell, larmor, reference, WATER).to(fids)
+    return fids - (fids @ space.conj()) @ space.T
 
 
 def as_real(values: Tensor) -> Tensor:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_complex, as_real, in_band, matched, turned
+from mrs_vae_synthesis.alignment import as_complex, as_real, in_band, matched, turned, without_water
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.spectra import noise_sd
+
+EDGE = 4.2
+"""Where the edge of what is left of removed water begins (ppm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +36,13 @@ class Aligned:
 
 
 def aligned(network: SessionVae, fids: Tensor, on: Tensor) -> Aligned:
-    """Bring transients (S, N, T) into the network's frame."""
+    """Bring transients (S, N, T) into the network's frame; where their lines lie is sought without their water."""
     known = Acquisition.of(network.acquisition)
     templates = as_complex(network.templates)
-    phase, shift, height = matched_sessions(fids, on, templates, known.dwell, known.larmor, known.reference)
+    dry = without_water(fids, known.dwell, known.larmor, known.reference)
+    phase, shift, height = matched_sessions(dry, on, templates, known.dwell, known.larmor, known.reference)
     scale = height.median(1).values
-    values = turned(fids, -phase, -shift, known.dwell) / scale[:, None, None]
+    values = turned(fids if known.water else dry, -phase, -shift, known.dwell) / scale[:, None, None]
     spectra = as_real(torch.fft.fft(values, norm="ortho"))
     return Aligned(
         spectra=spectra, noise=noise_sd(fids) / scale[:, None], phase=phase, shift=shift, scale=scale
@@ -53,12 +57,23 @@ def back(network: SessionVae, spectra: Tensor, phase: Tensor, shift: Tensor, sca
 
 def scores_of(network: SessionVae, spectra: Tensor, on: Tensor) -> Tensor:
     """Scores (S, N, K) of spectra (S, N, 2 T)."""
-    return (spectra - network.centres[on.long()]) @ network.directions.T
+    return ((spectra - network.centres[on.long()]) * _weight_of(network)) @ network.directions.T
 
 
 def spectra_of(network: SessionVae, scores: Tensor, on: Tensor) -> Tensor:
     """Spectra (S, N, 2 T) of scores (S, N, K)."""
-    return network.centres[on.long()] + scores @ network.directions
+    return network.centres[on.long()] + scores @ network.directions / _weight_of(network)
+
+
+def _weight_of(network: SessionVae) -> Tensor:
+    return point_weights(Acquisition.of(network.acquisition)).to(network.centres)
+
+
+def point_weights(known: Acquisition) -> Tensor:
+    """(2 T,) by which the points of a spectrum count: a tenth from :data:`EDGE` on where water was taken away."""
+    ppm = known.reference - torch.fft.fftfreq(known.points, known.dwell) / known.larmor
+    near = (ppm > EDGE) & (not known.water)
+    return torch.where(near, 0.1, 1.0).repeat(2)
 
 
 def network_input(network: SessionVae, found: Aligned, on: Tensor) -> Tensor:
@@ -85,10 +100,11 @@ def matched_sessions(
 def likeness(templates: Tensor, known: Acquisition, fids: Tensor, on: Tensor) -> tuple[float, float]:
     """How much transients (N, T) are like the templates (2, 2 T) of their own edit, and of the other; 1: no difference.
 
-    In band, whatever their phase and shift, the median over transients.
+    In band and without water, whatever their phase and shift, the median over transients.
     """
     known_lines = as_complex(templates.float())
-    moved = in_band(fids, known.dwell, known.larmor, known.reference)
+    about = (known.dwell, known.larmor, known.reference)
+    moved = in_band(without_water(fids, *about), *about)
     size = moved.abs().square().sum(-1)
     out = []
     for rows in (known_lines[on.long()], known_lines[(~on).long()]):

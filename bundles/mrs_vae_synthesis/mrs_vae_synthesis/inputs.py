@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mrs_vae_synthesis.frame import likeness
-from mrs_vae_synthesis.nifti_sessions import SAME, SAME_FIELD, laid_out, referenced
+from mrs_vae_synthesis.nifti_sessions import SAME, SAME_ECHO, SAME_FIELD, laid_out, referenced
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError, InputFolder, read_fids
 from mrsikit.nuclei import NUCLEI
@@ -28,9 +28,6 @@ FEWEST = 2
 
 UNLIKE = 0.65
 """Likeness to the templates below which a session is refused; the least of simulated sessions has .77, most .97."""
-
-SAME_ECHO = 0.002
-"""Seconds by which the echo time may differ from that of the training."""
 
 
 class SynthesisInputs(InputFolder):

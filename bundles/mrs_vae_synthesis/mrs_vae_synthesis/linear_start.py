@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_complex, as_real, in_band, signal_space, turned
-from mrs_vae_synthesis.frame import aligned, matched_sessions
+from mrs_vae_synthesis.alignment import SEEN, WATER, as_complex, as_real, in_band, signal_space, turned, without_water
+from mrs_vae_synthesis.frame import aligned, matched_sessions, point_weights
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.spectra import noise_sd
@@ -22,7 +22,7 @@ ASIDE = 24
 
 
 @torch.no_grad()
-def begin(network: SessionVae, sessions: Sessions) -> None:
+def begin(network: SessionVae, sessions: Sessions, *, water: bool = True) -> None:
     """Give a network the frame and the linear model of its training sessions.
 
     Templates are means of aligned transients. The directions are of the space that signals can be in: those in which
@@ -32,13 +32,15 @@ def begin(network: SessionVae, sessions: Sessions) -> None:
     Args:
         network: to write into.
         sessions: at least three, of two transients or more, or unedited ones of one.
+        water: whether the residual water is to be learnt; False: it is taken away, with all beyond it, here and
+            wherever the network is used.
     """
     fids, on = sessions.fids, sessions.on
     dwell, larmor, reference = sessions.dwell, sessions.larmor, sessions.reference
     edits = [edit for edit in (False, True) if bool((on == edit).any())]
     known = Acquisition(
         dwell=dwell, larmor=larmor, reference=reference, echo=sessions.echo, points=fids.shape[-1],
-        edited=len(edits) == 2,
+        edited=len(edits) == 2, water=water,
     )  # fmt: skip
     network.acquisition.copy_(known.stored())
 
@@ -48,18 +50,22 @@ def begin(network: SessionVae, sessions: Sessions) -> None:
         ]
         return torch.stack(out)
 
-    templates = means(in_band(fids[0], dwell, larmor, reference), on[0])
     few = max(1, min(len(fids), MOST // fids.shape[1]))
+    some = without_water(fids[:few], dwell, larmor, reference)
+    templates = means(in_band(some[0], dwell, larmor, reference), on[0])
     for _ in range(REPEATS):
-        phase, shift, height = matched_sessions(fids[:few], on[:few], templates, dwell, larmor, reference)
-        scaled = turned(fids[:few], -phase, -shift, dwell) / height.median(1).values[:, None, None]
+        phase, shift, height = matched_sessions(some, on[:few], templates, dwell, larmor, reference)
+        scaled = turned(some, -phase, -shift, dwell) / height.median(1).values[:, None, None]
         templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
     # of all units only those in which the noise is about 1 survive half precision; a power of two changes no digit
     noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
     templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
     network.templates.copy_(as_real(templates))
 
-    space = signal_space(fids.shape[-1], dwell, larmor, reference).to(fids.device)
+    band = SEEN if water else (SEEN[0], WATER[0])
+    weight = point_weights(known).to(fids.device)
+    space = torch.fft.fft(signal_space(fids.shape[-1], dwell, larmor, reference, band).to(fids.device).T, norm="ortho")
+    space = torch.linalg.qr((space * weight[: fids.shape[-1]]).T)[0]
     kept = []
     levels = []
     total = torch.zeros(2, 2 * fids.shape[-1])
@@ -67,15 +73,13 @@ def begin(network: SessionVae, sessions: Sessions) -> None:
     for part, edit in zip(fids.split(64), on.split(64), strict=True):
         found = aligned(network, part, edit)
         levels.append(found.noise)
-        values = torch.fft.ifft(as_complex(found.spectra), norm="ortho") @ space.conj()
-        kept.append(as_real(values))
+        kept.append(as_real(as_complex(found.spectra * weight) @ space.conj()))
         for which in edits:
             total[int(which)] += found.spectra[edit == which].sum(0)
             counts[int(which)] += (edit == which).sum()
     network.centres.copy_(total / counts.clamp(min=1)[:, None])
     small, sd = torch.cat(kept), torch.cat(levels).median(1).values
-    centre = torch.fft.ifft(as_complex(network.centres), norm="ortho") @ space.conj()
-    small = small - as_real(centre)[on.long()]
+    small = small - as_real(as_complex(network.centres * weight) @ space.conj())[on.long()]
     session_means = _session_means(small, on)
     own = small - torch.where(on[..., None], session_means[:, 1:], session_means[:, :1])
     aside = _leading(own.flatten(0, 1), min(ASIDE, network.scores // 2)) if small.shape[1] > len(edits) else None
@@ -83,8 +87,7 @@ def begin(network: SessionVae, sessions: Sessions) -> None:
     both = between if aside is None else torch.cat([aside, between], 1)
     directions = torch.linalg.qr(both)[0][:, : network.scores]
     missing = network.scores - directions.shape[1]
-    wide = as_complex(directions.T) @ space.T
-    network.directions[: network.scores - missing].copy_(as_real(torch.fft.fft(wide, norm="ortho")))
+    network.directions[: network.scores - missing].copy_(as_real(as_complex(directions.T) @ space.T))
     _linear_model(network, torch.nn.functional.pad(small @ directions, (0, missing)), on, sd)
 
 

@@ -15,6 +15,9 @@ sessions of the training data say (:mod:`mrs_vae_synthesis.linear_start`), and t
 
 from __future__ import annotations
 
+from pathlib import Path
+from pickle import UnpicklingError
+
 import torch
 from torch import Tensor, nn
 
@@ -73,7 +76,7 @@ class SessionVae(nn.Module):
         self.directions = nn.Buffer(torch.zeros(scores, 2 * points))
         self.centres = nn.Buffer(torch.zeros(2, 2 * points))
         # of :class:`mrs_vae_synthesis.sessions.Acquisition`: whole numbers, for weights are halved when they are saved
-        self.acquisition = nn.Buffer(torch.zeros(6, dtype=torch.int64))
+        self.acquisition = nn.Buffer(torch.zeros(7, dtype=torch.int64))
         self.scale = nn.Buffer(torch.ones(scores))
         self.means = nn.Parameter(torch.zeros(2, scores))
         self.between = nn.Parameter(torch.zeros(2, scores, session))
@@ -193,6 +196,24 @@ class SessionVae(nn.Module):
             spread.append(own.clamp(min=1e-8)[:, None].expand(-1, scores.shape[1], -1))
         edited = on[..., None] > 0.5
         return torch.where(edited, found[1], found[0]), torch.where(edited, spread[1], spread[0])
+
+
+def network_like(weights: str | Path) -> SessionVae:
+    """A network of the sizes of a file of weights; of the default ones, where these are none of such a network."""
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        sizes = {
+            "points": state["templates"].shape[1] // 2,
+            "scores": state["between"].shape[1],
+            "session": state["between"].shape[2],
+            "transient": state["within"].shape[2],
+            "width": len(state["pool.0.bias"]),
+            "sessions": len(state["bank"]),
+            "kept": state["bank_transients"].shape[1],
+        }
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError):
+        return SessionVae()  # what is wrong with the file is said where the weights are checked
+    return SessionVae(**sizes)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

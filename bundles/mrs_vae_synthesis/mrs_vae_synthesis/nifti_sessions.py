@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.signal import resample
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,24 +26,50 @@ EDITED = {"dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]}}
 SAME, SAME_FIELD = 1e-4, 0.02
 """Parts by which dwell times and fields may differ in one protocol."""
 
+SAME_ECHO = 0.002
+"""Seconds by which echo times may."""
+
+FINEST = 200
+"""Denominator of the ratio of two dwell times."""
+
 
 def measured_sessions(paths: Sequence[Path]) -> Sessions:
-    """Sessions of NIfTI-MRS files, cut to the fewest transients that one of them has.
+    """Sessions of NIfTI-MRS files, cut to the fewest transients and points that one of them has.
+
+    Files of another bandwidth are resampled to the narrowest, and those of another SpecFreqChemShift shifted to the
+    first's.
 
     Raises:
-        InputError: a file cannot be read, or they are not of one acquisition.
+        InputError: a file cannot be read, or they are not of one protocol.
     """
     read = [read_session(path) for path in tqdm(paths, desc="reading sessions", delay=2, leave=False)]
-    first, rest = read[0], read[1:]
-    for path, one in zip(paths[1:], rest, strict=True):
-        same = one.fids.shape[2] == first.fids.shape[2] and abs(one.dwell / first.dwell - 1) < SAME
-        if not same or abs(one.larmor / first.larmor - 1) > SAME_FIELD or bool(one.on.any()) != bool(first.on.any()):
+    first = read[0]
+    for path, one in zip(paths, read, strict=True):
+        other_field = abs(one.larmor / first.larmor - 1) > SAME_FIELD
+        other_echo = min(one.echo, first.echo) > 0 and abs(one.echo - first.echo) > SAME_ECHO  # a file need not say
+        if other_field or other_echo or bool(one.on.any()) != bool(first.on.any()):
             raise InputError(f"{path}: is not of the acquisition of {paths[0]}; give files of one protocol")
-    fewest = min(one.fids.shape[1] for one in read)
+    dwell = max(one.dwell for one in read)
+    fids = [
+        rereferenced(resampled(one.fids, one.dwell, dwell), dwell, one.larmor * (first.reference - one.reference))
+        for one in read
+    ]
+    fewest, points = (min(one.shape[axis] for one in fids) for axis in (1, 2))
     return Sessions(
-        fids=torch.cat([one.fids[:, :fewest] for one in read]), on=torch.cat([one.on[:, :fewest] for one in read]),
-        dwell=first.dwell, larmor=first.larmor, reference=first.reference, echo=first.echo,
+        fids=torch.cat([one[:, :fewest, :points] for one in fids]), on=torch.cat([one.on[:, :fewest] for one in read]),
+        dwell=dwell, larmor=first.larmor, reference=first.reference, echo=first.echo,
     )  # fmt: skip
+
+
+def resampled(fids: Tensor, dwell: float, wanted: float) -> Tensor:
+    """FIDs (..., T) of a dwell time with a longer one (s): of their spectra what the narrower bandwidth holds."""
+    if abs(dwell / wanted - 1) < SAME:
+        return fids
+    share = Fraction(dwell / wanted).limit_denominator(FINEST)
+    points = -(-fids.shape[-1] // share.denominator) * share.denominator
+    padded = torch.nn.functional.pad(fids, (0, points - fids.shape[-1]))
+    found = resample(padded.numpy(), points * share.numerator // share.denominator, axis=-1)
+    return torch.from_numpy(found[..., : int(fids.shape[-1] * share)]).to(fids)
 
 
 def read_session(path: str | Path) -> Sessions:
@@ -90,8 +118,15 @@ def referenced(values: Tensor, fids: Fids, known: Acquisition) -> Tensor:
     """Transients (N, T) of a file with their frequencies as the network counts them."""
     if fids.reference is None or abs(fids.reference - known.reference) < 1e-6:
         return values
-    hz = torch.tensor((known.reference - fids.reference) * fids.larmor, dtype=torch.float64)
-    return shifted(values, hz.expand(len(values)), times(values.shape[-1], fids.dwell))
+    return rereferenced(values, fids.dwell, (known.reference - fids.reference) * fids.larmor)
+
+
+def rereferenced(values: Tensor, dwell: float, hz: float) -> Tensor:
+    """FIDs (..., T) with their frequencies counted from another one, ``hz`` away."""
+    if hz == 0:
+        return values
+    moved = torch.tensor(hz, dtype=torch.float64).expand(values.shape[:-1])
+    return shifted(values, moved, times(values.shape[-1], dwell))
 
 
 def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[bool]:

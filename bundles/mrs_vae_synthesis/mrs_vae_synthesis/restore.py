@@ -61,6 +61,8 @@ class RestoreSessiond(Transform):
         out["flags"] = []
         if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
             out["flags"].append(f"the file does not give its echo time; it was taken for {1e3 * known.echo:g} ms")
+        if not known.water:
+            out["flags"].append("without residual water: it was taken away from what the network was trained on")
         if self.sampling == "reconstruct":
             out["flags"].append("a reconstruction shows what the network has seen before: do not quantify it")
         return out

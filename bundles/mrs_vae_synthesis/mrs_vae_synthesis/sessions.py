@@ -27,6 +27,7 @@ class Acquisition:
         echo: echo time (s).
         points: samples of a FID.
         edited: whether there were ON and OFF.
+        water: whether the residual water was learnt; False: it was taken away.
     """
 
     dwell: float
@@ -35,23 +36,25 @@ class Acquisition:
     echo: float
     points: int
     edited: bool
+    water: bool
 
     @classmethod
     def of(cls, stored: Tensor) -> Acquisition:
         """From the network's buffer of this name."""
-        dwell, larmor, reference, echo, points, edited = stored.tolist()
+        dwell, larmor, reference, echo, points, edited, water = stored.tolist()
         values = (round(n * unit, 9) for n, unit in zip((dwell, larmor, reference, echo), UNITS, strict=True))
         return cls(
             **dict(zip(("dwell", "larmor", "reference", "echo"), values, strict=True)),
             points=points,
             edited=bool(edited),
+            water=bool(water),
         )
 
     def stored(self) -> Tensor:
-        """(6,) whole numbers."""
+        """(7,) whole numbers."""
         told = (self.dwell, self.larmor, self.reference, self.echo)
         whole = [round(value / unit) for value, unit in zip(told, UNITS, strict=True)]
-        return torch.tensor([*whole, self.points, int(self.edited)])
+        return torch.tensor([*whole, self.points, int(self.edited), int(self.water)])
 
 
 @dataclass(frozen=True, kw_only=True)

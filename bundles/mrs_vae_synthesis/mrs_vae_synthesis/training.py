@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -19,7 +19,7 @@ from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import EXTRA, SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-from mrsikit.io import InputError, InputFolder
+from mrsikit.io import InputError, InputFolder, as_flag
 from mrsikit.training import SaveWeights, unwrapped
 
 SOME = 32
@@ -52,23 +52,36 @@ class TrainingSessions:
 
     def __len__(self) -> int:
         """Number of sessions."""
-        return self.number if self.dataset_dir is None else len(self._files)
+        return self.number if self.dataset_dir is None else len(self.sessions.fids)
 
     @functools.cached_property
     def sessions(self) -> Sessions:
         """The sessions."""
         if self.dataset_dir is None:
             return simulated_sessions(self.number, seed=self.seed, **self.simulation)
-        return measured_sessions(self._files)
+        own = own_sessions(self.dataset_dir)
+        mine = (torch.arange(len(own.fids)) % HELD_OUT == HELD_OUT - 1) == self.validation
+        return replace(own, fids=own.fids[mine], on=own.on[mine])
 
-    @functools.cached_property
-    def _files(self) -> list[Path]:
-        files = InputFolder(dataset_dir=self.dataset_dir, output_dir=None, holds="fids").files
-        if len(files) < HELD_OUT:
-            raise InputError(
-                f"{self.dataset_dir}: holds {len(files)} sessions; give at least {HELD_OUT}, every fifth is held out"
-            )
-        return [f for k, f in enumerate(files) if (k % HELD_OUT == HELD_OUT - 1) == self.validation]
+
+@functools.lru_cache(maxsize=1)
+def own_sessions(dataset_dir: str) -> Sessions:
+    """All sessions of a folder, sorted by name; read once for what is learnt from and what is held out.
+
+    Raises:
+        InputError: the folder holds fewer than five, or files of several protocols.
+    """
+    files = InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files
+    if len(files) < HELD_OUT:
+        raise InputError(
+            f"{dataset_dir}: holds {len(files)} sessions; give at least {HELD_OUT}, every fifth is held out"
+        )
+    return measured_sessions(files)
+
+
+def points_of(dataset_dir: str | None) -> int:
+    """Samples of the FIDs to learn from: those of a folder's sessions, or 2,048 of simulated ones."""
+    return 2048 if dataset_dir is None else own_sessions(dataset_dir).fids.shape[2]
 
 
 class SessionScores(Dataset):
@@ -162,10 +175,11 @@ class BeginLinear:
     Args:
         network: in training.
         sessions: of the training.
+        water: as of :func:`mrs_vae_synthesis.linear_start.begin`.
     """
 
-    def __init__(self, *, network: nn.Module, sessions: TrainingSessions) -> None:
-        self.network, self.sessions = network, sessions
+    def __init__(self, *, network: nn.Module, sessions: TrainingSessions, water: bool | str = True) -> None:
+        self.network, self.sessions, self.water = network, sessions, as_flag(water, "water")
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
@@ -175,7 +189,7 @@ class BeginLinear:
         """Begin, where the sessions are: in the processor's memory."""
         module = cast(SessionVae, unwrapped(self.network))
         device = module.centres.device
-        begin(module.cpu(), self.sessions.sessions)
+        begin(module.cpu(), self.sessions.sessions, water=self.water)
         module.to(device)
 
 

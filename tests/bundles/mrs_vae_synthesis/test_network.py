@@ -1,10 +1,21 @@
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
-from mrs_vae_synthesis.alignment import as_complex, as_real, matched, signal_space, turned
-from mrs_vae_synthesis.frame import aligned, back, network_input, spectra_of
+from mrs_vae_synthesis.alignment import (
+    WATER,
+    as_complex,
+    as_real,
+    matched,
+    signal_space,
+    turned,
+    without_water,
+)
+from mrs_vae_synthesis.frame import EDGE, aligned, back, network_input, scores_of, spectra_of
 from mrs_vae_synthesis.linear_start import begin
-from mrs_vae_synthesis.network import SessionVae, divergence
-from mrs_vae_synthesis.sessions import Sessions
+from mrs_vae_synthesis.network import SessionVae, divergence, network_like
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrs_vae_synthesis.training import SessionLoss, fill_bank
 
 DWELL = 0.0005
@@ -109,6 +120,64 @@ def test_the_way_into_the_frame_and_back(network: SessionVae, unseen: Sessions) 
     found = aligned(network, unseen.fids, unseen.on)
     again = back(network, found.spectra, found.phase, found.shift, found.scale)
     torch.testing.assert_close(again, unseen.fids, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("moved", [0.2, 0.5, 0.9])
+def test_a_shift_of_less_than_a_point_of_the_spectrum_is_found(
+    network: SessionVae, unseen: Sessions, moved: float
+) -> None:
+    assert unseen.clean is not None
+    again = turned(unseen.clean, torch.zeros(unseen.on.shape), torch.full(unseen.on.shape, moved), unseen.dwell)
+    found = aligned(network, again, unseen.on).shift - aligned(network, unseen.clean, unseen.on).shift
+    torch.testing.assert_close(found, torch.full(unseen.on.shape, moved).to(found), atol=0.08, rtol=0)
+
+
+def test_much_water_moves_no_line(network: SessionVae, unseen: Sessions) -> None:
+    at = torch.arange(unseen.fids.shape[-1]) * unseen.dwell
+    water = 5 * unseen.fids.abs().amax() * torch.exp((2j * torch.pi * 1.5 - 12) * at)
+    found, again = (aligned(network, fids, unseen.on) for fids in (unseen.fids, unseen.fids + water))
+    torch.testing.assert_close(again.shift, found.shift, atol=0.5, rtol=0)
+    torch.testing.assert_close(again.scale, found.scale, rtol=0.06, atol=0)
+
+
+def test_water_is_taken_away_and_little_else() -> None:
+    at = torch.arange(2048) * DWELL
+    size = torch.linalg.vector_norm
+    for ppm, low, high in ((4.7, 0, 0.02), (4.5, 0, 0.02), (3.9, 0.93, 1), (2.0, 0.99, 1)):
+        line = torch.exp((2j * torch.pi * (4.68 - ppm) * 127.7 - torch.pi * 6) * at)
+        assert low <= size(without_water(line, DWELL, 127.7, 4.68)) / size(line) <= high
+
+
+def test_a_network_without_water_describes_lines_all_the_better(unseen: Sessions) -> None:
+    kept = {}
+    ppm = unseen.reference - torch.fft.fftfreq(unseen.fids.shape[-1], unseen.dwell) / unseen.larmor
+    for water in (True, False):
+        network = SessionVae(scores=24, session=4, transient=1, width=16, sessions=20, kept=8).eval()
+        begin(network, unseen, water=water)
+        assert Acquisition.of(network.acquisition).water is water
+        found = aligned(network, unseen.fids, unseen.on)
+        with torch.no_grad():
+            scores = network(network_input(network, found, unseen.on))[..., :-1]
+        left = spectra_of(network, scores, unseen.on) - found.spectra
+        lines = ((ppm > 0.2) & (ppm < EDGE)).repeat(2)
+        kept[water] = float((left[..., lines].square().mean(-1).sqrt() / found.noise).median())
+        middle = ((ppm > WATER[0] + 0.1) & (ppm < WATER[1] - 0.1)).repeat(2)
+        at_water = found.spectra[..., middle].abs().amax() / found.spectra[..., lines].abs().amax()
+        assert at_water > 0.5 if water else at_water < 0.1
+        torch.testing.assert_close(
+            scores_of(network, spectra_of(network, scores, unseen.on), unseen.on), scores, rtol=1e-3, atol=1e-2
+        )
+    assert kept[False] < kept[True]
+
+
+def test_a_network_is_made_as_large_as_its_weights(tmp_path: Path) -> None:
+    sizes = {"points": 64, "scores": 12, "session": 5, "transient": 3, "width": 16, "sessions": 7, "kept": 4}
+    torch.save(SessionVae(**sizes).state_dict(), tmp_path / "own.pt")
+    own = network_like(tmp_path / "own.pt")
+    own.load_state_dict(torch.load(tmp_path / "own.pt", weights_only=True))
+    (tmp_path / "no.pt").write_bytes(b"no weights")
+    for path in ("no.pt", "missing.pt"):
+        assert network_like(tmp_path / path).points == SessionVae().points
 
 
 def test_the_linear_start_is_fitted_to_its_sessions(unseen: Sessions) -> None:

@@ -149,7 +149,7 @@ def spoilt(session: Sessions, kind: str) -> object:
 def test_what_is_no_such_session_is_refused(
     unseen: Sessions, network: SessionVae, tmp_path: Path, kind: str, words: str
 ) -> None:
-    known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True)
+    known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True, water=True)
     path = tmp_path / "bad.nii.gz"
     write_fids(path, spoilt(unseen, kind))  # type: ignore[arg-type]
     assert words in " ".join(session_problems(path, known, network.templates))

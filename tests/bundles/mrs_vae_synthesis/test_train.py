@@ -8,9 +8,10 @@ import pytest
 import torch
 from command_lines import ONE_CORE, on_one_core, run_line
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sessions import Sessions
+from mrs_vae_synthesis.nifti_sessions import measured_sessions, resampled
+from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 
-from mrsikit.io import write_fids
+from mrsikit.io import InputError, write_fids
 
 from .conftest import BUNDLE, as_fids
 
@@ -39,7 +40,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_without_data_gives_weights_that_run(undisturbed: Path, tmp_path: Path) -> None:
     state = weights(undisturbed / "model.pt")
     SessionVae().load_state_dict(state)
-    assert state["acquisition"].tolist() == [500000, 127730000, 4680000, 68000, 2048, 1]
+    assert state["acquisition"].tolist() == [500000, 127730000, 4680000, 68000, 2048, 1, 1]
     assert state["bank"].abs().amax(1).min() > 0
     done = on_one_core(
         run_line("inference", weights=undisturbed / "model.pt", output_dir=tmp_path, number=8, transients=8),
@@ -75,6 +76,7 @@ def test_training_on_own_sessions(unseen: Sessions, tmp_path: Path) -> None:
     on_one_core(line(tmp_path, dataset_dir=own, epochs=1), cwd=BUNDLE)
     state = weights(tmp_path / "model.pt")
     assert torch.isfinite(state["bank"].float()).all()
+    assert state["acquisition"].tolist()[-1] == 0  # the water of measured sessions is taken away
     # five sessions, over and over
     assert torch.equal(state["bank"][0], state["bank"][5])
     assert not torch.equal(state["bank"][0], state["bank"][1])
@@ -85,6 +87,26 @@ def test_training_on_own_sessions(unseen: Sessions, tmp_path: Path) -> None:
     )
     assert done.returncode != 0
     assert "give at least 5" in done.stdout + done.stderr
+
+
+def test_sessions_of_several_bandwidths_are_resampled_to_the_narrowest(unseen: Sessions, tmp_path: Path) -> None:
+    finer = simulated_sessions(1, seed=99, transients=16, points=5120, dwell=0.0002)
+    other = as_fids(finer, 0, reference=finer.reference + 0.1)
+    write_fids(tmp_path / "a.nii.gz", other)
+    write_fids(tmp_path / "b.nii.gz", as_fids(unseen, 1))
+    found = measured_sessions([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"])
+    assert found.dwell == pytest.approx(unseen.dwell)
+    assert found.fids.shape == (2, 16, 2048)
+    assert found.reference == other.reference
+    assert finer.clean is not None
+    known = torch.fft.fft(finer.clean[0, 0], norm="forward")
+    again = torch.fft.fft(resampled(finer.clean[0, 0], finer.dwell, unseen.dwell), norm="forward")
+    points = torch.arange(-600, 600)  # of 1.024 s, both
+    torch.testing.assert_close(again[points], known[points], rtol=0, atol=1e-3 * float(known.abs().max()))
+    longer = {**other.extension, "EchoTime": 0.08}
+    write_fids(tmp_path / "c.nii.gz", as_fids(unseen, 2, extension=longer, echo=0.08))
+    with pytest.raises(InputError, match="one protocol"):
+        measured_sessions([tmp_path / "a.nii.gz", tmp_path / "c.nii.gz"])
 
 
 def test_unedited_single_spectra_can_be_learnt(unseen: Sessions, tmp_path: Path) -> None:
@@ -98,7 +120,7 @@ def test_unedited_single_spectra_can_be_learnt(unseen: Sessions, tmp_path: Path)
         )
     on_one_core(line(tmp_path, dataset_dir=own, epochs=1), cwd=BUNDLE)
     state = weights(tmp_path / "model.pt")
-    assert state["acquisition"].tolist()[-1] == 0
+    assert state["acquisition"].tolist()[-2:] == [0, 0]
     assert all(torch.isfinite(v.float()).all() for v in state.values())
 
 

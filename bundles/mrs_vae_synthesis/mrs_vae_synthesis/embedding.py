@@ -1,0 +1,94 @@
+"""Where synthetic spectra lie among measured ones: UMAP with densities, as the paper shows it.
+
+Needs umap-learn: ``pip install "mrsikit[umap]"``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.stats import gaussian_kde
+
+from mrsikit.io import InputError
+
+GRID = 100
+"""Points of the densities along each axis."""
+
+REAL, MADE = "#777777", "#1f77b4"
+
+
+def embed(
+    measured: NDArray[np.float32], others: Mapping[str, NDArray[np.float32]], *, seed: int = 0
+) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+    """Learn a plane from measured spectra, and lay others into it.
+
+    Args:
+        measured: (N, D) rows as of :func:`mrs_vae_synthesis.checks.rows_of`.
+        others: (M, D) each, by name.
+        seed: of the embedding.
+
+    Returns:
+        (N, 2), and (M, 2) by name.
+
+    Raises:
+        InputError: umap-learn is not installed.
+    """
+    try:
+        from umap import UMAP  # an extra: most do without
+    except ImportError as error:
+        raise InputError('umap-learn is not installed; pip install "mrsikit[umap]"') from error
+    plane = UMAP(n_components=2, random_state=seed, n_jobs=1)
+    known = plane.fit_transform(measured)
+    return known, {name: plane.transform(rows) for name, rows in others.items()}
+
+
+def density(points: NDArray[np.float32], about: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(GRID, GRID) density of points (N, 2), of sum 1, over where points ``about`` (M, 2) lie."""
+    low, high = about.min(0) - 1, about.max(0) + 1
+    x, y = (np.linspace(low[axis], high[axis], GRID) for axis in (0, 1))
+    values = gaussian_kde(points.T)(np.stack(np.meshgrid(x, y, indexing="ij")).reshape(2, -1)).reshape(GRID, GRID)
+    return values / values.sum()
+
+
+def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """What two sets of points (N, 2) and (M, 2) share of their densities: 1 where they lie alike, 0 apart."""
+    both = np.concatenate([a, b])
+    return float(np.minimum(density(a, both), density(b, both)).sum())
+
+
+def draw_embedding(
+    measured: NDArray[np.float32], others: Mapping[str, NDArray[np.float32]], on: NDArray[np.bool_]
+) -> Figure:
+    """Draw a panel for each set: its points and density over those of the measured spectra.
+
+    Args:
+        measured: (N, 2) of :func:`embed`.
+        others: (M, 2) by name, likewise.
+        on: (N,) whether each row is ON, alike in all sets.
+    """
+    columns = min(3, len(others))
+    rows = -(-len(others) // columns)
+    figure = Figure(figsize=(4.2 * columns, 4 * rows))
+    FigureCanvasAgg(figure)
+    everything = np.concatenate([measured, *others.values()])
+    low, high = everything.min(0) - 1, everything.max(0) + 1
+    extent = (low[0], high[0], low[1], high[1])
+    for axis, (name, points) in zip(figure.subplots(rows, columns, squeeze=False).flat, others.items(), strict=False):
+        for label, values, colour in (("measured", measured, REAL), ("synthetic", points, MADE)):
+            surface = density(values, everything).T
+            levels = surface.max() * np.array([0.05, 0.3, 0.7, 1.0])
+            axis.contourf(surface, levels, extent=extent, colors=[colour], alpha=0.25)
+            for edit, marker in ((True, "x"), (False, ".")):
+                at = values[on[: len(values)] == edit]
+                named = f"{label}, {'ON' if edit else 'OFF'}"
+                axis.scatter(*at.T, s=8, lw=0.5, marker=marker, color=colour, label=named)
+        axis.set_title(f"{name}: overlap {overlap(measured, points):.2f}", fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.legend(fontsize=7, frameon=False)
+    figure.tight_layout()
+    return figure
