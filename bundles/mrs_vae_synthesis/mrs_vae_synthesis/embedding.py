@@ -1,6 +1,6 @@
 """Where synthetic spectra lie among measured ones: UMAP with densities, as the paper shows it.
 
-Needs umap-learn: ``pip install "mrsikit[umap]"``.
+Needs umap-learn, the extra "umap".
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from mrsikit.io import InputError
 
 GRID = 100
 """Points of the densities along each axis."""
+
+WIDTH = 0.15
+"""Of the kernel, over the spread of the points: ON and OFF lie apart, and each is looked at."""
 
 REAL, MADE = "#777777", "#1f77b4"
 
@@ -40,7 +43,7 @@ def embed(
     try:
         from umap import UMAP  # an extra: most do without
     except ImportError as error:
-        raise InputError('umap-learn is not installed; pip install "mrsikit[umap]"') from error
+        raise InputError("umap-learn is not installed; pip install umap-learn") from error
     plane = UMAP(n_components=2, random_state=seed, n_jobs=1)
     known = plane.fit_transform(measured)
     return known, {name: plane.transform(rows) for name, rows in others.items()}
@@ -48,10 +51,16 @@ def embed(
 
 def density(points: NDArray[np.float32], about: NDArray[np.float32]) -> NDArray[np.float64]:
     """(GRID, GRID) density of points (N, 2), of sum 1, over where points ``about`` (M, 2) lie."""
-    low, high = about.min(0) - 1, about.max(0) + 1
-    x, y = (np.linspace(low[axis], high[axis], GRID) for axis in (0, 1))
-    values = gaussian_kde(points.T)(np.stack(np.meshgrid(x, y, indexing="ij")).reshape(2, -1)).reshape(GRID, GRID)
+    low, high = _corners(about)
+    grid = np.meshgrid(*(np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)), indexing="ij")
+    values = gaussian_kde(points.T, WIDTH)(np.stack(grid).reshape(2, -1)).reshape(GRID, GRID)
     return values / values.sum()
+
+
+def _corners(points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lowest and highest values of a plane that shows all of the points (N, 2) and their density."""
+    margin = 0.15 * np.ptp(points, 0)
+    return points.min(0) - margin, points.max(0) + margin
 
 
 def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
@@ -75,9 +84,12 @@ def draw_embedding(
     figure = Figure(figsize=(4.2 * columns, 4 * rows))
     FigureCanvasAgg(figure)
     everything = np.concatenate([measured, *others.values()])
-    low, high = everything.min(0) - 1, everything.max(0) + 1
+    low, high = _corners(everything)
     extent = (low[0], high[0], low[1], high[1])
-    for axis, (name, points) in zip(figure.subplots(rows, columns, squeeze=False).flat, others.items(), strict=False):
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, (name, points) in zip(axes, others.items(), strict=False):
         for label, values, colour in (("measured", measured, REAL), ("synthetic", points, MADE)):
             surface = density(values, everything).T
             levels = surface.max() * np.array([0.05, 0.3, 0.7, 1.0])
@@ -87,8 +99,6 @@ def draw_embedding(
                 named = f"{label}, {'ON' if edit else 'OFF'}"
                 axis.scatter(*at.T, s=8, lw=0.5, marker=marker, color=colour, label=named)
         axis.set_title(f"{name}: overlap {overlap(measured, points):.2f}", fontsize=10)
-        axis.set_xticks([])
-        axis.set_yticks([])
         axis.legend(fontsize=7, frameon=False)
     figure.tight_layout()
     return figure
