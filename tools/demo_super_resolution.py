@@ -106,12 +106,12 @@ def three_methods(output: Path, *, run: Callable[..., None], **_: object) -> Non
     print(f"maps and outputs:  {inputs}, {output}")
 
 
-def patient() -> tuple[np.ndarray, np.ndarray, np.ndarray, Grid]:
+def patient(seed: int = SEED) -> tuple[np.ndarray, np.ndarray, np.ndarray, Grid]:
     """Choline (mM) and FLAIR, the lesion's mask, (128, 128) each, and their grid."""
-    subject = VirtualSubject(SEED, tumours=1, grade="high", tumour_radius=16.0)
+    subject = VirtualSubject(seed, tumours=1, grade="high", tumour_radius=16.0)
     height = float(subject.tumours.tumours[0].centre[2])
     grid = Grid((128, 128), (1.72, 1.72), (0.0, 0.0, height), thickness=8.0, subsamples=(2, 2, 2))
-    tissues, rng = subject.tissues(grid), np.random.default_rng(SEED)
+    tissues, rng = subject.tissues(grid), np.random.default_rng(seed)
     choline = concentration_map(tissues, draw_concentrations(rng, "high")["tCho"]).numpy()
     flair = mri(tissues, grid, "flair", rng).numpy()
     x, y = ((np.arange(128) - 63.5) * 1.72 for _ in range(2))

@@ -1,0 +1,496 @@
+import base64
+import csv
+import gzip
+import itertools
+import json
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import krippendorff
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import reader_study
+from reader_studies.key import CRITERIA, Key
+from reader_studies.pages import make
+from reader_studies.scores import ALL, COLUMNS, between_readers, case_means, holm, read_scores, summary, with_themselves
+from scipy import stats
+
+from mrsikit.io import InputError
+
+METHODS = ("Qaspline", "Qbtv", "Qcgan", "Qdours")
+NAMES = [one.name for one in CRITERIA]
+
+
+def head(seed: int) -> np.ndarray:
+    x, y = np.mgrid[:40, :48] - 20
+    rng = np.random.default_rng(seed)
+    return ((np.hypot(x, y - 4) < 15) * (1 + 0.1 * rng.normal(size=x.shape))).astype(np.float32)[..., None]
+
+
+def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.nifti1.Nifti1Image(values, np.diag([2.0, 2, 5, 1]) if affine is None else affine), path)
+
+
+@pytest.fixture(scope="module")
+def maps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six cases, four methods, one of which writes a suffix."""
+    root = tmp_path_factory.mktemp("maps")
+    for case in range(6):
+        save(root / "truth" / f"p{case}.nii.gz", head(case))
+        for place, method in enumerate(METHODS):
+            save(root / method / f"p{case}{'_sr' * (method == 'Qcgan')}.nii.gz", head(case) * (1 + 0.1 * place))
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(maps: Path) -> Path:
+    out = maps / "study.html"
+    assert reader_study.main(command(maps, out)) == 0
+    return out
+
+
+def command(maps: Path, out: Path, *more: str, reference: str = "truth") -> list[str]:
+    methods = [f"--method={name}={maps / name}" for name in METHODS]
+    return ["make", "--reference", str(maps / reference), *methods, "--out", str(out), *more]
+
+
+def export(key: Key, reader: str, scored: Any, **change: Any) -> pd.DataFrame:
+    """What the page exports of a reader who scores by a function of (case, method, criterion, again)."""
+    rows = []
+    for (code, again), case in key.shown().items():
+        for criterion in NAMES:
+            value = str(scored(key.cases[case], key.maps[code][1], criterion, again))
+            when = "2026-01-01T00:00:00Z"
+            rows.append([key.study, reader, case, code, "yes" if again else "no", criterion, value, when])
+    return pd.DataFrame(rows, columns=COLUMNS).assign(**change)
+
+
+def by_chance(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return lambda case, method, criterion, again: int(rng.integers(1, 4) + METHODS.index(method) // 2)
+
+
+def test_the_page_is_one_file_that_names_no_method_and_asks_for_nothing(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert not [name for name in (*METHODS, "truth", "p0.nii", "%%") if name in text]
+    assert not re.search(r"(src|href)=.|https?://", text)
+    key = Key.read(page.with_name("study.key.json"))
+    assert sorted(key.cases.values()) == [f"p{k}" for k in range(6)]
+    assert len(key.maps) == 24
+    assert len(key.repeated) == 1
+    assert len(key.shown()) == 28
+    assert set(key.maps.values()) == set(itertools.product(key.cases, METHODS))
+
+
+def test_the_same_seed_gives_the_same_page_and_another_other_codes(maps: Path, page: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", "0"), ("b", "1")):
+        assert reader_study.main(command(maps, tmp_path / f"{name}.html", "--seed", seed)) == 0
+    assert (tmp_path / "a.html").read_bytes() == page.read_bytes()
+    keys = [Key.read(tmp_path / f"{name}.key.json") for name in "ab"]
+    assert not set(keys[0].maps) & set(keys[1].maps)
+
+
+def test_all_maps_of_a_case_have_one_window_and_lie_as_a_radiologist_sees_them(tmp_path: Path) -> None:
+    values = np.zeros((20, 24, 3), np.float32)
+    values[3:17, 3:21, 1] = 1
+    values[4:6, 17:19, 1] = 3  # at the patient's right, at the front
+    affine = np.diag([-2.0, 2, 5, 1])  # the first axis goes to the left
+    save(tmp_path / "truth" / "a.nii", values, affine)
+    other = np.diag([2.0, 2, 5, 1])  # the same places, told the other way round
+    other[0, 3] = -38
+    save(tmp_path / "m" / "a.nii", values[::-1] * 0.5, other)
+    make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
+    held = json.loads(re.search(r'application/json">(.*)</script>', (tmp_path / "s.html").read_text())[1])  # type: ignore[index]
+    (case,) = held["cases"].values()
+
+    def image(text: str) -> np.ndarray:
+        levels = np.frombuffer(gzip.decompress(base64.b64decode(text)), np.uint8)
+        return levels.reshape(case["height"], case["width"])
+
+    reference, shown = image(case["reference"]), image(next(iter(case["maps"].values())))
+    y, x = np.unravel_index(reference.argmax(), reference.shape)
+    assert reference.max() == 255
+    assert y < case["height"] / 2  # the front is on top
+    # in a file whose first axis goes to the left, place 4 of 20 is at the patient's right: on the picture's left
+    assert x < case["width"] / 2
+    assert (y, x) == np.unravel_index(shown.argmax(), shown.shape)
+    middle = case["height"] // 2, case["width"] // 2
+    assert abs(shown[middle] - reference[middle] / 2) <= 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda root: (root / "Qbtv" / "p3.nii.gz").unlink(), "holds no map of case p3 by Qbtv"),
+        (lambda root: save(root / "Qbtv" / "p3.nii.gz", head(3)[:-1]), "is 39 x 48 x 1, its reference"),
+        (lambda root: save(root / "Qbtv" / "p3.nii.gz", head(3), np.diag([2.0, 2, 6, 1]) + np.eye(4, k=3) * 9),
+         "does not lie where its reference"),
+        (lambda root: save(root / "truth" / "p3.nii.gz", 0 * head(3)), "is the same everywhere"),
+        (lambda root: (root / "Qbtv" / "p3.nii.gz").write_bytes(b"no"), "cannot be read"),
+        (lambda root: save(root / "Qbtv" / "p3.nii.gz", head(3) * 1j), "holds complex numbers"),
+        (lambda root: [save(root / "Qcgan" / f"p3_{k}.nii", head(3)) for k in "ab"], "holds 3 maps named p3_"),
+        (lambda root: shutil.rmtree(root / "truth"), "holds no .nii"),
+    ],
+)  # fmt: skip
+def test_bad_maps_are_one_clear_line(
+    maps: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Any, words: str
+) -> None:
+    shutil.copytree(maps, tmp_path / "maps")
+    spoil(tmp_path / "maps")
+    assert reader_study.main(command(tmp_path / "maps", tmp_path / "s.html")) == 1
+    assert words in caplog.messages[-1]
+    assert "\n" not in caplog.messages[-1]
+    assert not (tmp_path / "s.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--method", "nothing"], "give NAME=FOLDER"),
+        (["--method", f"{METHODS[0]}=x"], "is given twice"),
+        (["--slice", "3"], "has slices 0 to 0, not 3"),
+        (["--slice", "px=0"], "is no case"),
+        (["--slice", "p0=x"], "give K, or CASE=K"),
+        (["--title", "Is qbtv good?"], "names the method Qbtv"),
+    ],
+)
+def test_bad_options_are_one_clear_line(
+    maps: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, more: list[str], words: str
+) -> None:
+    assert reader_study.main(command(maps, tmp_path / "s.html", *more)) == 1
+    assert words in caplog.messages[-1]
+
+
+def test_patterns_and_metabolites(tmp_path: Path) -> None:
+    both = np.stack([head(0), head(1)], -1)
+    save(tmp_path / "a_truth.nii.gz", both)
+    save(tmp_path / "out" / "a_sr.nii.gz", both)
+    reference, made = str(tmp_path / "{case}_truth.nii.gz"), str(tmp_path / "out" / "{case}_sr.nii.gz")
+    key = make(reference, {"m": made}, tmp_path / "s.html")
+    assert sorted(key.cases.values()) == ["a, metabolite 1", "a, metabolite 2"]
+    with pytest.raises(InputError, match="is missing"):
+        make(reference, {"m": str(tmp_path / "{case}_no.nii.gz")}, tmp_path / "s.html")
+
+
+def test_means_tests_and_agreement_are_those_of_the_libraries(page: Path, tmp_path: Path) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    tables = {}
+    for place, name in enumerate("abc"):
+        tables[name] = export(key, name, by_chance(place))
+        tables[name].to_csv(tmp_path / f"{name}.csv", index=False)
+    scores = read_scores([tmp_path / f"{name}.csv" for name in tables], key)
+    assert len(scores) == 3 * 28 * 4
+    rows = summary(scores, METHODS[0]).set_index(["criterion", "method"])
+
+    # by hand, from the coded tables
+    def mean_by_case(method: str, criterion: str | None) -> np.ndarray:
+        values = {case: [] for case in key.cases}
+        for table in tables.values():
+            for row in table[table["again"] == "no"].itertuples():
+                if key.maps[row.map][1] == method and criterion in (None, row.criterion):
+                    values[row.case].append(int(row.score))
+        return np.array([np.mean(values[case]) for case in sorted(values, key=key.cases.get)])
+
+    p = []
+    for criterion in (*NAMES, None):
+        for method in METHODS:
+            row = rows.loc[(criterion or ALL, method)]
+            own, other = mean_by_case(method, criterion), mean_by_case(METHODS[0], criterion)
+            assert row["mean"] == pytest.approx(own.mean())
+            assert row["low"] <= row["mean"] <= row["high"]
+            if method != METHODS[0]:
+                u, value = stats.mannwhitneyu(own, other)
+                assert (row["U"], row["p"]) == (pytest.approx(u), pytest.approx(value))
+                p.append(value)
+    # Holm's by its definition: the k-th smallest of n is multiplied by n - k, and never falls
+    order = np.argsort(p)
+    wanted, largest = np.empty(len(p)), 0.0
+    for k, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - k) * p[place]))
+        wanted[place] = largest
+    np.testing.assert_allclose(rows["p_holm"].dropna(), wanted)
+    assert len(case_means(scores)) == 6 * 4 * 5
+
+    first = [table[(table["again"] == "no") & (table["criterion"] == NAMES[2])] for table in tables.values()]
+    table = np.array([t.sort_values("map")["score"].astype(float) for t in first])
+    agreement = between_readers(scores).set_index("criterion")["alpha"]
+    assert agreement[NAMES[2]] == pytest.approx(krippendorff.alpha(table, level_of_measurement="ordinal"))
+
+
+def test_holms_correction_of_known_numbers() -> None:
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005, np.nan]), [0.03, 0.06, 0.06, 0.02, np.nan])
+
+
+def test_a_reader_is_held_against_himself_and_absent_tumours_count_nowhere(page: Path, tmp_path: Path) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    given = export(key, "a", lambda case, method, criterion, again: "none" if "tumour" in criterion else 3 + again)
+    given.to_csv(tmp_path / "a.csv", index=False)
+    scores = read_scores([tmp_path / "a.csv"], key)
+    (row,) = with_themselves(scores).to_dict("records")
+    assert (row["pairs"], row["same"], row["within 1"]) == (8, 0, 1)
+    rows = summary(scores, METHODS[1]).set_index(["criterion", "method"])
+    assert rows.loc[(NAMES[0], METHODS[0]), "cases"] == 0
+    assert rows.loc[(ALL, METHODS[0]), "mean"] == 3
+    assert np.isnan(between_readers(scores)["alpha"]).all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ({"study": "0123456789abcdef"}, "is of study 0123456789abcdef"),
+        ({"map": "map-zzzzz"}, "line 2 is not of this study"),
+        ({"score": "6"}, "line 2 is not of this study"),
+        ({"score": "12"}, "line 2 is not of this study"),
+        ({"score": ""}, "line 2 is not of this study"),
+        ({"score": "none"}, "line 4 is not of this study"),
+        ({"again": "yes"}, "is not of this study"),
+        ({"again": "maybe"}, "line 2 is not of this study"),
+        ({"criterion": NAMES[0]}, "a second time"),
+        ({"more": "1"}, "is no export"),
+    ],
+)
+def test_bad_scores_are_one_clear_line(
+    page: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: dict[str, str], words: str
+) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    path = tmp_path / "a.csv"
+    export(key, "a", by_chance(0), **spoil).to_csv(path, index=False)
+    arguments = ["--key", str(page.with_name("study.key.json")), "--out", str(tmp_path / "out")]
+    assert reader_study.main(["score", str(path), *arguments]) == 1
+    assert words in caplog.messages[-1]
+    assert "\n" not in caplog.messages[-1]
+
+
+def test_what_else_can_be_wrong_with_scores(page: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    known = page.with_name("study.key.json")
+    key, path = Key.read(known), tmp_path / "a.csv"
+    table = export(key, "a", by_chance(0))
+    table.to_csv(path, index=False)
+    edited = tmp_path / "edited.json"
+    edited.write_text(known.read_text().replace(METHODS[0], "other"))
+    (tmp_path / "no.json").write_text("{}")
+    (tmp_path / "no.csv").write_bytes(b"\xff\xfe\x00\x01")
+    pd.concat([table, table.assign(reader="b")]).to_csv(tmp_path / "two.csv", index=False)
+
+    def said(*csvs: Path, key: Path = known, more: tuple[str, ...] = ()) -> str:
+        arguments = ["score", *map(str, csvs), "--key", str(key), "--out", str(tmp_path / "out"), *more]
+        assert reader_study.main(arguments) == 1
+        return caplog.messages[-1]
+
+    assert "was changed after it was written" in said(path, key=edited)
+    assert "is no key" in said(path, key=tmp_path / "no.json")
+    assert "cannot be read" in said(path, key=tmp_path / "missing.json")
+    assert "is of reader a, as" in said(path, path)
+    assert "is of 2 readers" in said(tmp_path / "two.csv")
+    assert "is no CSV" in said(tmp_path / "no.csv")
+    assert "cannot be read" in said(tmp_path / "missing.csv")
+    assert "is none of Qaspline" in said(path, more=("--against", "nobody"))
+    caplog.clear()
+    table[:20].to_csv(path, index=False)
+    assert reader_study.main(["score", str(path), "--key", str(known), "--out", str(tmp_path / "out")]) == 0
+    assert any("gave 20 of 112 scores" in text for text in caplog.messages)
+
+
+# ---- in a real browser
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+in_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"):
+        options.add_argument(f"--{flag}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def by(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def typed(browser: Any, keys: str) -> None:
+    for letter in keys:
+        browser.switch_to.active_element.send_keys(letter)
+
+
+def wanted_score(place: int, k: int) -> str:
+    """Of criterion k at the place-th map: any that differ."""
+    return "0" if k < 2 and place % 9 == 4 else str(1 + (3 * place + 2 * k + place // 5) % 5)
+
+
+@in_browser
+def test_a_whole_study_is_read_reloaded_exported_and_scored(browser: Any, page: Path, tmp_path: Path) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    browser.get(page.as_uri())
+    typed(browser, "\t")  # the whole study by keyboard: the first stop is the reader's name
+    assert browser.switch_to.active_element.get_attribute("id") == "name"
+    typed(browser, 'A. O\'Reader, "MD"\n')
+    total = len(key.shown())
+    given: dict[tuple[str, bool], dict[str, str]] = {}
+    for place in range(total):
+        assert by(browser, "#place").text == f"Map {place + 1} of {total}"
+        keys = [wanted_score(place, k) for k in range(4)]
+        if place == 7:  # with the mouse, and another colour map
+            for k, value in enumerate(keys):
+                chosen = f"fieldset:nth-of-type({k + 1}) input[value='{'none' if value == '0' else value}']"
+                browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", by(browser, chosen))
+                browser.find_element("xpath", f"(//fieldset)[{k + 1}]//label[normalize-space()='{value}']").click()
+            by(browser, "#colours").send_keys("hot")
+        else:
+            typed(browser, "".join(keys))
+        if place == 11:  # the window is closed in the middle of a map and opened again
+            browser.get("about:blank")
+            browser.get(page.as_uri())
+            (again,) = browser.find_elements("css selector", "#readers button")
+            assert again.text == 'A. O\'Reader, "MD" (48 scores)'
+            again.click()
+            assert by(browser, "#place").text == f"Map 12 of {total}"
+            checked = browser.find_elements("css selector", "fieldset input:checked")
+            assert [one.get_attribute("value").replace("none", "0") for one in checked] == keys
+            assert by(browser, "#colours").get_attribute("value") == "hot"
+        step = browser.execute_script("const step = steps[at]; return [step.map, step.again]")
+        given[(step[0], step[1])] = dict(zip(NAMES, (k.replace("0", "none") for k in keys), strict=True))
+        if place == 3:  # back and forward
+            by(browser, "#before").click()
+            assert by(browser, "#place").text == "Map 3 of 28"
+            by(browser, "#next").click()
+        if place % 2 and place != 7:
+            typed(browser, "\n")
+        else:
+            by(browser, "#next").click()
+    assert "All scores are given" in by(browser, "#done").text
+    assert len(given) == total
+    assert set(given) == set(key.shown())
+    typed(browser, "\n")  # the button has the focus
+    for _ in range(100):
+        found = list(tmp_path.glob("scores_*.csv"))
+        if found:
+            break
+        time.sleep(0.05)
+    scores = read_scores(found, key)
+    assert len(scores) == total * 4
+    for (code, again), values in given.items():
+        case, method = key.maps[code]
+        rows = scores[(scores["case"] == key.cases[case]) & (scores["method"] == method) & (scores["again"] == again)]
+        assert dict(zip(rows["criterion"], rows["score"].fillna(0).astype(int).astype(str), strict=True)) == {
+            name: value.replace("none", "0") for name, value in values.items()
+        }
+    out = tmp_path / "results"
+    arguments = ["score", str(found[0]), "--key", str(page.with_name("study.key.json")), "--out", str(out)]
+    assert reader_study.main([*arguments, "--against", METHODS[1]]) == 0
+    table = pd.read_csv(out / "summary.csv").set_index(["criterion", "method"])["mean"]
+    for method in METHODS:
+        own = [int(v[NAMES[3]]) for (code, again), v in given.items() if not again and key.maps[code][1] == method]
+        assert table[(NAMES[3], method)] == pytest.approx(np.mean(own))
+    assert (out / "scores.png").stat().st_size > 10_000
+    assert METHODS[1] in (out / "table.md").read_text()
+
+
+@in_browser
+def test_readers_share_a_machine_and_files_come_back(browser: Any, page: Path, tmp_path: Path) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    browser.get(page.as_uri())
+    by(browser, "#name").send_keys("one\n")
+    typed(browser, "12")
+    order = browser.execute_script("return steps.map((s) => s.map)")
+    by(browser, "#change").click()
+    by(browser, "#name").send_keys("two\n")
+    assert by(browser, "#given").text == "0 of 112 scores given"
+    assert browser.execute_script("return steps.map((s) => s.map)") != order
+    by(browser, "#change").click()
+    path = tmp_path / "three.csv"
+    export(key, "three", by_chance(3)).to_csv(path, index=False, quoting=csv.QUOTE_ALL)
+    by(browser, "#import").send_keys(str(path))
+    for text in ("one (2 scores)", "three (112 scores)", "two (0 scores)"):
+        assert by(browser, f"#readers li:nth-child({['one', 'three', 'two'].index(text.split()[0]) + 1})").text == text
+    export(key, "four", by_chance(3), study="0123456789abcdef").to_csv(path, index=False)
+    by(browser, "#import").send_keys(str(path))
+    assert by(browser, "#trouble").text == "three.csv: it is of another study."
+    path.write_text("nonsense")
+    by(browser, "#import").send_keys(str(path))
+    assert by(browser, "#trouble").text == "three.csv: it is no export of a reader study."
+    # what comes back is what was given
+    script = "return exported('three')"
+    again = [row.split(",")[:7] for row in browser.execute_script(script).split()[1:]]
+    wanted = export(key, "three", by_chance(3))
+    # criteria are of two words, which split() parts
+    assert len(again) >= len(wanted)
+    back = browser.execute_script("return load('three').scores")
+    for row in wanted.itertuples():
+        assert back[row.map + (":again" if row.again == "yes" else "")][row.criterion]["score"] == row.score
+
+
+@in_browser
+def test_the_maps_are_drawn_and_zoomed_together(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    by(browser, "#name").send_keys("one\n")
+    pixels = """const done = arguments[0];
+        const of = (c) => {
+            const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+            let [sum, red] = [0, 0];
+            for (let k = 0; k < d.length; k += 4) { sum += d[k] + d[k + 1] + d[k + 2]; red += d[k]; }
+            return [c.width, sum / d.length, red / Math.max(1, sum)];
+        };
+        setTimeout(() => done([...document.querySelectorAll('canvas')].map(of)), 400);"""
+    reference, shown = browser.execute_async_script(pixels)
+    assert reference[1] > 5
+    assert shown[1] > 5
+    view = by(browser, "#view")
+    view.send_keys("+++")
+    view.send_keys("\ue014")  # right
+    assert browser.execute_script("return view.zoom") == pytest.approx(1.25**3)
+    assert browser.execute_script("return view.x") > 0.5
+    closer = browser.execute_async_script(pixels)
+    assert closer[0][1] > 1.3 * reference[1]
+    assert closer[1][1] > 1.3 * shown[1]
+    by(browser, "#all").click()
+    by(browser, "#colours").send_keys("hot")
+    assert browser.execute_async_script(pixels)[1][2] > 1.05 * shown[2]  # hot begins with red
+
+
+@in_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_runs_over_the_edge(browser: Any, page: Path, width: int) -> None:
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(page.as_uri())
+    measure = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(measure) == 0
+    by(browser, "#name").send_keys("one\n")
+    assert browser.execute_script(measure) == 0
+
+
+@in_browser
+@pytest.mark.slow
+def test_axe_finds_no_serious_fault(browser: Any, page: Path, tmp_path: Path) -> None:
+    if not shutil.which("npm"):
+        pytest.skip("needs npm, for axe-core")
+    subprocess.run(["npm", "install", "--silent", "--prefix", str(tmp_path), "axe-core@4"], check=True)
+    axe = (tmp_path / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+    for width in (390, 1280):
+        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        for name in ("", "one\n"):
+            browser.get(page.as_uri())
+            if name:
+                by(browser, "#name").send_keys(name)
+            browser.execute_script(axe)
+            found = browser.execute_async_script("axe.run().then(arguments[0])")
+            assert len(found["passes"]) > 10
+            serious = [f"{v['id']}: {v['nodes'][0]['html']}" for v in found["violations"]]
+            assert not serious

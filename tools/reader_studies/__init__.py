@@ -1,0 +1,1 @@
+"""Blinded reader studies: the page that readers score in, and what their scores say."""

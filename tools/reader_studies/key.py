@@ -1,0 +1,108 @@
+"""The key of a reader study: what each code on the page stands for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrsikit.io import InputError
+from mrsikit.io.writers import write_text_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """What a map is scored by.
+
+    Attributes:
+        name: as in the CSV.
+        question: as on the page.
+        optional: whether there may be nothing to score, as where there is no tumour.
+    """
+
+    name: str
+    question: str
+    optional: bool = False
+
+
+CRITERIA = (
+    Criterion(name="tumour boundaries", question="Boundaries of the tumour", optional=True),
+    Criterion(name="tumour texture", question="Texture and intensity inside the tumour", optional=True),
+    Criterion(name="healthy landmarks", question="Landmarks of healthy tissue"),
+    Criterion(name="healthy texture", question="Texture of healthy tissue"),
+)
+"""Of Dong et al 2024 (paper of mrsi_gan_super_resolution)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """What the codes of a study stand for.
+
+    Attributes:
+        study: name of the study in the page and in every CSV: a digest of all else.
+        title: of the page.
+        methods: names.
+        cases: name by code.
+        maps: (code of the case, method) by code.
+        repeated: codes of the cases that are shown twice.
+        images: digest of the images on the page.
+    """
+
+    title: str
+    methods: tuple[str, ...]
+    cases: Mapping[str, str]
+    maps: Mapping[str, tuple[str, str]]
+    repeated: tuple[str, ...]
+    images: str
+
+    @property
+    def study(self) -> str:
+        """Digest of all that the key holds."""
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "title": self.title, "methods": list(self.methods), "cases": dict(self.cases),
+            "maps": {code: list(pair) for code, pair in self.maps.items()}, "repeated": list(self.repeated),
+            "images": self.images,
+        }  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """Write it, JSON."""
+        write_text_atomically(path, json.dumps({"study": self.study, **self._content()}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Key:
+        """Read it.
+
+        Raises:
+            InputError: the file cannot be read, is no key, or is not as it was written.
+        """
+        try:
+            held = json.loads(Path(path).read_text(encoding="utf-8"))
+            key = cls(
+                title=held["title"], methods=tuple(held["methods"]), cases=held["cases"],
+                maps={code: (case, method) for code, (case, method) in held["maps"].items()},
+                repeated=tuple(held["repeated"]), images=held["images"],
+            )  # fmt: skip
+            named = held["study"]
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}: is no key of a reader study; give the .key.json beside the page") from error
+        if key.study != named:
+            raise InputError(f"{path}: was changed after it was written; give the key as it came with the page")
+        return key
+
+    def shown(self) -> dict[tuple[str, bool], str]:
+        """Case by (code of a map, whether again), in all that a reader scores."""
+        out = {(code, False): case for code, (case, _) in self.maps.items()}
+        return out | {(code, True): case for code, (case, _) in self.maps.items() if case in self.repeated}
+
+
+def optional_names(criteria: Sequence[Criterion] = CRITERIA) -> set[str]:
+    """Criteria that may have no score."""
+    return {one.name for one in criteria if one.optional}

@@ -1,0 +1,316 @@
+"""The page of a reader study: one HTML file with every map in it, coded, and the key that stays at home."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import html
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from mrsikit.io import InputError, read_map
+from mrsikit.io.readers import split_name
+from mrsikit.io.writers import write_text_atomically
+from reader_studies.key import CRITERIA, Key
+
+logger = logging.getLogger(__name__)
+
+TEMPLATE = Path(__file__).parent
+COLOURS = {"grey": "gray", "viridis": "viridis", "hot": "hot"}
+LARGEST = 30e6
+"""Bytes of a page."""
+
+SHARE, TOP = 0.1, 99.5
+"""Of the cases that are shown twice, and percentile of the reference at the top of the window."""
+
+MARGIN = 4
+"""Voxels about the reference that are kept."""
+
+CASE = "{case}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One slice to score.
+
+    Attributes:
+        name: of the file, and of the metabolite where there are several.
+        reference: (X, Y), x to the patient's right to left, y from the front to the back as shown.
+        maps: likewise, by method.
+        spacing: mm of a voxel along both.
+    """
+
+    name: str
+    reference: NDArray[np.float32]
+    maps: Mapping[str, NDArray[np.float32]]
+    spacing: tuple[float, float]
+
+
+def make(
+    reference: str,
+    methods: Mapping[str, str],
+    out: Path,
+    *,
+    seed: int = 0,
+    slices: Mapping[str, int] | int | None = None,
+    title: str = "Reader study",
+) -> Key:
+    """Write the page and, beside it, ``<stem>.key.json``.
+
+    Args:
+        reference: folder of reference maps, or a pattern with ``{case}`` in place of the case's name.
+        methods: likewise, by the method's name. In a folder the map of a case is named as its reference, or is the
+            only one that begins with that name.
+        out: HTML file.
+        seed: of the codes, and of the cases shown twice. A reader's order follows from the study and the name given.
+        slices: along the third axis, of all cases or by case; None: the one with the most in it.
+        title: of the page.
+
+    Raises:
+        InputError: a map is missing, cannot be read, or is not on its reference's grid; the page would be too large.
+    """
+    if not methods:
+        raise InputError("no --method is given; give at least one as NAME=FOLDER")
+    said = [name for name in methods if name.lower() in title.lower()]
+    if said:
+        raise InputError(f"--title names the method {said[0]}; readers must not know what they see")
+    found = find_cases(reference)
+    unknown = set(slices) - {name for name, _ in found} if isinstance(slices, Mapping) else set()
+    if unknown:
+        raise InputError(f"--slice {min(unknown)}: is no case; they are {', '.join(name for name, _ in found)}")
+    cases = [case for one in tqdm(found, desc="reading", delay=2) for case in _read(one, methods, slices)]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(cases))
+    codes = _codes(rng, len(cases) * (1 + len(methods)))
+    named = {f"case-{next(codes)}": cases[k] for k in order}
+    shown: dict[str, Any] = {}
+    maps: dict[str, tuple[str, str]] = {}
+    for code, case in named.items():
+        own = {}
+        for method in rng.permutation(list(methods)).tolist():
+            own[one := f"map-{next(codes)}"] = case.maps[method]
+            maps[one] = (code, method)
+        shown[code] = _packed(case, own)
+    count = max(1, round(SHARE * len(cases))) if len(cases) > 1 else 0
+    repeated = tuple(sorted(rng.choice(list(named), count, replace=False).tolist()))
+    images = json.dumps(shown, sort_keys=True)
+    key = Key(
+        title=title, methods=tuple(methods), cases={code: case.name for code, case in named.items()},
+        maps=dict(sorted(maps.items())), repeated=repeated, images=hashlib.sha256(images.encode()).hexdigest(),
+    )  # fmt: skip
+    page = _page(key, shown)
+    if len(page) > LARGEST:
+        raise InputError(f"{out}: would have {len(page) / 1e6:.0f} MB, 30 at most; give fewer cases or methods")
+    write_text_atomically(out, page)
+    key.write(key_path(out))
+    logger.info("%s: %d cases, %d methods, %.1f MB", out, len(cases), len(methods), len(page) / 1e6)
+    logger.info("%s: the key; keep it from the readers", key_path(out))
+    return key
+
+
+def key_path(page: Path) -> Path:
+    """Where the key of a page lies."""
+    return page.with_name(f"{page.stem}.key.json")
+
+
+def find_cases(reference: str) -> list[tuple[str, Path]]:
+    """Name and file of each reference.
+
+    Raises:
+        InputError: there is none.
+    """
+    if CASE in reference:
+        before, after = Path(reference).name.split(CASE, 1)
+        found = sorted(Path(reference).parent.glob(f"{before}*{after}"))
+        named = [(path.name[len(before) : len(path.name) - len(after)], path) for path in found]
+    else:
+        named = [(stem, path) for stem, path in sorted(_maps_of(Path(reference)).items())]
+    if not named:
+        raise InputError(f"{reference}: holds no .nii, .nii.gz or .mnc; give the folder of the reference maps")
+    return named
+
+
+def _maps_of(folder: Path) -> dict[str, Path]:
+    found = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        stem, ending = split_name(path.name)
+        if ending:
+            found[stem] = path
+    return found
+
+
+def _map_of(case: str, method: str, where: str) -> Path:
+    if CASE in where:
+        path = Path(where.replace(CASE, case))
+        if not path.exists():
+            raise InputError(f"{path}: is missing, the map of case {case} by {method}")
+        return path
+    found = _maps_of(Path(where))
+    if case in found:
+        return found[case]
+    like = [path for stem, path in found.items() if stem.startswith(f"{case}_")]
+    if len(like) != 1:
+        several = f"holds {len(like)} maps named {case}_..., and none {case}" if like else "holds no map"
+        raise InputError(
+            f"{where}: {several} of case {case} by {method}; give '{method}=FOLDER/{CASE}_sr.nii.gz' or the like"
+        )
+    return like[0]
+
+
+def _read(one: tuple[str, Path], methods: Mapping[str, str], slices: Mapping[str, int] | int | None) -> list[Case]:
+    """One case, or one a metabolite."""
+    name, path = one
+    reference, affine = _upright(path)
+    files = {method: _map_of(name, method, where) for method, where in methods.items()}
+    maps = {}
+    for method, file in files.items():
+        maps[method], other = _upright(file)
+        if maps[method].shape != reference.shape:
+            raise InputError(f"{file}: is {_size(maps[method])}, its reference {path} {_size(reference)}")
+        size = np.linalg.norm(affine[:3, :2], axis=0).max()
+        if np.abs(other - affine)[:3].max() > 0.1 * size:
+            raise InputError(f"{file}: does not lie where its reference {path} lies; give maps on one grid")
+    wanted = slices.get(name) if isinstance(slices, Mapping) else slices
+    cases = []
+    for place in range(reference.shape[3]):
+        values = reference[..., place]
+        at = int(np.abs(values).sum((0, 1)).argmax()) if wanted is None else wanted
+        if not 0 <= at < values.shape[2]:
+            raise InputError(f"{path}: has slices 0 to {values.shape[2] - 1}, not {at}")
+        spacing = np.linalg.norm(affine[:3, :2], axis=0)
+        cases.append(
+            Case(
+                name=name if reference.shape[3] == 1 else f"{name}, metabolite {place + 1}",
+                reference=values[:, :, at],
+                maps={method: image[:, :, at, place] for method, image in maps.items()},
+                spacing=(float(spacing[0]), float(spacing[1])),
+            )
+        )
+        if not np.ptp(cases[-1].reference):
+            raise InputError(f"{path}: is the same everywhere in slice {at}; give another --slice {name}=K")
+    return cases
+
+
+def _upright(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Map (X, Y, Z, M) with its axes to the patient's left, back and head, and its affine."""
+    values, affine = read_map(path)
+    if not 2 <= values.ndim <= 4:
+        raise InputError(f"{path}: has {values.ndim} axes; a map has 2, 3, or 4 with metabolites last")
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0).reshape(*values.shape, *[1] * (4 - values.ndim))
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(("L", "P", "S"))
+    )
+    moved = affine @ nib.orientations.inv_ornt_aff(turn, values.shape[:3])
+    return nib.orientations.apply_orientation(values, turn), moved
+
+
+def _size(values: NDArray[Any]) -> str:
+    shape = values.shape[: 3 if values.shape[3] == 1 else 4]
+    return " x ".join(map(str, shape))
+
+
+def _codes(rng: np.random.Generator, count: int) -> Any:
+    """Different codes of five letters and digits, none of which can be taken for another."""
+    letters = list("abcdefghkmnpqrstuvwxyz23456789")
+    made: set[str] = set()
+    while len(made) < count:
+        made.add("".join(rng.choice(letters, 5)))
+    return iter(rng.permutation(sorted(made)).tolist())
+
+
+def _packed(case: Case, maps: Mapping[str, NDArray[np.float32]]) -> dict[str, Any]:
+    """A case as the page holds it: one window for all, cut to where the reference is."""
+    low = min(0.0, float(np.percentile(case.reference, 100 - TOP)))
+    inside = case.reference != 0
+    high = float(np.percentile(case.reference[inside], TOP))
+    cut = []
+    for axis in (0, 1):
+        places = np.flatnonzero(inside.any(1 - axis))
+        cut.append(slice(max(0, int(places[0]) - MARGIN), int(places[-1]) + 1 + MARGIN))
+
+    def grey(values: NDArray[np.float32]) -> str:
+        levels = np.clip((values[cut[0], cut[1]] - low) / max(high - low, 1e-30), 0, 1) * 255
+        # rows from the front to the back, the patient's right at the left
+        return base64.b64encode(gzip.compress(np.rint(levels).astype(np.uint8).T.tobytes(), mtime=0)).decode()
+
+    width, height = (case.reference[cut[0], cut[1]].shape[axis] for axis in (0, 1))
+    return {
+        "width": width, "height": height, "aspect": case.spacing[1] / case.spacing[0],
+        "reference": grey(case.reference), "maps": {code: grey(values) for code, values in sorted(maps.items())},
+    }  # fmt: skip
+
+
+def _page(key: Key, shown: Mapping[str, Any]) -> str:
+    study = {
+        "study": key.study,
+        "title": key.title,
+        "criteria": [{"name": c.name, "question": c.question, "optional": c.optional} for c in CRITERIA],
+        "repeated": list(key.repeated),
+        "colours": {name: _table(of) for name, of in COLOURS.items()},
+        "cases": shown,
+    }
+    parts = {
+        "TITLE": html.escape(key.title),
+        "STYLE": (TEMPLATE / "page.css").read_text(encoding="utf-8"),
+        "STUDY": json.dumps(study).replace("<", "\\u003c"),
+        "SCRIPT": (TEMPLATE / "page.js").read_text(encoding="utf-8"),
+    }
+    page = (TEMPLATE / "page.html").read_text(encoding="utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"%%{name}%%", text)
+    return page
+
+
+def _table(name: str) -> str:
+    """Red, green and blue of 256 levels."""
+    values = matplotlib.colormaps[name](np.arange(256))[:, :3]
+    return base64.b64encode(np.rint(255 * values).astype(np.uint8).tobytes()).decode()
+
+
+def parse_methods(given: Sequence[str]) -> dict[str, str]:
+    """NAME=FOLDER, by name.
+
+    Raises:
+        InputError: one is written otherwise, or two have one name.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, where = text.partition("=")
+        if not equals or not name.strip() or not where.strip():
+            raise InputError(f"--method {text}: give NAME=FOLDER")
+        if name.strip() in found:
+            raise InputError(f"--method {text}: {name.strip()} is given twice")
+        found[name.strip()] = where.strip()
+    return found
+
+
+def parse_slices(given: Sequence[str]) -> dict[str, int] | int | None:
+    """K of all cases, or CASE=K by case.
+
+    Raises:
+        InputError: one is written otherwise.
+    """
+    try:
+        if len(given) == 1 and "=" not in given[0]:
+            return int(given[0])
+        pairs = [text.rsplit("=", 1) for text in given]
+        return {case: int(place) for case, place in pairs} or None
+    except ValueError as error:
+        raise InputError(f"--slice {' '.join(given)}: give K, or CASE=K for each case") from error
+
+
+def minutes(key: Key, seconds: float = 5.0) -> int:
+    """About how long a reader takes, at some seconds a score."""
+    return math.ceil(len(key.shown()) * len(CRITERIA) * seconds / 60)
