@@ -847,8 +847,8 @@ TABLES = [
           "Steps: the classifier sees the logarithm of how far each point lies from the next. On the spectra as they "
           "are it hardly sees that noise is missing (row without noise): a test that passes there says little."),
     Table("UMAP, learnt from unseen subjects", EMBEDDING, {"overlap of densities": "%.2f"},
-          "What the densities of two sets of points in the plane share; figure: umap.png. The plane does not see that noise "
-          "is missing: what the published network makes of a session overlaps as ours does, with a part of its noise."),
+          "What the densities of two sets of points in the plane share; figure: umap.png. The plane does not see that "
+          "noise is missing: what the published network makes of a session overlaps as ours does, with a part of it."),
     Table("Concentrations after the fit", CONCENTRATION, {
         **{f"{m}: bias, %": "%.1f" for m in CONCENTRATIONS}, **{f"{m}: spread ratio": "%.2f" for m in CONCENTRATIONS},
         **{f"{m}: standard error, %": "%.1f" for m in CONCENTRATIONS}}),
