@@ -119,7 +119,8 @@ def _linear_model(network: SessionVae, scores: Tensor, on: Tensor, sd: Tensor) -
     within = own.T @ own / max(1, freedom) - (variance * eye if freedom else 0.0)
     values, vectors = torch.linalg.eigh(within)
     v = (vectors * values.clamp(min=1e-9).sqrt()).flip(1)[:, : network.transient]
-    network.within.copy_(v.to(scores).expand(2, -1, -1))
+    network.within.zero_()
+    network.within[..., : v.shape[1]].copy_(v.to(scores).expand(2, -1, -1))
     network.means.copy_(means.mean(0).to(scores))
     joined = (means - means.mean(0))[:, edits].flatten(1)
     covariance = joined.T @ joined / max(1, len(joined) - 1)

@@ -31,7 +31,7 @@ class PrepareSynthesisd(MapTransform):
 
     Args:
         keys: where the result goes.
-        network: whose sizes count, and with measured sessions its reference, once its weights are there.
+        network: whose sizes count, and once its weights are there its acquisition.
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
         number: new transients of a measured session; None: as many as it has.
         transients: of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
@@ -95,9 +95,9 @@ class PrepareSynthesisd(MapTransform):
         """Edits of the new transients."""
         if self.sampling == "reconstruct":
             return edits
-        edited = self.sampling == "random" or bool(edits.any())
         if self.sampling != "random":
-            return edits_of(measured if self.number is None else self.number, self.condition, edited)
+            return edits_of(measured if self.number is None else self.number, self.condition, bool(edits.any()))
+        edited = Acquisition.of(self.network.acquisition.cpu()).edited
         count = self.transients
         if self.total is not None:
             count = max(1, min(count, self.total - place * self.transients))

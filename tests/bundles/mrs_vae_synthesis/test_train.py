@@ -8,7 +8,7 @@ import pytest
 import torch
 from command_lines import ONE_CORE, on_one_core, run_line
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import measured_sessions, resampled
+from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session, resampled
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 
 from mrsikit.io import InputError, write_fids
@@ -109,19 +109,26 @@ def test_sessions_of_several_bandwidths_are_resampled_to_the_narrowest(unseen: S
         measured_sessions([tmp_path / "a.nii.gz", tmp_path / "c.nii.gz"])
 
 
-def test_unedited_single_spectra_can_be_learnt(unseen: Sessions, tmp_path: Path) -> None:
+def test_unedited_single_spectra_of_other_length_are_learnt_and_synthesised(unseen: Sessions, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
     for place in range(6):
-        fids = as_fids(unseen, place)
-        write_fids(
-            own / f"{place}.nii.gz",
-            as_fids(unseen, place, values=fids.values[..., :1, 0], extension={"EchoTime": 0.068, "dim_5": "DIM_DYN"}),
-        )
-    on_one_core(line(tmp_path, dataset_dir=own, epochs=1), cwd=BUNDLE)
+        values = as_fids(unseen, place).values[:, :, :, :1024, :1, 0]
+        header = {"EchoTime": 0.068, "dim_5": "DIM_DYN"}
+        write_fids(own / f"{place}.nii.gz", as_fids(unseen, place, values=values, extension=header))
+    few = {"network_def#session": 3, "network_def#scores": 4}
+    on_one_core(line(tmp_path, dataset_dir=own, epochs=1, **few), cwd=BUNDLE)
     state = weights(tmp_path / "model.pt")
-    assert state["acquisition"].tolist()[-2:] == [0, 0]
+    assert state["acquisition"].tolist()[-3:] == [1024, 0, 0]
     assert all(torch.isfinite(v.float()).all() for v in state.values())
+    out = tmp_path / "out"
+    on_one_core(
+        run_line("inference", weights=tmp_path / "model.pt", output_dir=out, number=6, transients=2), cwd=BUNDLE
+    )
+    made = read_session(out / "session_0001_synthetic.nii.gz")
+    assert made.fids.shape == (1, 2, 1024)
+    assert not made.on.any()
+    assert "without residual water" in (out / "report.html").read_text()
 
 
 def test_the_published_network_trains_and_evaluates(tmp_path: Path) -> None:
