@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,14 @@ class SynthesisInputs(InputFolder):
     def state(self) -> dict[str, Tensor]:
         """The weights."""
         return torch.load(str(self.weights), map_location="cpu", weights_only=True)
+
+    @property
+    def edited(self) -> bool:
+        """Whether the network knows ON and OFF; True where its weights cannot be read, of which others tell."""
+        try:
+            return Acquisition.of(self.state["acquisition"]).edited
+        except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, UnpicklingError):
+            return True
 
     def unknown_keys(self) -> list[str]:
         """As of InputFolder; a run of nothing has none."""

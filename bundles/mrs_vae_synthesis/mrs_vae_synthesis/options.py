@@ -16,6 +16,7 @@ def option_problems(
     condition: object = "both",
     seed: object = 0,
     dataset_dir: object = None,
+    edited: bool = True,
 ) -> list[str]:
     """Say what is wrong with the options of a run.
 
@@ -26,6 +27,7 @@ def option_problems(
         condition: one of :data:`mrs_vae_synthesis.sampling.CONDITIONS`.
         seed: a whole number, not below zero.
         dataset_dir: of measured sessions; ``random`` needs none.
+        edited: whether the network knows ON and OFF.
 
     Returns:
         A line a problem, with what would be right.
@@ -41,6 +43,8 @@ def option_problems(
         problems.append("--condition: a reconstruction has the edits of its file; leave it out")
     elif sampling != "random" and transients is not None:
         problems.append("--transients: is for random sampling; give --number, the new transients of each file")
+    if condition in ("on", "off") and not edited:
+        problems.append(f"--condition {condition}: the network was trained on unedited data; leave it out")
     if condition not in CONDITIONS:
         problems.append(f"--condition {condition}: is none of {', '.join(CONDITIONS)}")
     for name, value in (("number", number), ("transients", transients)):
@@ -50,7 +54,7 @@ def option_problems(
     if type(most) is int and most > MOST_TRANSIENTS:
         name = "number" if sampling in ("interpolate", "hybrid") else "transients"
         problems.append(f"--{name} {most}: a session has at most {MOST_TRANSIENTS} transients")
-    if condition == "both":
+    if condition == "both" and edited:
         problems += [
             f"--{name} {value}: ON and OFF come in pairs; give an even number"
             for name, value in (("transients", transients), ("number", number))

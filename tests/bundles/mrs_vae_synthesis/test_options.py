@@ -6,6 +6,7 @@ def test_the_defaults_are_right() -> None:
     assert option_problems() == []
     assert option_problems(sampling="hybrid", number=64, dataset_dir="folder") == []
     assert option_problems(condition="on", transients=7) == []
+    assert option_problems(transients=7, edited=False) == []
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,7 @@ def test_the_defaults_are_right() -> None:
         ({"transients": 2000}, "at most 1024"),
         ({"sampling": "hybrid", "number": 5000}, "at most 1024"),
         ({"transients": 7}, "even number"),
+        ({"condition": "on", "edited": False}, "trained on unedited data"),
         ({"seed": -1}, "--seed -1"),
         ({"seed": "x"}, "--seed x"),
     ],
