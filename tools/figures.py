@@ -160,11 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curves.add_argument("trainings", type=Path, help="folder of training folders")
     curves.add_argument("output", type=Path, help="PNG to write")
     given = parser.parse_args(arguments)
-    torch.set_grad_enabled(False)
-    if given.command == "curves":
-        draw_curves(given.trainings, given.output)
-    else:
-        draw_patients(given.output, seed=given.seed, number=given.number)
+    with torch.no_grad():
+        if given.command == "curves":
+            draw_curves(given.trainings, given.output)
+        else:
+            draw_patients(given.output, seed=given.seed, number=given.number)
 
 
 if __name__ == "__main__":
