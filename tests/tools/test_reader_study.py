@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import reader_study
 from reader_studies.key import CRITERIA, Key
-from reader_studies.pages import make
+from reader_studies.pages import _read, make
 from reader_studies.scores import ALL, COLUMNS, between_readers, case_means, holm, read_scores, summary, with_themselves
 from scipy import stats
 
@@ -180,6 +180,65 @@ def test_patterns_and_metabolites(tmp_path: Path) -> None:
         make(reference, {"m": str(tmp_path / "{case}_no.nii.gz")}, tmp_path / "s.html")
 
 
+def test_a_pattern_may_stand_for_a_folder(tmp_path: Path) -> None:
+    for name in ("s1", "s2"):
+        save(tmp_path / name / "truth.nii.gz", head(0))
+        save(tmp_path / name / "out" / f"{name}.nii.gz", head(1))
+    save(tmp_path / "s3" / "other.nii.gz", head(0))
+    key = make(
+        f"{tmp_path}/{{case}}/truth.nii.gz", {"m": f"{tmp_path}/{{case}}/out/{{case}}.nii.gz"}, tmp_path / "s.html"
+    )
+    assert sorted(key.cases.values()) == ["s1", "s2"]
+
+
+def test_no_case_takes_the_map_of_another(tmp_path: Path) -> None:
+    for name in ("patient", "patient_2"):
+        save(tmp_path / "truth" / f"{name}.nii.gz", head(0))
+    save(tmp_path / "m" / "patient_2_sr.nii.gz", head(0))
+    with pytest.raises(InputError, match="holds no map of case patient by m"):
+        make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
+    save(tmp_path / "m" / "patient_sr.nii.gz", head(0))
+    make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
+
+
+def test_codes_of_one_study_tell_nothing_of_another(tmp_path: Path) -> None:
+    keys = []
+    for place in range(2):
+        root = tmp_path / str(place)
+        for case in range(3):
+            save(root / "truth" / f"{case}.nii.gz", head(case))
+            for method in "ab":
+                save(root / method / f"{case}.nii.gz", head(10 * place + case))
+        keys.append(make(str(root / "truth"), {m: str(root / m) for m in "ab"}, root / "s.html"))
+    assert not set(keys[0].maps) & set(keys[1].maps)
+
+
+@pytest.mark.parametrize(
+    ("affine", "axes", "left"),
+    [
+        (np.diag([2.0, 2, -5, 1]), "head last, from above", "R"),
+        (np.array([[2.0, 0, 0, 0], [0, 0, 5, 0], [0, 2, 0, 0], [0, 0, 0, 1]]), "coronal", "R"),
+        (np.array([[0.0, 0, 5, 0], [2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 0, 1]]), "sagittal", "A"),
+    ],
+)
+def test_slices_are_those_of_the_file_whatever_their_plane(
+    tmp_path: Path, affine: np.ndarray, axes: str, left: str
+) -> None:
+    values = np.zeros((20, 24, 5), np.float32)
+    values[4:16, 4:20] = np.arange(1, 6) + np.random.default_rng(0).normal(0, 0.01, (12, 16, 1))
+    values[5:7, 17:19, 1] = 9  # low on the first axis, high on the second
+    for folder in ("truth", "m"):
+        save(tmp_path / folder / "c.nii", values, affine)
+    methods = {"m": str(tmp_path / "m")}
+    (case,) = _read(("c", tmp_path / "truth" / "c.nii"), ["c"], methods, 1)
+    assert case.left == left
+    assert case.reference.max() == 9
+    x, y = np.unravel_index(case.reference.argmax(), case.reference.shape)
+    # the first axis goes to the patient's right or to the front: its beginning is at the picture's right; the second up
+    assert x > 10
+    assert y < 12
+
+
 def test_means_tests_and_agreement_are_those_of_the_libraries(page: Path, tmp_path: Path) -> None:
     key = Key.read(page.with_name("study.key.json"))
     tables = {}
@@ -223,6 +282,15 @@ def test_means_tests_and_agreement_are_those_of_the_libraries(page: Path, tmp_pa
     table = np.array([t.sort_values("map")["score"].astype(float) for t in first])
     agreement = between_readers(scores).set_index("criterion")["alpha"]
     assert agreement[NAMES[2]] == pytest.approx(krippendorff.alpha(table, level_of_measurement="ordinal"))
+
+
+def test_readers_who_share_no_map_do_not_agree_nor_disagree(page: Path, tmp_path: Path) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    half = len(key.shown()) * 2
+    for name, rows in (("a", slice(0, half)), ("b", slice(half, None))):
+        export(key, name, by_chance(0))[rows].to_csv(tmp_path / f"{name}.csv", index=False)
+    scores = read_scores([tmp_path / "a.csv", tmp_path / "b.csv"], key)
+    assert np.isnan(between_readers(scores)["alpha"]).all()
 
 
 def test_holms_correction_of_known_numbers() -> None:
@@ -277,6 +345,8 @@ def test_what_else_can_be_wrong_with_scores(page: Path, tmp_path: Path, caplog: 
     edited = tmp_path / "edited.json"
     edited.write_text(known.read_text().replace(METHODS[0], "other"))
     (tmp_path / "no.json").write_text("{}")
+    odd = tmp_path / "odd.json"
+    odd.write_text(json.dumps({**json.loads(known.read_text()), "cases": 3}))
     (tmp_path / "no.csv").write_bytes(b"\xff\xfe\x00\x01")
     pd.concat([table, table.assign(reader="b")]).to_csv(tmp_path / "two.csv", index=False)
 
@@ -287,6 +357,7 @@ def test_what_else_can_be_wrong_with_scores(page: Path, tmp_path: Path, caplog: 
 
     assert "was changed after it was written" in said(path, key=edited)
     assert "is no key" in said(path, key=tmp_path / "no.json")
+    assert "is no key" in said(path, key=odd)
     assert "cannot be read" in said(path, key=tmp_path / "missing.json")
     assert "is of reader a, as" in said(path, path)
     assert "is of 2 readers" in said(tmp_path / "two.csv")

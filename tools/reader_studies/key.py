@@ -84,16 +84,16 @@ class Key:
         try:
             held = json.loads(Path(path).read_text(encoding="utf-8"))
             key = cls(
-                title=held["title"], methods=tuple(held["methods"]), cases=held["cases"],
+                title=held["title"], methods=tuple(held["methods"]), cases=dict(held["cases"]),
                 maps={code: (case, method) for code, (case, method) in held["maps"].items()},
                 repeated=tuple(held["repeated"]), images=held["images"],
             )  # fmt: skip
-            named = held["study"]
+            same = key.study == held["study"]
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{path}: is no key of a reader study; give the .key.json beside the page") from error
-        if key.study != named:
+        if not same:
             raise InputError(f"{path}: was changed after it was written; give the key as it came with the page")
         return key
 

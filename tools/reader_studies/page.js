@@ -136,6 +136,7 @@ function draw() {
   if (!pictures) return;
   const { width, height, aspect } = pictures.held;
   [$("reference"), $("map")].forEach((canvas, k) => {
+    canvas.parentElement.dataset.left = pictures.held.left;
     const ratio = window.devicePixelRatio || 1;
     const [w, h] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
     if (!w || !h) return;

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import glob
 import gzip
 import hashlib
 import html
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +42,9 @@ MARGIN = 4
 
 CASE = "{case}"
 
+PLANES = {"SI": ("L", "P", "R"), "AP": ("L", "I", "R"), "LR": ("P", "I", "A")}
+"""By the axis across the slices: where the shown axes go, to the right and down, and what is at the left."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -47,14 +52,16 @@ class Case:
 
     Attributes:
         name: of the file, and of the metabolite where there are several.
-        reference: (X, Y), x to the patient's right to left, y from the front to the back as shown.
+        reference: (X, Y), to the right and down as shown.
         maps: likewise, by method.
+        left: side of the patient at the left of the picture: R, or A of a sagittal slice.
         spacing: mm of a voxel along both.
     """
 
     name: str
     reference: NDArray[np.float32]
     maps: Mapping[str, NDArray[np.float32]]
+    left: str
     spacing: tuple[float, float]
 
 
@@ -75,7 +82,7 @@ def make(
             only one that begins with that name.
         out: HTML file.
         seed: of the codes, and of the cases shown twice. A reader's order follows from the study and the name given.
-        slices: along the third axis, of all cases or by case; None: the one with the most in it.
+        slices: place along the file's third axis, of all cases or by case; None: the one with the most in it.
         title: of the page.
 
     Raises:
@@ -83,15 +90,17 @@ def make(
     """
     if not methods:
         raise InputError("no --method is given; give at least one as NAME=FOLDER")
-    said = [name for name in methods if name.lower() in title.lower()]
+    said = [name for name in methods if re.search(rf"\b{re.escape(name)}\b", title, re.IGNORECASE)]
     if said:
         raise InputError(f"--title names the method {said[0]}; readers must not know what they see")
     found = find_cases(reference)
-    unknown = set(slices) - {name for name, _ in found} if isinstance(slices, Mapping) else set()
+    names = [name for name, _ in found]
+    unknown = set(slices) - set(names) if isinstance(slices, Mapping) else set()
     if unknown:
-        raise InputError(f"--slice {min(unknown)}: is no case; they are {', '.join(name for name, _ in found)}")
-    cases = [case for one in tqdm(found, desc="reading", delay=2) for case in _read(one, methods, slices)]
-    rng = np.random.default_rng(seed)
+        raise InputError(f"--slice {min(unknown)}: is no case; they are {', '.join(names)}")
+    cases = [case for one in tqdm(found, desc="reading", delay=2) for case in _read(one, names, methods, slices)]
+    # codes of their own for every study: those of one must tell nothing of another
+    rng = np.random.default_rng([seed, *hashlib.sha256(_content(cases)).digest()])
     order = rng.permutation(len(cases))
     codes = _codes(rng, len(cases) * (1 + len(methods)))
     named = {f"case-{next(codes)}": cases[k] for k in order}
@@ -120,6 +129,13 @@ def make(
     return key
 
 
+def _content(cases: Sequence[Case]) -> bytes:
+    """All that is shown, and by which names."""
+    parts = [[case.name.encode(), case.reference.tobytes()] for case in cases]
+    parts += [[name.encode(), values.tobytes()] for case in cases for name, values in case.maps.items()]
+    return b"".join(hashlib.sha256(part).digest() for pair in parts for part in pair)
+
+
 def key_path(page: Path) -> Path:
     """Where the key of a page lies."""
     return page.with_name(f"{page.stem}.key.json")
@@ -132,11 +148,12 @@ def find_cases(reference: str) -> list[tuple[str, Path]]:
         InputError: there is none.
     """
     if CASE in reference:
-        before, after = Path(reference).name.split(CASE, 1)
-        found = sorted(Path(reference).parent.glob(f"{before}*{after}"))
-        named = [(path.name[len(before) : len(path.name) - len(after)], path) for path in found]
+        before, *after = reference.split(CASE)
+        known = re.compile(re.escape(before) + "([^/]+)" + r"\1".join(map(re.escape, after)))
+        found = sorted(glob.glob("*".join(map(glob.escape, (before, *after)))))
+        named = [(match[1], Path(path)) for path in found if (match := known.fullmatch(path))]
     else:
-        named = [(stem, path) for stem, path in sorted(_maps_of(Path(reference)).items())]
+        named = sorted(_maps_of(Path(reference)).items())
     if not named:
         raise InputError(f"{reference}: holds no .nii, .nii.gz or .mnc; give the folder of the reference maps")
     return named
@@ -151,7 +168,7 @@ def _maps_of(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _map_of(case: str, method: str, where: str) -> Path:
+def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:
     if CASE in where:
         path = Path(where.replace(CASE, case))
         if not path.exists():
@@ -160,7 +177,10 @@ def _map_of(case: str, method: str, where: str) -> Path:
     found = _maps_of(Path(where))
     if case in found:
         return found[case]
-    like = [path for stem, path in found.items() if stem.startswith(f"{case}_")]
+    # patient_2_sr is of patient_2 where there is such a case, not of patient
+    longer = tuple(f"{other}_" for other in cases if other.startswith(f"{case}_"))
+    like = [path for stem, path in found.items() if f"{stem}_".startswith(f"{case}_")]
+    like = [path for path in like if not f"{split_name(path.name)[0]}_".startswith(longer)]
     if len(like) != 1:
         several = f"holds {len(like)} maps named {case}_..., and none {case}" if like else "holds no map"
         raise InputError(
@@ -169,51 +189,59 @@ def _map_of(case: str, method: str, where: str) -> Path:
     return like[0]
 
 
-def _read(one: tuple[str, Path], methods: Mapping[str, str], slices: Mapping[str, int] | int | None) -> list[Case]:
+def _read(
+    one: tuple[str, Path],
+    cases: Sequence[str],
+    methods: Mapping[str, str],
+    slices: Mapping[str, int] | int | None,
+) -> list[Case]:
     """One case, or one a metabolite."""
     name, path = one
-    reference, affine = _upright(path)
-    files = {method: _map_of(name, method, where) for method, where in methods.items()}
+    reference, affine, left = _upright(path)
+    files = {method: _map_of(name, cases, method, where) for method, where in methods.items()}
     maps = {}
     for method, file in files.items():
-        maps[method], other = _upright(file)
+        maps[method], other, _ = _upright(file)
         if maps[method].shape != reference.shape:
             raise InputError(f"{file}: is {_size(maps[method])}, its reference {path} {_size(reference)}")
         size = np.linalg.norm(affine[:3, :2], axis=0).max()
         if np.abs(other - affine)[:3].max() > 0.1 * size:
             raise InputError(f"{file}: does not lie where its reference {path} lies; give maps on one grid")
     wanted = slices.get(name) if isinstance(slices, Mapping) else slices
-    cases = []
+    out: list[Case] = []
     for place in range(reference.shape[3]):
         values = reference[..., place]
         at = int(np.abs(values).sum((0, 1)).argmax()) if wanted is None else wanted
         if not 0 <= at < values.shape[2]:
             raise InputError(f"{path}: has slices 0 to {values.shape[2] - 1}, not {at}")
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
-        cases.append(
+        out.append(
             Case(
                 name=name if reference.shape[3] == 1 else f"{name}, metabolite {place + 1}",
                 reference=values[:, :, at],
                 maps={method: image[:, :, at, place] for method, image in maps.items()},
+                left=left,
                 spacing=(float(spacing[0]), float(spacing[1])),
             )
         )
-        if not np.ptp(cases[-1].reference):
+        if not np.ptp(out[-1].reference):
             raise InputError(f"{path}: is the same everywhere in slice {at}; give another --slice {name}=K")
-    return cases
+    return out
 
 
-def _upright(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Map (X, Y, Z, M) with its axes to the patient's left, back and head, and its affine."""
+def _upright(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
+    """Map (X, Y, Z, M) of slices as they are shown, in the file's order; its affine; what is at the left of them."""
     values, affine = read_map(path)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{path}: has {values.ndim} axes; a map has 2, 3, or 4 with metabolites last")
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0).reshape(*values.shape, *[1] * (4 - values.ndim))
+    across = nib.orientations.aff2axcodes(affine)[2]
+    right, down, left = next(shown for axes, shown in PLANES.items() if across in axes)
     turn = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt(("L", "P", "S"))
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt((right, down, across))
     )
     moved = affine @ nib.orientations.inv_ornt_aff(turn, values.shape[:3])
-    return nib.orientations.apply_orientation(values, turn), moved
+    return nib.orientations.apply_orientation(values, turn), moved, left
 
 
 def _size(values: NDArray[Any]) -> str:
@@ -242,12 +270,11 @@ def _packed(case: Case, maps: Mapping[str, NDArray[np.float32]]) -> dict[str, An
 
     def grey(values: NDArray[np.float32]) -> str:
         levels = np.clip((values[cut[0], cut[1]] - low) / max(high - low, 1e-30), 0, 1) * 255
-        # rows from the front to the back, the patient's right at the left
         return base64.b64encode(gzip.compress(np.rint(levels).astype(np.uint8).T.tobytes(), mtime=0)).decode()
 
     width, height = (case.reference[cut[0], cut[1]].shape[axis] for axis in (0, 1))
     return {
-        "width": width, "height": height, "aspect": case.spacing[1] / case.spacing[0],
+        "width": width, "height": height, "aspect": case.spacing[1] / case.spacing[0], "left": case.left,
         "reference": grey(case.reference), "maps": {code: grey(values) for code, values in sorted(maps.items())},
     }  # fmt: skip
 

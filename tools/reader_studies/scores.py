@@ -55,6 +55,7 @@ def read_scores(paths: Sequence[str | Path], key: Key) -> pd.DataFrame:
         owners[reader] = path
         tables.append(table)
     found = pd.concat(tables, ignore_index=True)
+    found = found.sort_values("method", key=lambda names: names.map(key.methods.index), kind="stable")
     for reader, given in found.groupby("reader"):
         wanted = len(key.shown()) * len(NAMES)
         if len(given) < wanted:
@@ -179,7 +180,8 @@ def _alpha(scores: pd.DataFrame, raters: str) -> float:
     except ImportError as error:
         raise InputError("krippendorff is not installed; pip install krippendorff") from error
     table = scores.pivot_table(index=raters, columns=["case", "method", "criterion"], values="score").to_numpy()
-    if len(table) < 2 or len(np.unique(table[np.isfinite(table)])) < 2:
+    table = table[:, np.isfinite(table).sum(0) > 1]  # what two have scored
+    if len(np.unique(table[np.isfinite(table)])) < 2:
         return float("nan")
     return float(krippendorff.alpha(table, level_of_measurement="ordinal"))
 

@@ -29,7 +29,7 @@ SAME, SAME_FIELD = 1e-4, 0.02
 SAME_ECHO = 0.002
 """Seconds by which echo times may."""
 
-FINEST = 200
+FINEST = 10000
 """Denominator of the ratio of two dwell times."""
 
 
@@ -44,9 +44,10 @@ def measured_sessions(paths: Sequence[Path]) -> Sessions:
     """
     read = [read_session(path) for path in tqdm(paths, desc="reading sessions", delay=2, leave=False)]
     first = read[0]
+    echo = next((one.echo for one in read if one.echo > 0), 0.0)  # a file need not say
     for path, one in zip(paths, read, strict=True):
         other_field = abs(one.larmor / first.larmor - 1) > SAME_FIELD
-        other_echo = min(one.echo, first.echo) > 0 and abs(one.echo - first.echo) > SAME_ECHO  # a file need not say
+        other_echo = one.echo > 0 and abs(one.echo - echo) > SAME_ECHO
         if other_field or other_echo or bool(one.on.any()) != bool(first.on.any()):
             raise InputError(f"{path}: is not of the acquisition of {paths[0]}; give files of one protocol")
     dwell = max(one.dwell for one in read)
@@ -57,7 +58,7 @@ def measured_sessions(paths: Sequence[Path]) -> Sessions:
     fewest, points = (min(one.shape[axis] for one in fids) for axis in (1, 2))
     return Sessions(
         fids=torch.cat([one[:, :fewest, :points] for one in fids]), on=torch.cat([one.on[:, :fewest] for one in read]),
-        dwell=dwell, larmor=first.larmor, reference=first.reference, echo=first.echo,
+        dwell=dwell, larmor=first.larmor, reference=first.reference, echo=echo,
     )  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def resampled(fids: Tensor, dwell: float, wanted: float) -> Tensor:
     if abs(dwell / wanted - 1) < SAME:
         return fids
     share = Fraction(dwell / wanted).limit_denominator(FINEST)
-    points = -(-fids.shape[-1] // share.denominator) * share.denominator
+    # twice as long, for what rings before the first sample would else come back at the last, and pass for noise
+    points = -(-2 * fids.shape[-1] // share.denominator) * share.denominator
     padded = torch.nn.functional.pad(fids, (0, points - fids.shape[-1]))
     found = resample(padded.numpy(), points * share.numerator // share.denominator, axis=-1)
     return torch.from_numpy(found[..., : int(fids.shape[-1] * share)]).to(fids)
