@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )  # fmt: skip
             logger.info("a reader needs about %d minutes, at 5 s a score", minutes(key))
         else:
+            if options.seed < 0:
+                raise InputError(f"--seed {options.seed}: give a whole number from 0 on")
             key = Key.read(options.key)
             scores = read_scores(options.csv, key)
             against = key.methods[0] if options.against is None else options.against

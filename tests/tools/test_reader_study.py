@@ -1,6 +1,7 @@
 import base64
 import csv
 import gzip
+import io
 import itertools
 import json
 import re
@@ -19,7 +20,17 @@ import pytest
 import reader_study
 from reader_studies.key import CRITERIA, Key
 from reader_studies.pages import _read, make
-from reader_studies.scores import ALL, COLUMNS, between_readers, case_means, holm, read_scores, summary, with_themselves
+from reader_studies.scores import (
+    ALL,
+    COLUMNS,
+    between_readers,
+    holm,
+    mann_whitney,
+    patient_means,
+    read_scores,
+    summary,
+    with_themselves,
+)
 from scipy import stats
 
 from mrsikit.io import InputError
@@ -138,6 +149,8 @@ def test_all_maps_of_a_case_have_one_window_and_lie_as_a_radiologist_sees_them(t
         (lambda root: save(root / "Qbtv" / "p3.nii.gz", head(3) * 1j), "holds complex numbers"),
         (lambda root: [save(root / "Qcgan" / f"p3_{k}.nii", head(3)) for k in "ab"], "holds 3 maps named p3_"),
         (lambda root: shutil.rmtree(root / "truth"), "holds no .nii"),
+        (lambda root: save(root / "Qbtv" / "p3.nii.gz", head(3) * np.nan), "holds NaN"),
+        (lambda root: save(root / "Qbtv" / "p3.nii.gz", 0 * head(3)), "is the same everywhere its reference"),
     ],
 )  # fmt: skip
 def test_bad_maps_are_one_clear_line(
@@ -156,6 +169,7 @@ def test_bad_maps_are_one_clear_line(
     [
         (["--method", "nothing"], "give NAME=FOLDER"),
         (["--method", f"{METHODS[0]}=x"], "is given twice"),
+        (["--seed", "-1"], "give a whole number"),
         (["--slice", "3"], "has slices 0 to 0, not 3"),
         (["--slice", "px=0"], "is no case"),
         (["--slice", "p0=x"], "give K, or CASE=K"),
@@ -189,6 +203,44 @@ def test_a_pattern_may_stand_for_a_folder(tmp_path: Path) -> None:
         f"{tmp_path}/{{case}}/truth.nii.gz", {"m": f"{tmp_path}/{{case}}/out/{{case}}.nii.gz"}, tmp_path / "s.html"
     )
     assert sorted(key.cases.values()) == ["s1", "s2"]
+
+
+def test_what_readers_were_sent_stays_readable(maps: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    out = tmp_path / "s.html"
+    assert reader_study.main(command(maps, out)) == 0
+    before = out.with_name("s.key.json").read_text()
+    assert reader_study.main(command(maps, out, "--seed", "1")) == 1
+    assert "is the key of another study" in caplog.messages[-1]
+    assert out.with_name("s.key.json").read_text() == before
+    assert reader_study.main(command(maps, out)) == 0
+
+
+def test_maps_on_one_grid_told_otherwise_are_taken_and_stretched_ones_are_not(tmp_path: Path) -> None:
+    values = np.repeat(head(0), 3, 2) * np.array([1, 2, 3], np.float32)
+    save(tmp_path / "truth" / "c.nii", values, np.diag([-2.0, -2, 5, 1]))
+    turned = np.diag([-2.0, -2, -5, 1])
+    turned[2, 3] = 10
+    save(tmp_path / "m" / "c.nii", values[:, :, ::-1], turned)
+    (case,) = _read(("c", tmp_path / "truth" / "c.nii"), ["c"], {"m": str(tmp_path / "m")}, 0)
+    np.testing.assert_array_equal(case.maps["m"], case.reference)
+    save(tmp_path / "m" / "c.nii", values, np.diag([-2.15, -2.15, 5, 1]))
+    with pytest.raises(InputError, match="does not lie where"):
+        make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
+
+
+def test_metabolites_of_a_patient_are_no_two_patients(tmp_path: Path) -> None:
+    for name in "ab":
+        both = np.stack([head(0), head(1)], -1)
+        save(tmp_path / "truth" / f"{name}.nii", both)
+        for method in "xy":
+            save(tmp_path / method / f"{name}.nii", both)
+    methods = {method: str(tmp_path / method) for method in "xy"}
+    key = make(str(tmp_path / "truth"), methods, tmp_path / "s.html")
+    given = export(key, "r", lambda case, method, criterion, again: 1 + 2 * (case[0] == "b") + (case[-1] == "2"))
+    given.to_csv(tmp_path / "r.csv", index=False)
+    rows = summary(read_scores([tmp_path / "r.csv"], key), "x").set_index(["criterion", "method"])
+    assert set(rows["patients"]) == {2}
+    assert rows.loc[(NAMES[2], "y"), "mean"] == 2.5
 
 
 def test_no_case_takes_the_map_of_another(tmp_path: Path) -> None:
@@ -266,7 +318,7 @@ def test_means_tests_and_agreement_are_those_of_the_libraries(page: Path, tmp_pa
             assert row["mean"] == pytest.approx(own.mean())
             assert row["low"] <= row["mean"] <= row["high"]
             if method != METHODS[0]:
-                u, value = stats.mannwhitneyu(own, other)
+                u, value = stats.mannwhitneyu(own, other, method=stats.PermutationMethod())
                 assert (row["U"], row["p"]) == (pytest.approx(u), pytest.approx(value))
                 p.append(value)
     # Holm's by its definition: the k-th smallest of n is multiplied by n - k, and never falls
@@ -276,12 +328,20 @@ def test_means_tests_and_agreement_are_those_of_the_libraries(page: Path, tmp_pa
         largest = max(largest, min(1.0, (len(p) - k) * p[place]))
         wanted[place] = largest
     np.testing.assert_allclose(rows["p_holm"].dropna(), wanted)
-    assert len(case_means(scores)) == 6 * 4 * 5
+    assert len(patient_means(scores)) == 6 * 4 * 5
 
     first = [table[(table["again"] == "no") & (table["criterion"] == NAMES[2])] for table in tables.values()]
     table = np.array([t.sort_values("map")["score"].astype(float) for t in first])
     agreement = between_readers(scores).set_index("criterion")["alpha"]
     assert agreement[NAMES[2]] == pytest.approx(krippendorff.alpha(table, level_of_measurement="ordinal"))
+
+
+def test_few_tied_scores_are_tested_exactly_and_many_as_scipy_does() -> None:
+    # three against three, wholly apart: 2 of 20 ways are as far apart
+    assert mann_whitney(np.array([1.0, 1, 2]), np.array([3.0, 3, 3])) == (0.0, pytest.approx(0.1))
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(1, 6, (2, 40)).astype(float)
+    assert mann_whitney(a, b)[1] == pytest.approx(stats.mannwhitneyu(a, b).pvalue)
 
 
 def test_readers_who_share_no_map_do_not_agree_nor_disagree(page: Path, tmp_path: Path) -> None:
@@ -305,7 +365,7 @@ def test_a_reader_is_held_against_himself_and_absent_tumours_count_nowhere(page:
     (row,) = with_themselves(scores).to_dict("records")
     assert (row["pairs"], row["same"], row["within 1"]) == (8, 0, 1)
     rows = summary(scores, METHODS[1]).set_index(["criterion", "method"])
-    assert rows.loc[(NAMES[0], METHODS[0]), "cases"] == 0
+    assert rows.loc[(NAMES[0], METHODS[0]), "patients"] == 0
     assert rows.loc[(ALL, METHODS[0]), "mean"] == 3
     assert np.isnan(between_readers(scores)["alpha"]).all()
 
@@ -323,14 +383,17 @@ def test_a_reader_is_held_against_himself_and_absent_tumours_count_nowhere(page:
         ({"again": "maybe"}, "line 2 is not of this study"),
         ({"criterion": NAMES[0]}, "a second time"),
         ({"more": "1"}, "is no export"),
+        ({"score": ["none", "1", "1", "1"]}, "there is a tumour and that there is none"),
     ],
 )
 def test_bad_scores_are_one_clear_line(
-    page: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: dict[str, str], words: str
+    page: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: dict[str, Any], words: str
 ) -> None:
     key = Key.read(page.with_name("study.key.json"))
     path = tmp_path / "a.csv"
-    export(key, "a", by_chance(0), **spoil).to_csv(path, index=False)
+    given = export(key, "a", by_chance(0))
+    spoil = {k: np.resize(v, len(given)) if isinstance(v, list) else v for k, v in spoil.items()}
+    given.assign(**spoil).to_csv(path, index=False)
     arguments = ["--key", str(page.with_name("study.key.json")), "--out", str(tmp_path / "out")]
     assert reader_study.main(["score", str(path), *arguments]) == 1
     assert words in caplog.messages[-1]
@@ -400,8 +463,8 @@ def typed(browser: Any, keys: str) -> None:
 
 
 def wanted_score(place: int, k: int) -> str:
-    """Of criterion k at the place-th map: any that differ."""
-    return "0" if k < 2 and place % 9 == 4 else str(1 + (3 * place + 2 * k + place // 5) % 5)
+    """Of criterion k at the place-th map: any that differ; the third case, places 8 to 11, has no tumour."""
+    return "0" if k < 2 and place // 4 == 2 else str(1 + (3 * place + 2 * k + place // 5) % 5)
 
 
 @in_browser
@@ -495,15 +558,53 @@ def test_readers_share_a_machine_and_files_come_back(browser: Any, page: Path, t
     path.write_text("nonsense")
     by(browser, "#import").send_keys(str(path))
     assert by(browser, "#trouble").text == "three.csv: it is no export of a reader study."
+    # what is newer stays, and blank lines are none
+    older = export(key, "one", by_chance(4))
+    path.write_text(older.to_csv(index=False) + "\n\n")
+    before = browser.execute_script("return load('one').scores")
+    by(browser, "#import").send_keys(str(path))
+    assert by(browser, "#imported").text == "110 scores of one were taken in, 2 were older than those here."
+    after = browser.execute_script("return load('one').scores")
+    for code, scores in before.items():
+        for criterion, score in scores.items():
+            assert after[code][criterion] == score
+    # a second reader of one name is sent to the first one's
+    by(browser, "#name").send_keys("one\n")
+    assert "reads here already" in by(browser, "#trouble").text
     # what comes back is what was given
-    script = "return exported('three')"
-    again = [row.split(",")[:7] for row in browser.execute_script(script).split()[1:]]
+    text = browser.execute_script("return exported('three')")
+    again = pd.read_csv(io.StringIO(text), dtype=str).sort_values(["map", "again", "criterion"])
     wanted = export(key, "three", by_chance(3))
-    # criteria are of two words, which split() parts
-    assert len(again) >= len(wanted)
-    back = browser.execute_script("return load('three').scores")
-    for row in wanted.itertuples():
-        assert back[row.map + (":again" if row.again == "yes" else "")][row.criterion]["score"] == row.score
+    pd.testing.assert_frame_equal(
+        again.reset_index(drop=True), wanted.sort_values(["map", "again", "criterion"]).reset_index(drop=True)
+    )
+
+
+@in_browser
+def test_full_storage_loses_nothing_that_can_be_exported(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    by(browser, "#name").send_keys("one\n")
+    typed(browser, "1")
+    browser.execute_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
+    typed(browser, "234")
+    assert "keeps nothing" in by(browser, "#trouble").text
+    rows = browser.execute_script("return exported('one')").strip().split("\r\n")
+    assert [row.split(",")[6] for row in rows[1:]] == list("1234")
+
+
+@in_browser
+def test_no_tumour_is_said_of_a_case_and_taken_back(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    by(browser, "#name").send_keys("one\n")
+    typed(browser, "0")
+    assert by(browser, "#given").text == "8 of 112 scores given"
+    by(browser, "#next").click()
+    assert by(browser, "fieldset input:checked").get_attribute("value") == "none"
+    typed(browser, "2")
+    assert by(browser, "#given").text == "1 of 112 scores given"
+    # wherever the focus is
+    by(browser, "#view").send_keys("3")
+    assert by(browser, "#given").text == "2 of 112 scores given"
 
 
 @in_browser

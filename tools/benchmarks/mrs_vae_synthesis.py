@@ -18,7 +18,7 @@ import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
 from mrs_vae_synthesis.alignment import SEEN, as_complex, as_real, signal_space, turned
-from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, model_of, rows_of, steps_of
+from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
 from mrs_vae_synthesis.frame import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.linear_start import begin
@@ -358,7 +358,9 @@ def _classifier(context: Context) -> None:
     number = count_of(context, 200)
     real, training = sessions(number, TEST_SEED), sessions(count_of(context, TRAINED_ON), TRAINING_SEED)
     owners = np.repeat(np.arange(number), 4)
-    first, learned = rows_of(real, 1), rows_of(training, 1)
+    first = rows_of(real, 1)
+    assert training.clean is not None
+    learned, unseen = (mean_rows(f, s.on, shipped()) for f, s in ((training.clean, training), (real.fids, real)))
     for name, made in _sets(context, 200).items():
         groups = np.repeat(np.arange(len(made.fids)), 4)
         for seen, shown in ((rows_of, ""), (steps_of, ", steps")):
@@ -372,8 +374,11 @@ def _classifier(context: Context) -> None:
         context.add(SIMULATED, CLASSIFIER, name, "recall", [recall])
         context.add(SIMULATED, CLASSIFIER, name, "MMD, thousandths", [1000 * maximum_mean_discrepancy(first, one)])
         if name in ("ours, random", "published, random", "other real subjects"):
-            context.add(SIMULATED, CLASSIFIER, name, "nearest of training / real", [nearest_ratio(learned, first, one)])
-    context.add(SIMULATED, CLASSIFIER, "copies", "nearest of training / real", [nearest_ratio(learned, first, learned)])
+            ratio = nearest_ratio(learned, unseen, mean_rows(made.fids, made.on, shipped()))
+            context.add(SIMULATED, CLASSIFIER, name, "nearest of training / real", [ratio])
+    again = mean_rows(training.fids[:number], training.on[:number], shipped())
+    ratio = nearest_ratio(learned, unseen, again)
+    context.add(SIMULATED, CLASSIFIER, "training sessions again", "nearest of training / real", [ratio])
 
 
 def _umap(context: Context) -> None:
@@ -819,7 +824,8 @@ ACCEPTANCE = [
       for s in ("random", "hybrid") for m in ("NAA", "tCr", "tCho", "Glx", "GABA+")),
     Demand("nearest of the training over that of new subjects", 0.9, False,
            _row(CLASSIFIER, "ours, random", "nearest of training / real")),
-    Demand("copies by the same check", 0.9, True, _row(CLASSIFIER, "copies", "nearest of training / real")),
+    Demand("training sessions, measured again, by the same check", 0.9, True,
+           _row(CLASSIFIER, "training sessions again", "nearest of training / real")),
     Demand("batched fit: times faster than scipy", 20, False,
            _row(FIT, BATCHED, "times faster than scipy", "any"), "%.0f"),
     Demand("batched fit: amplitudes off scipy's, %", 1, True,
@@ -845,7 +851,8 @@ TABLES = [
         "accuracy, logistic regression, steps": "%.2f", "accuracy, small network, steps": "%.2f", "precision": "%.2f",
         "recall": "%.2f", "MMD, thousandths": "%.2f", "nearest of training / real": "%.2f"},
           "Steps: the classifier sees the logarithm of how far each point lies from the next. On the spectra as they "
-          "are it hardly sees that noise is missing (row without noise): a test that passes there says little."),
+          "are it hardly sees that noise is missing (row without noise): a test that passes there says little. "
+          "Nearest: of mean spectra of a session to clean ones of the training, where noise hides no copy."),
     Table("UMAP, learnt from unseen subjects", EMBEDDING, {"overlap of densities": "%.2f"},
           "What the densities of two sets of points in the plane share; figure: umap.png. The plane does not see that "
           "noise is missing: what the published network makes of a session overlaps as ours does, with a part of it."),

@@ -28,6 +28,9 @@ class Criterion:
     optional: bool = False
 
 
+METABOLITE = ", metabolite "
+"""In the name of a case, between the file's and the number of the metabolite."""
+
 CRITERIA = (
     Criterion(name="tumour boundaries", question="Boundaries of the tumour", optional=True),
     Criterion(name="tumour texture", question="Texture and intensity inside the tumour", optional=True),
@@ -101,6 +104,11 @@ class Key:
         """Case by (code of a map, whether again), in all that a reader scores."""
         out = {(code, False): case for code, (case, _) in self.maps.items()}
         return out | {(code, True): case for code, (case, _) in self.maps.items() if case in self.repeated}
+
+
+def patient_of(case: str) -> str:
+    """Whose map a case is: metabolites of one file are of one patient."""
+    return case.split(METABOLITE, 1)[0]
 
 
 def optional_names(criteria: Sequence[Criterion] = CRITERIA) -> set[str]:

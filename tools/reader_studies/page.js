@@ -23,18 +23,26 @@ function readerNames() {
 }
 
 function load(name) {
+  const fresh = { scores: {}, at: 0, colours: Object.keys(STUDY.colours)[0] };
+  if (!kept) return memory[name] || fresh; // what could not be written is newer than what was
+  let text = null;
   try {
-    const text = localStorage.getItem(SPACE + name);
-    if (text) return JSON.parse(text);
+    text = localStorage.getItem(SPACE + name);
   } catch { kept = false; }
-  return memory[name] || { scores: {}, at: 0, colours: Object.keys(STUDY.colours)[0] };
+  if (!text) return memory[name] || fresh;
+  try {
+    return { ...fresh, ...JSON.parse(text) };
+  } catch { // somebody else's hands: set aside, for whoever can read it
+    localStorage.setItem(`unreadable:${SPACE}${name}`, text);
+    return fresh;
+  }
 }
 
 // what another window wrote meanwhile stays: only what changes here is written
 function change(name, how) {
   const record = load(name);
-  how(record);
   memory[name] = record;
+  how(record);
   try {
     localStorage.setItem(SPACE + name, JSON.stringify(record));
   } catch { kept = false; }
@@ -227,14 +235,14 @@ function makeCriteria() {
       input.name = `criterion-${place}`;
       input.value = value;
       input.addEventListener("change", () => keep(criterion.name, value));
-      label.append(input, value === NOTHING ? "no tumour" : value);
+      label.append(input, value === NOTHING ? "none in the reference" : value);
       choices.append(label);
     }
     set.append(legend, choices);
     $("criteria").append(set);
   });
-  $("scores").addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+  $("study").addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || event.target.tagName === "SELECT") return;
     if (event.key === "Enter" && event.target.tagName === "INPUT") {
       event.preventDefault();
       go(at + 1);
@@ -243,10 +251,9 @@ function makeCriteria() {
     const value = event.key === "0" ? NOTHING : event.key;
     const sets = [...$("criteria").children];
     const set = event.target.closest("fieldset") || sets.find((one) => !one.querySelector(":checked"));
-    const input = set && set.querySelector(`input[value="${CSS.escape(value)}"]`);
+    const input = set && [...set.querySelectorAll("input")].find((one) => one.value === value);
     if (!input) return;
     event.preventDefault();
-    input.checked = true;
     keep(set.dataset.criterion, value);
     const following = sets[sets.indexOf(set) + 1];
     (following ? following.querySelector(":checked") || following.querySelector("input") : $("next")).focus();
@@ -264,13 +271,40 @@ function makeCriteria() {
   });
 }
 
+// whether there is a tumour the reference says, so it holds for all maps of the case; a map that lost it gets a low score
 function keep(criterion, score) {
-  const key = keyOf(steps[at]);
+  const step = steps[at];
+  const now = { score, at: new Date().toISOString() };
   const record = change(reader, (one) => {
-    one.scores[key] = { ...one.scores[key], [criterion]: { score, at: new Date().toISOString() } };
+    for (const other of steps) {
+      if (other.case !== step.case || other.again !== step.again) continue;
+      const key = keyOf(other);
+      const scores = { ...one.scores[key] };
+      for (const { name, optional } of STUDY.criteria) {
+        if (!optional) continue;
+        if (score === NOTHING) scores[name] = now;
+        else if (isOptional(criterion) && scores[name] && scores[name].score === NOTHING) delete scores[name];
+      }
+      if (other === step) scores[criterion] = now;
+      one.scores[key] = scores;
+    }
     one.at = at;
   });
+  mark(record);
   tell(record);
+}
+
+const isOptional = (criterion) => STUDY.criteria.some((one) => one.name === criterion && one.optional);
+
+function mark(record) {
+  const scores = scoresOf(record, steps[at]);
+  for (const set of $("criteria").children) {
+    const found = scores[set.dataset.criterion];
+    for (const input of set.querySelectorAll("input")) {
+      input.checked = Boolean(found) && input.value === found.score;
+      input.parentElement.classList.toggle("chosen", input.checked);
+    }
+  }
 }
 
 function go(place) {
@@ -288,12 +322,7 @@ function go(place) {
 }
 
 function show(record) {
-  const step = steps[at];
-  const scores = scoresOf(record, step);
-  for (const set of $("criteria").children) {
-    const found = scores[set.dataset.criterion];
-    for (const input of set.querySelectorAll("input")) input.checked = Boolean(found) && input.value === found.score;
-  }
+  mark(record);
   $("before").disabled = at === 0;
   $("next").textContent = at === steps.length - 1 ? "Finish" : "Next map";
   $("place").textContent = `Map ${at + 1} of ${steps.length}`;
@@ -401,7 +430,7 @@ function rowsOf(text) {
 }
 
 function takeIn(text) {
-  const [head, ...rows] = rowsOf(text);
+  const [head, ...rows] = rowsOf(text).filter((row) => row.length > 1 || row[0]);
   if (!head || head.join() !== COLUMNS.join()) throw new Error("it is no export of a reader study");
   if (!rows.length) throw new Error("it holds no scores");
   const names = new Set(rows.map((row) => row[1]));
@@ -411,18 +440,26 @@ function takeIn(text) {
   rows.forEach((row, k) => {
     const [study, , one, map, again, criterion, score, scored] = row;
     if (study !== STUDY.study) throw new Error("it is of another study");
-    const known = STUDY.cases[one] && map in STUDY.cases[one].maps && (again === "no" || (again === "yes" && STUDY.repeated.includes(one)));
-    if (row.length !== COLUMNS.length || !known || !allowed[criterion] || !allowed[criterion].includes(score)) {
+    const known = Object.hasOwn(STUDY.cases, one) && Object.hasOwn(STUDY.cases[one].maps, map) && (again === "no" || (again === "yes" && STUDY.repeated.includes(one)));
+    if (row.length !== COLUMNS.length || !known || !Object.hasOwn(allowed, criterion) || !allowed[criterion].includes(score)) {
       throw new Error(`line ${k + 2} is not of this study`);
     }
     const key = keyOf({ map, again: again === "yes" });
     scores[key] = { ...scores[key], [criterion]: { score, at: scored } };
   });
   const [name] = names;
+  let older = 0;
   change(name, (record) => {
-    for (const [key, found] of Object.entries(scores)) record.scores[key] = { ...record.scores[key], ...found };
+    for (const [key, found] of Object.entries(scores)) {
+      const own = { ...record.scores[key] };
+      for (const [criterion, one] of Object.entries(found)) {
+        if (own[criterion] && own[criterion].at > one.at) older += 1;
+        else own[criterion] = one;
+      }
+      record.scores[key] = own;
+    }
   });
-  return `${rows.length} scores of ${name} were taken in.`;
+  return `${rows.length - older} scores of ${name} were taken in${older ? `, ${older} were older than those here` : ""}.`;
 }
 
 // ---- begin
@@ -434,6 +471,11 @@ $("nothing").hidden = !STUDY.criteria.some((one) => one.optional);
 $("enter").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("name").value.trim();
+  if (readerNames().includes(name)) {
+    say(`${name} reads here already: choose "Go on as" above, or another name.`);
+    return;
+  }
+  say("");
   $("name").value = "";
   if (name) enter(name);
 });

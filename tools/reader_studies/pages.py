@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import html
+import itertools
 import json
 import logging
 import math
@@ -25,7 +26,7 @@ from tqdm import tqdm
 from mrsikit.io import InputError, read_map
 from mrsikit.io.readers import split_name
 from mrsikit.io.writers import write_text_atomically
-from reader_studies.key import CRITERIA, Key
+from reader_studies.key import CRITERIA, METABOLITE, Key
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ LARGEST = 30e6
 
 SHARE, TOP = 0.1, 99.5
 """Of the cases that are shown twice, and percentile of the reference at the top of the window."""
+
+UNLIKE = 3.0
+"""Times the reference's median from which on a map is taken to be of another unit."""
 
 MARGIN = 4
 """Voxels about the reference that are kept."""
@@ -88,6 +92,8 @@ def make(
     Raises:
         InputError: a map is missing, cannot be read, or is not on its reference's grid; the page would be too large.
     """
+    if seed < 0:
+        raise InputError(f"--seed {seed}: give a whole number from 0 on")
     if not methods:
         raise InputError("no --method is given; give at least one as NAME=FOLDER")
     said = [name for name in methods if re.search(rf"\b{re.escape(name)}\b", title, re.IGNORECASE)]
@@ -119,6 +125,8 @@ def make(
         title=title, methods=tuple(methods), cases={code: case.name for code, case in named.items()},
         maps=dict(sorted(maps.items())), repeated=repeated, images=hashlib.sha256(images.encode()).hexdigest(),
     )  # fmt: skip
+    if key_path(out).exists() and Key.read(key_path(out)).study != key.study:
+        raise InputError(f"{key_path(out)}: is the key of another study; give another --out")
     page = _page(key, shown)
     if len(page) > LARGEST:
         raise InputError(f"{out}: would have {len(page) / 1e6:.0f} MB, 30 at most; give fewer cases or methods")
@@ -174,6 +182,8 @@ def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:
         if not path.exists():
             raise InputError(f"{path}: is missing, the map of case {case} by {method}")
         return path
+    if not Path(where).is_dir():
+        raise InputError(f"{where}: is no folder; give --method '{method}=FOLDER'")
     found = _maps_of(Path(where))
     if case in found:
         return found[case]
@@ -197,16 +207,21 @@ def _read(
 ) -> list[Case]:
     """One case, or one a metabolite."""
     name, path = one
-    reference, affine, left = _upright(path)
+    across = nib.orientations.aff2axcodes(read_map(path)[1])[2]
+    reference, affine, left = _upright(path, across)
     files = {method: _map_of(name, cases, method, where) for method, where in methods.items()}
     maps = {}
     for method, file in files.items():
-        maps[method], other, _ = _upright(file)
+        maps[method], other, _ = _upright(file, across)
         if maps[method].shape != reference.shape:
             raise InputError(f"{file}: is {_size(maps[method])}, its reference {path} {_size(reference)}")
+        corners = np.array([*itertools.product(*((0, n - 1) for n in reference.shape[:3]), [1])])
         size = np.linalg.norm(affine[:3, :2], axis=0).max()
-        if np.abs(other - affine)[:3].max() > 0.1 * size:
+        if np.abs(corners @ (other - affine).T).max() > 0.5 * size:
             raise InputError(f"{file}: does not lie where its reference {path} lies; give maps on one grid")
+        _alike(maps[method], reference, file)
+    reference = np.nan_to_num(reference)
+    maps = {method: np.nan_to_num(values) for method, values in maps.items()}
     wanted = slices.get(name) if isinstance(slices, Mapping) else slices
     out: list[Case] = []
     for place in range(reference.shape[3]):
@@ -217,7 +232,7 @@ def _read(
         spacing = np.linalg.norm(affine[:3, :2], axis=0)
         out.append(
             Case(
-                name=name if reference.shape[3] == 1 else f"{name}, metabolite {place + 1}",
+                name=name if reference.shape[3] == 1 else f"{name}{METABOLITE}{place + 1}",
                 reference=values[:, :, at],
                 maps={method: image[:, :, at, place] for method, image in maps.items()},
                 left=left,
@@ -229,13 +244,24 @@ def _read(
     return out
 
 
-def _upright(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
-    """Map (X, Y, Z, M) of slices as they are shown, in the file's order; its affine; what is at the left of them."""
+def _alike(values: NDArray[np.float32], reference: NDArray[np.float32], file: Path) -> None:
+    """Refuse a map that would be shown black or white throughout, and warn of one in other units."""
+    inside = np.isfinite(reference) & (reference != 0)
+    if not np.isfinite(values[inside]).all():
+        raise InputError(f"{file}: holds NaN or infinity where its reference does not; a reader would see black")
+    if inside.any() and not np.ptp(values[inside]):
+        raise InputError(f"{file}: is the same everywhere its reference is not zero")
+    scale = float(np.median(values[inside]) / np.median(reference[inside])) if inside.any() else 1.0
+    if not 1 / UNLIKE < scale < UNLIKE:
+        logger.warning("%s: has %.3g times the values of its reference; are they of one unit?", file, scale)
+
+
+def _upright(path: Path, across: str) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
+    """Map (X, Y, Z, M) of slices as they are shown, the third axis to ``across``; its affine; what is at their left."""
     values, affine = read_map(path)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{path}: has {values.ndim} axes; a map has 2, 3, or 4 with metabolites last")
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0).reshape(*values.shape, *[1] * (4 - values.ndim))
-    across = nib.orientations.aff2axcodes(affine)[2]
+    values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
     right, down, left = next(shown for axes, shown in PLANES.items() if across in axes)
     turn = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt((right, down, across))

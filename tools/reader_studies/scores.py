@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from scipy import stats
 from mrsikit.io import InputError
 from mrsikit.io.writers import whole_or_nothing, write_text_atomically
 from mrsikit.metrics.statistics import bootstrap_interval
-from reader_studies.key import CRITERIA, Key, optional_names
+from reader_studies.key import CRITERIA, Key, optional_names, patient_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,12 @@ COLUMNS = ["study", "reader", "case", "map", "again", "criterion", "score", "sco
 NOTHING = "none"
 ALL = "all criteria"
 """The mean of a map's scores: the mean opinion score."""
+
+ENOUGH = 8
+"""Patients below which the table says that they are few."""
+
+PERMUTATIONS = 20000
+"""Ways to deal out the patients of two methods up to which the test tries every one: scores are tied."""
 
 NAMES = tuple(one.name for one in CRITERIA)
 
@@ -84,9 +91,17 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
         good &= row.criterion in NAMES
         good &= row.score in set("12345") or (row.score == NOTHING and row.criterion in optional_names())
         if not good:
-            raise InputError(f"{path}: line {place} is not of this study; give the file as the page exported it")
+            told = f"{row.case}, {row.map}, again {row.again}, {row.criterion}, {row.score or 'nothing'}"
+            raise InputError(f"{path}: line {place} is not of this study ({told}); give it as exported")
     if (double := table.duplicated(["map", "again", "criterion"])).any():
         raise InputError(f"{path}: line {int(double.argmax()) + 2} scores a map a second time; give it as exported")
+    optional = table[table["criterion"].isin(optional_names())]
+    for (case, _), of in optional.assign(none=optional["score"] == NOTHING).groupby(["case", "again"]):
+        if of["none"].nunique() > 1:
+            raise InputError(
+                f"{path}: says of {key.cases[case]} that there is a tumour and that there is none; the reference "
+                "decides, and a map that lost it has a low score"
+            )
     return pd.DataFrame(
         {
             "reader": table["reader"], "case": table["case"].map(dict(key.cases)),
@@ -96,13 +111,18 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def case_means(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over readers: method, criterion, case, score; of the first time, and with the mean over all criteria."""
+def patient_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Mean over readers, then over a patient's cases: method, criterion, patient, score.
+
+    Of the first time, and with the mean over all criteria.
+    """
     first = scores[~scores["again"]]
     each = first.groupby(["method", "criterion", "case"], as_index=False)["score"].mean()
     every = first.groupby(["method", "case", "reader"])["score"].mean()
     together = every.groupby(["method", "case"]).mean().reset_index().assign(criterion=ALL)
-    return pd.concat([each, together], ignore_index=True).dropna(subset="score")
+    found = pd.concat([each, together], ignore_index=True).dropna(subset="score")
+    found["patient"] = found["case"].map(patient_of)
+    return found.groupby(["method", "criterion", "patient"], as_index=False)["score"].mean()
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
@@ -115,10 +135,18 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
     return out
 
 
-def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFrame:
-    """A row a method and criterion: mean over cases, interval that resamples cases, test against one method.
+def mann_whitney(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
+    """U and its two-sided p: exact with few values, tied or not, else by scipy's choice."""
+    few = min(len(a), len(b)) > 1 and math.comb(len(a) + len(b), len(a)) <= PERMUTATIONS
+    method = stats.PermutationMethod(n_resamples=PERMUTATIONS) if few else "auto"
+    found = stats.mannwhitneyu(a, b, method=method)
+    return float(found.statistic), float(found.pvalue)
 
-    A case counts once, with the mean over its readers: two readers of one map are no two maps.
+
+def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFrame:
+    """A row a method and criterion: mean over patients, interval that resamples them, test against one method.
+
+    A patient counts once, with the mean over readers and metabolites: two readers of one map are no two patients.
 
     Args:
         scores: of :func:`read_scores`.
@@ -128,7 +156,7 @@ def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFram
     Raises:
         InputError: there is no such method.
     """
-    means = case_means(scores)
+    means = patient_means(scores)
     methods = list(dict.fromkeys(scores["method"]))
     if against not in methods:
         raise InputError(f"--against {against}: is none of {', '.join(methods)}")
@@ -139,9 +167,9 @@ def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFram
         for method in methods:
             mean, low, high = bootstrap_interval(of[method], generator=rng)
             tested = method != against and len(of[method]) and len(of[against])
-            u, p = stats.mannwhitneyu(of[method], of[against]) if tested else (np.nan, np.nan)
+            u, p = mann_whitney(of[method], of[against]) if tested else (np.nan, np.nan)
             rows.append(
-                {"criterion": criterion, "method": method, "cases": len(of[method]), "mean": mean, "low": low,
+                {"criterion": criterion, "method": method, "patients": len(of[method]), "mean": mean, "low": low,
                  "high": high, "U": float(u), "p": float(p)}
             )  # fmt: skip
     return pd.DataFrame(rows).assign(p_holm=holm([row["p"] for row in rows]))
@@ -214,18 +242,22 @@ def _markdown(
         cells = []
         for row in of.itertuples():
             interval = "" if np.isnan(row.low) else f" ({row.low:.2f} to {row.high:.2f})"
-            cells.append(f"{row.mean:.2f}{interval}{'*' if row.p_holm < 0.05 else ''}" if row.cases else "–")
+            cells.append(f"{row.mean:.2f}{interval}{'*' if row.p_holm < 0.05 else ''}" if row.patients else "–")
         known = alpha[criterion]
         lines.append(f"| {criterion} | " + " | ".join(cells) + f" | {'–' if np.isnan(known) else f'{known:.2f}'} |")
-    count = scores["reader"].nunique()
+    readers, cases = scores["reader"].nunique(), scores["case"].unique()
+    patients = len({patient_of(case) for case in cases})
     lines += [
         "",
-        f"{count} reader{'s' * (count > 1)}, {scores['case'].nunique()} cases; 1: unlike the reference, 5: like it. "
-        f"Mean over cases of the mean over readers, with a 95 % interval over cases. * differs from {against}: "
-        "Mann-Whitney's U, p below 0.05 after Holm's correction over all tests of the table. The test takes no account "
-        "of both methods having the same cases. Alpha: Krippendorff's, ordinal, between readers.",
+        f"{readers} reader{'s' * (readers > 1)}, {len(cases)} cases of {patients} patients; 1: unlike the reference, "
+        "5: like it. Mean over patients of the mean over readers, with a 95 % interval over patients, as if other "
+        f"readers would score alike. * differs from {against}: Mann-Whitney's U, p below 0.05 after Holm's correction "
+        "over all tests of the table. The test takes no account of both methods having the same patients. Alpha: "
+        "Krippendorff's, ordinal, between readers.",
         "",
     ]
+    if patients < ENOUGH:
+        lines += [f"With {patients} patients the intervals are too narrow, and no test can tell much.", ""]
     if len(own):
         lines += ["| reader | pairs scored twice | same | within 1 | alpha |", "|---|---|---|---|---|"]
         lines += [

@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mrs_vae_synthesis.alignment import without_water
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.restore import SYNTHETIC
 from mrs_vae_synthesis.sessions import Sessions
@@ -73,14 +74,17 @@ def _phased(session: Sessions) -> Tensor:
     at = spectra.times(fids.shape[-1], session.dwell)
     ppm = _ppm(session)
     inside = (ppm > 2.8) & (ppm < 3.4)
-    wide = spectra.broadened(fids, 5.0, at)
+    # without the tail of the water, which would turn all
+    dry = without_water(fids, session.dwell, session.larmor, session.reference)
+    wide = spectra.broadened(dry, 5.0, at)
     values = spectra.spectrum(wide)
     peak = torch.where(inside, values.abs(), 0.0).argmax(-1)
     hz = spectra.frequency_axis(fids.shape[-1], session.dwell)[peak]
     middle = hz.median()
     moved = spectra.shifted(fids, middle - hz, at)
     # real and imaginary areas of whole lines, which tell the phase whatever lies between two points
-    phase = spectra.spectrum(moved)[:, inside].sum(-1).angle()
+    seen = spectra.shifted(dry, middle - hz, at)
+    phase = spectra.spectrum(seen)[:, inside].sum(-1).angle()
     return spectra.phased(moved, -phase)
 
 

@@ -21,6 +21,9 @@ from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io.nifti_mrs import EXTENSION, Fids, metadata_of
 from mrsikit.spectra import noise_sd
 
+SIGNATURE = "mrsikit mrs_vae_synthesis"
+"""In the header of what was made."""
+
 SYNTHETIC = "synthetic"
 """Ending of the files."""
 
@@ -58,9 +61,12 @@ class RestoreSessiond(Transform):
             "transients": len(values), "ON": int(on.sum()), "sampling": self.sampling, "seed": self.seed,
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
+        before = json.loads(meta[EXTENSION]) if EXTENSION in meta else {}
         out["flags"] = []
         if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
             out["flags"].append(f"the file does not give its echo time; it was taken for {1e3 * known.echo:g} ms")
+        if any(SIGNATURE in str(step.get("Program")) for step in before.get("ProcessingApplied", [])):
+            out["flags"].append("made of a session that is synthetic itself")
         if not known.water:
             out["flags"].append("without residual water: it was taken away from what the network was trained on")
         if self.sampling == "reconstruct":
@@ -75,7 +81,7 @@ class RestoreSessiond(Transform):
             "dim_5": "DIM_DYN",
             "ProcessingApplied": [
                 *given.get("ProcessingApplied", []),
-                {"Program": "mrsikit mrs_vae_synthesis", "Version": mrsikit.__version__, "Method": "Synthesis",
+                {"Program": SIGNATURE, "Version": mrsikit.__version__, "Method": "Synthesis",
                  "Details": f"synthetic, not measured: sampling {self.sampling}, seed {self.seed}"},
             ],
             "SpecFreqChemShift": known.reference,

@@ -29,7 +29,7 @@ from mrs_vae_synthesis.training import described
 SAMPLINGS = ("random", "interpolate", "hybrid", "reconstruct")
 CONDITIONS = ("both", "on", "off")
 
-SESSION_WIDTH, TRANSIENT_WIDTH = 0.35, 0.35
+SESSION_WIDTH, TRANSIENT_WIDTH = 0.5, 0.35
 """h of sessions and of transients."""
 
 

@@ -117,18 +117,10 @@ def nearest_ratio(training: Rows, held_out: Rows | None, synthetic: Rows) -> flo
 
     1: no nearer than new subjects are; 0: copies. Without held-out samples each of the training is held out in turn.
     """
-    known, far = nearest_distances(training, held_out, synthetic)
-    return float(np.median(far) / np.median(known))
-
-
-def nearest_distances(training: Rows, held_out: Rows | None, synthetic: Rows) -> tuple[Rows, Rows]:
-    """Distance to the nearest of the training of each held-out real sample, and of each synthetic one, (N,) each.
-
-    Without held-out samples each of the training is held out in turn.
-    """
     near, far, *others = _reduced(training, training, synthetic, *([] if held_out is None else [held_out]))
     tree = cKDTree(near)
-    return tree.query(others[0])[0] if others else tree.query(near, 2)[0][:, 1], tree.query(far)[0]
+    known = tree.query(others[0])[0] if others else tree.query(near, 2)[0][:, 1]
+    return float(np.median(tree.query(far)[0]) / np.median(known))
 
 
 def _reduced(of: Rows, *sets: Rows) -> list[Rows]:
