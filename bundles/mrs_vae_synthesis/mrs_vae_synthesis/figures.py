@@ -6,6 +6,7 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +20,9 @@ from mrs_vae_synthesis.sessions import Sessions
 from mrsikit import spectra
 from mrsikit.io import InputError, InputFolder, stem_of
 from mrsikit.nuclei import NUCLEI
+
+BESIDE_NAA = 2.2
+"""ppm from which on the difference sets its scale."""
 
 MEASURED, MADE = "#888888", "#1f77b4"
 
@@ -43,7 +47,8 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
     figure = Figure(figsize=(12, 3.6))
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
-    titles = ("one transient", "means", "ON less OFF")
+    kind = ("ON" if made.on[0, 0] else "OFF") if made.on.any() else ""
+    titles = (f"one transient {kind}".strip(), "means", "ON less OFF, NAA cut off")
     for name, session, colour in (("measured", measured, MEASURED), ("synthetic", made, MADE)):
         if session is None:
             continue
@@ -60,6 +65,9 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
         axis.set_xlabel("chemical shift (ppm)")
         axis.set_yticks([])
         axis.invert_xaxis()
+        if axis is axes[2] and axis.lines:  # for GABA+ at 3.0 ppm
+            heights = np.concatenate([line.get_ydata()[line.get_xdata() > BESIDE_NAA] for line in axis.lines])
+            axis.set_ylim(heights.min() - 0.5 * np.ptp(heights), heights.max() + 0.1 * np.ptp(heights))
         if axis.lines:
             axis.legend(fontsize=7, frameon=False)
     figure.tight_layout()
