@@ -631,6 +631,12 @@ def test_the_maps_are_drawn_and_zoomed_together(browser: Any, page: Path) -> Non
     assert closer[0][1] > 1.3 * reference[1]
     assert closer[1][1] > 1.3 * shown[1]
     by(browser, "#all").click()
+    # the four maps of a case have 1 to 1.3 times its reference's values
+    seen = set()
+    for _ in range(4):
+        seen.add(round(browser.execute_async_script(pixels)[1][1], 2))
+        by(browser, "#next").click()
+    assert len(seen) == 4
     by(browser, "#colours").send_keys("hot")
     assert browser.execute_async_script(pixels)[1][2] > 1.05 * shown[2]  # hot begins with red
 

@@ -12,7 +12,7 @@ from mrs_vae_synthesis.alignment import (
     turned,
     without_water,
 )
-from mrs_vae_synthesis.frame import EDGE, aligned, back, network_input, scores_of, spectra_of
+from mrs_vae_synthesis.frame import EDGE, aligned, back, network_input, point_weights, scores_of, spectra_of
 from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import SessionVae, divergence, network_like
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
@@ -154,7 +154,11 @@ def test_a_network_without_water_describes_lines_all_the_better(unseen: Sessions
     for water in (True, False):
         network = SessionVae(scores=24, session=4, transient=1, width=16, sessions=20, kept=8).eval()
         begin(network, unseen, water=water)
-        assert Acquisition.of(network.acquisition).water is water
+        known = Acquisition.of(network.acquisition)
+        assert known.water is water
+        beside = (ppm > EDGE).repeat(2)
+        assert set(point_weights(known)[beside].tolist()) == {1.0 if water else float(torch.tensor(0.1))}
+        assert set(point_weights(known)[~beside].tolist()) == {1.0}
         found = aligned(network, unseen.fids, unseen.on)
         with torch.no_grad():
             scores = network(network_input(network, found, unseen.on))[..., :-1]

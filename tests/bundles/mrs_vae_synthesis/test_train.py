@@ -1,3 +1,4 @@
+import re
 import signal
 import subprocess
 import sys
@@ -145,6 +146,8 @@ def test_unedited_single_spectra_of_other_length_are_learnt_and_synthesised(unse
     report = (out / "report.html").read_text()
     assert "without residual water" in report
     assert "trained on 5 sessions" in report
+    # among its different sessions, not among one kept over and over
+    assert float(re.search(r"over that among these: ([\d.]+)", report)[1]) < 3  # type: ignore[index]
 
 
 def test_the_published_network_trains_and_evaluates(tmp_path: Path) -> None:
