@@ -220,8 +220,8 @@ def _read(
         if np.abs(corners @ (other - affine).T).max() > 0.5 * size:
             raise InputError(f"{file}: does not lie where its reference {path} lies; give maps on one grid")
         _alike(maps[method], reference, file)
-    reference = np.nan_to_num(reference)
-    maps = {method: np.nan_to_num(values) for method, values in maps.items()}
+    reference = np.nan_to_num(reference, posinf=0.0, neginf=0.0)
+    maps = {method: np.nan_to_num(values, posinf=0.0, neginf=0.0) for method, values in maps.items()}
     wanted = slices.get(name) if isinstance(slices, Mapping) else slices
     out: list[Case] = []
     for place in range(reference.shape[3]):
