@@ -18,11 +18,9 @@ import nibabel as nib
 import numpy as np
 import torch
 from demo import run_bundle
-from demo_super_resolution import FACTOR, NOISE, SEED, patient
+from demo_super_resolution import FACTOR, NOISE, SEED, by_kspace, patient
 from reader_studies.pages import make
 
-from mrsikit.baselines.total_variation import total_variation
-from mrsikit.measurement import KSPACE, cubic, measured
 from mrsikit.sharpening.prepare import subdivided
 
 PATIENTS = 4
@@ -41,17 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     level = 0.0
     for place in range(options.patients):
         truth, flair, _, grid = patient(SEED + place)
-        rng = np.random.default_rng(SEED + place)
-        coarse = measured(torch.from_numpy(truth), FACTOR, KSPACE)
         level = level or NOISE * float(truth.max())  # the same for all, as a scanner's is
-        coarse = coarse + level * torch.from_numpy(rng.standard_normal(coarse.shape)).float()
-        guide = torch.from_numpy(flair / np.percentile(flair, 99)).float()[None]
-        weighted = total_variation(coarse[None] / truth.max(), FACTOR, KSPACE, strength=2 * NOISE, mri=guide, eta=0.1)
+        coarse, classical = by_kspace(truth, flair, level, SEED + place)
         affine = grid.affine()
         wide = affine @ torch.linalg.inv(subdivided(FACTOR)).numpy()
-        fine = {"truth": truth, "bicubic": cubic(coarse, FACTOR).numpy(), "tv": weighted[0].numpy() * truth.max()}
         name = f"patient_{place + 1}"
-        for folder, values in fine.items():
+        for folder, values in {"truth": truth, **classical}.items():
             _save(output / folder / f"{name}.nii.gz", values, affine)
         for folder in ("alone", "guided"):
             _save(maps / folder / f"{name}.nii.gz", coarse.numpy(), wide)
@@ -64,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "mrsi_gan_super_resolution", maps / "guided", output / f"method_{method}", "--method", method, *given
         )
     methods = {
-        "bicubic": str(output / "bicubic"), "FLAIR-weighted TV": str(output / "tv"),
+        **{name: str(output / name) for name in ("bicubic", "FLAIR-weighted TV")},
         "mrsi_super_resolution, no MRI": str(output / "alone" / SHARPENED),
         "mrsi_super_resolution, FLAIR": str(output / "guided" / SHARPENED),
         **{f"DLmethod_{k}": str(output / f"method_{k}" / SHARPENED) for k in (1, 2, 3)},

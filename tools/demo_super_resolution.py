@@ -76,15 +76,11 @@ def three_methods(output: Path, *, run: Callable[..., None], **_: object) -> Non
     truth, flair, lesion, grid = patient()
     invented = lesion[::-1]
     shown = np.where(invented, flair + 0.5 * flair.max(), flair)
-    coarse = measured(torch.from_numpy(truth), FACTOR, KSPACE)
     level = NOISE * truth.max()
-    coarse = coarse + level * torch.from_numpy(np.random.default_rng(SEED).standard_normal(coarse.shape)).float()
+    coarse, maps = by_kspace(truth, shown, level, SEED)
     affine = grid.affine() @ torch.linalg.inv(subdivided(FACTOR)).numpy()
     nib.save(nib.nifti1.Nifti1Image(coarse.numpy(), affine), inputs / "tCho.nii.gz")
     nib.save(nib.nifti1.Nifti1Image(shown[..., None].astype(np.float32), grid.affine()), inputs / "tCho_flair.nii.gz")
-    scaled, guide = coarse[None] / truth.max(), torch.from_numpy(shown / np.percentile(shown, 99)).float()[None]
-    weighted = total_variation(scaled, FACTOR, KSPACE, strength=2 * NOISE, mri=guide, eta=0.1)[0] * truth.max()
-    maps = {"bicubic": cubic(coarse, FACTOR).numpy(), "FLAIR-weighted TV": weighted.numpy()}
     for method in (1, 2, 3):
         results = output / f"method_{method}"
         options = ("--noise", f"{level:.4f}", "--method", str(method), "--unit", "mM")
@@ -117,6 +113,24 @@ def patient(seed: int = SEED) -> tuple[np.ndarray, np.ndarray, np.ndarray, Grid]
     x, y = ((np.arange(128) - 63.5) * 1.72 for _ in range(2))
     lesion = np.hypot(x[:, None] - LESION[0], y[None] - LESION[1]) < LESION[2]
     return np.where(lesion, 1.8 * choline, choline).astype(np.float32), flair.astype(np.float32), lesion, grid
+
+
+def by_kspace(
+    truth: np.ndarray, flair: np.ndarray, level: float, seed: int
+) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
+    """What the centre of k-space tells of a map, with noise of ``level``, and what one would else sharpen it by.
+
+    Args:
+        truth: (X, Y) mM.
+        flair: (X, Y).
+        level: standard deviation (mM).
+        seed: of the noise.
+    """
+    coarse = measured(torch.from_numpy(truth), FACTOR, KSPACE)
+    coarse = coarse + level * torch.from_numpy(np.random.default_rng(seed).standard_normal(coarse.shape)).float()
+    scaled, guide = coarse[None] / truth.max(), torch.from_numpy(flair / np.percentile(flair, 99)).float()[None]
+    weighted = total_variation(scaled, FACTOR, KSPACE, strength=2 * NOISE, mri=guide, eta=0.1)[0] * truth.max()
+    return coarse, {"bicubic": cubic(coarse, FACTOR).numpy(), "FLAIR-weighted TV": weighted.numpy()}
 
 
 def quality(values: np.ndarray, truth: np.ndarray, lesion: np.ndarray) -> tuple[float, float]:

@@ -101,6 +101,13 @@ def test_the_page_is_one_file_that_names_no_method_and_asks_for_nothing(page: Pa
     assert set(key.maps.values()) == set(itertools.product(key.cases, METHODS))
 
 
+def test_the_example_in_the_model_card_is_of_the_page_as_it_is() -> None:
+    root = Path(reader_study.__file__).parent
+    text = (root.parent / "bundles/mrsi_gan_super_resolution/docs/reader_study.html").read_text(encoding="utf-8")
+    for name in ("page.js", "page.css"):
+        assert (root / "reader_studies" / name).read_text(encoding="utf-8") in text
+
+
 def test_the_same_seed_gives_the_same_page_and_another_other_codes(maps: Path, page: Path, tmp_path: Path) -> None:
     for name, seed in (("a", "0"), ("b", "1")):
         assert reader_study.main(command(maps, tmp_path / f"{name}.html", "--seed", seed)) == 0

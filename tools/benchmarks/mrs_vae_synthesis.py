@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
-from mrs_vae_synthesis.alignment import SEEN, as_complex, as_real, signal_space, turned
+from mrs_vae_synthesis.alignment import SEEN, as_complex, as_real, fft_ppm, signal_space, turned
 from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
 from mrs_vae_synthesis.frame import EDGE, Aligned, aligned, network_input, spectra_of
@@ -661,7 +661,7 @@ def _measured(context: Context) -> None:
         state = torch.load(Path(folder) / "trained" / "model.pt", map_location="cpu", weights_only=True)
     network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     own, found = aligned(network, training.fids, training.on), aligned(network, test.fids, test.on)
-    ppm = test.reference - torch.fft.fftfreq(test.fids.shape[-1], test.dwell) / test.larmor
+    ppm = fft_ppm(test.fids.shape[-1], test.dwell, test.larmor, test.reference)
     inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
     rows, seen = own.spectra[:, 0], found.spectra[:, 0]
     like = Acquisition.of(network.acquisition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,9 @@ CRITERIA = (
     Criterion(name="healthy texture", question="Texture of healthy tissue"),
 )
 """Of Dong et al 2024 (paper of mrsi_gan_super_resolution)."""
+
+OPTIONAL = frozenset(one.name for one in CRITERIA if one.optional)
+"""Criteria that may have no score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +112,3 @@ class Key:
 def patient_of(case: str) -> str:
     """Whose map a case is: metabolites of one file are of one patient."""
     return case.split(METABOLITE, 1)[0]
-
-
-def optional_names(criteria: Sequence[Criterion] = CRITERIA) -> set[str]:
-    """Criteria that may have no score."""
-    return {one.name for one in criteria if one.optional}

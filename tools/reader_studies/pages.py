@@ -207,8 +207,7 @@ def _read(
 ) -> list[Case]:
     """One case, or one a metabolite."""
     name, path = one
-    across = nib.orientations.aff2axcodes(read_map(path)[1])[2]
-    reference, affine, left = _upright(path, across)
+    reference, affine, across = _upright(path)
     files = {method: _map_of(name, cases, method, where) for method, where in methods.items()}
     maps = {}
     for method, file in files.items():
@@ -235,7 +234,7 @@ def _read(
                 name=name if reference.shape[3] == 1 else f"{name}{METABOLITE}{place + 1}",
                 reference=values[:, :, at],
                 maps={method: image[:, :, at, place] for method, image in maps.items()},
-                left=left,
+                left=_plane(across)[2],
                 spacing=(float(spacing[0]), float(spacing[1])),
             )
         )
@@ -256,18 +255,24 @@ def _alike(values: NDArray[np.float32], reference: NDArray[np.float32], file: Pa
         logger.warning("%s: has %.3g times the values of its reference; are they of one unit?", file, scale)
 
 
-def _upright(path: Path, across: str) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
-    """Map (X, Y, Z, M) of slices as they are shown, the third axis to ``across``; its affine; what is at their left."""
+def _plane(across: str) -> tuple[str, str, str]:
+    """Of :data:`PLANES`, by where the third axis goes."""
+    return next(shown for axes, shown in PLANES.items() if across in axes)
+
+
+def _upright(path: Path, across: str | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
+    """Map (X, Y, Z, M) of slices as they are shown; its affine; where the third axis goes: ``across``, or as it did."""
     values, affine = read_map(path)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{path}: has {values.ndim} axes; a map has 2, 3, or 4 with metabolites last")
     values = values.reshape(*values.shape, *[1] * (4 - values.ndim))
-    right, down, left = next(shown for axes, shown in PLANES.items() if across in axes)
+    across = across or nib.orientations.aff2axcodes(affine)[2]
+    right, down, _ = _plane(across)
     turn = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt((right, down, across))
     )
     moved = affine @ nib.orientations.inv_ornt_aff(turn, values.shape[:3])
-    return nib.orientations.apply_orientation(values, turn), moved, left
+    return nib.orientations.apply_orientation(values, turn), moved, across
 
 
 def _size(values: NDArray[Any]) -> str:

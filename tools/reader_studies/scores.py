@@ -17,7 +17,7 @@ from scipy import stats
 from mrsikit.io import InputError
 from mrsikit.io.writers import whole_or_nothing, write_text_atomically
 from mrsikit.metrics.statistics import bootstrap_interval
-from reader_studies.key import CRITERIA, Key, optional_names, patient_of
+from reader_studies.key import CRITERIA, OPTIONAL, Key, patient_of
 
 logger = logging.getLogger(__name__)
 
@@ -89,13 +89,13 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
     for place, row in enumerate(table.itertuples(index=False), start=2):
         good = row.again in ("yes", "no") and shown.get((row.map, row.again == "yes")) == row.case
         good &= row.criterion in NAMES
-        good &= row.score in set("12345") or (row.score == NOTHING and row.criterion in optional_names())
+        good &= row.score in set("12345") or (row.score == NOTHING and row.criterion in OPTIONAL)
         if not good:
             told = f"{row.case}, {row.map}, again {row.again}, {row.criterion}, {row.score or 'nothing'}"
             raise InputError(f"{path}: line {place} is not of this study ({told}); give it as exported")
     if (double := table.duplicated(["map", "again", "criterion"])).any():
         raise InputError(f"{path}: line {int(double.argmax()) + 2} scores a map a second time; give it as exported")
-    optional = table[table["criterion"].isin(optional_names())]
+    optional = table[table["criterion"].isin(OPTIONAL)]
     for (case, _), of in optional.assign(none=optional["score"] == NOTHING).groupby(["case", "again"]):
         if of["none"].nunique() > 1:
             raise InputError(

@@ -26,6 +26,11 @@ FAINT = 1e-4
 """Of the largest eigenvalue: directions below it hold no signal."""
 
 
+def fft_ppm(points: int, dwell: float, larmor: float, reference: float) -> Tensor:
+    """Chemical shift (T,) of each value of ``torch.fft.fft``, in ppm."""
+    return reference - torch.fft.fftfreq(points, dwell) / larmor
+
+
 def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
     """FIDs (..., T) of what lies in :data:`BAND`.
 
@@ -33,7 +38,7 @@ def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tens
     and draw shifts to whole steps of the spectrum.
     """
     points = fids.shape[-1]
-    ppm = reference - torch.fft.fftfreq(2 * points, dwell, device=fids.device) / larmor
+    ppm = fft_ppm(2 * points, dwell, larmor, reference).to(fids.device)
     kept = (ppm > BAND[0]) & (ppm < BAND[1])
     return torch.fft.ifft(torch.fft.fft(fids, n=2 * points) * kept)[..., :points]
 

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_real, turned
+from mrs_vae_synthesis.alignment import as_real, fft_ppm, turned
 from mrs_vae_synthesis.frame import aligned
 from mrs_vae_synthesis.inputs import SynthesisInputs
 from mrs_vae_synthesis.network import SessionVae
@@ -164,7 +164,7 @@ def _held(passed: bool) -> str:
 def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """Training sessions as the bank has them: ``count`` with noise and edits ``on``, to be compared with.
 
-    And, to look for copies with, FIDs and edits of every one without noise, and of ``count`` of them once more with it.
+    And, to look for copies with, FIDs and edits of every one without noise, and of the ``count`` that have it.
     """
     rng = np.random.default_rng(0)
     width = width_of(network.points, network.session, network.transient)
@@ -191,7 +191,7 @@ def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor,
 def mean_rows(fids: Tensor, on: Tensor, network: SessionVae) -> NDArray[np.float32]:
     """Real and imaginary mean spectra of each session's transients of its first edit, aligned and scaled."""
     known = Acquisition.of(network.acquisition)
-    ppm = known.reference - torch.fft.fftfreq(known.points, known.dwell) / known.larmor
+    ppm = fft_ppm(known.points, known.dwell, known.larmor, known.reference)
     inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
     rows = []
     for part, edits in zip(fids.split(SOME), on.split(SOME), strict=True):

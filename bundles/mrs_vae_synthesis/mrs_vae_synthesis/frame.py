@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_complex, as_real, in_band, matched, turned, without_water
+from mrs_vae_synthesis.alignment import as_complex, as_real, fft_ppm, in_band, matched, turned, without_water
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.spectra import noise_sd
@@ -71,7 +71,7 @@ def _weight_of(network: SessionVae) -> Tensor:
 
 def point_weights(known: Acquisition) -> Tensor:
     """(2 T,) by which the points of a spectrum count: a tenth from :data:`EDGE` on where water was taken away."""
-    ppm = known.reference - torch.fft.fftfreq(known.points, known.dwell) / known.larmor
+    ppm = fft_ppm(known.points, known.dwell, known.larmor, known.reference)
     near = (ppm > EDGE) & (not known.water)
     return torch.where(near, 0.1, 1.0).repeat(2)
 

@@ -61,11 +61,10 @@ class RestoreSessiond(Transform):
             "transients": len(values), "ON": int(on.sum()), "sampling": self.sampling, "seed": self.seed,
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
-        before = json.loads(meta[EXTENSION]) if EXTENSION in meta else {}
         out["flags"] = []
         if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
             out["flags"].append(f"the file does not give its echo time; it was taken for {1e3 * known.echo:g} ms")
-        if any(SIGNATURE in str(step.get("Program")) for step in before.get("ProcessingApplied", [])):
+        if any(SIGNATURE in str(step.get("Program")) for step in _header(meta).get("ProcessingApplied", [])):
             out["flags"].append("made of a session that is synthetic itself")
         if not known.water:
             out["flags"].append("without residual water: it was taken away from what the network was trained on")
@@ -75,7 +74,7 @@ class RestoreSessiond(Transform):
 
     def _fids(self, values: Tensor, on: Tensor, both: bool, known: Acquisition, meta: Mapping[str, Any]) -> Fids:
         """Values (T, N, 1 or 2) with their header."""
-        given = json.loads(meta[EXTENSION]) if EXTENSION in meta else {}
+        given = _header(meta)
         extension = {k: v for k, v in given.items() if not k.startswith("dim_")}
         extension |= {
             "dim_5": "DIM_DYN",
@@ -98,3 +97,8 @@ class RestoreSessiond(Transform):
             dwell=known.dwell, larmor=known.larmor, nucleus="1H", reference=known.reference, delay=None,
             extension=extension, echo=known.echo,
         )  # fmt: skip
+
+
+def _header(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Header extension of what was measured; nothing of a new session."""
+    return json.loads(meta[EXTENSION]) if EXTENSION in meta else {}
