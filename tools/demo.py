@@ -31,12 +31,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from mrsikit.baselines import FILLS, zero_rule
 from mrsikit.io import read_map
 from mrsikit.metrics.holes import hole_detection
-from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations, weighted_map
-from mrsikit.synthesis.missing import mixed
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations, weighted_map
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.phantoms.voxel_loss import mixed
+from mrsikit.restoration.brain_mask import zero_rule
+from mrsikit.restoration.inpainting import FILLS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -51,7 +52,7 @@ class Patient:
             go through the tumour's centre, and seeds were chosen for its height alone.
         metabolite: "NAA", "tCr", "tCho" (mM), or "weighted", the map by tissue weights of Pham 2025 (maximum 1).
         grade: of the tumour, "low" or "high".
-        patterns: how voxels are lost, see :data:`mrsikit.synthesis.missing.PATTERNS`.
+        patterns: how voxels are lost, see :data:`mrsikit.phantoms.voxel_loss.PATTERNS`.
         lost: share of the voxels with signal that are lost.
         noise: standard deviation, as a share of the mean of the map.
         brain_mask: whether the user has one.

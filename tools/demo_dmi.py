@@ -12,11 +12,11 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from mrsikit.baselines.fourier_integration import fourier_integration
+from mrsikit.fitting.fourier_integration import fourier_integration
 from mrsikit.io import Fids, read_map, write_fids
-from mrsikit.nuclei import DEUTERIUM
-from mrsikit.synthesis.dmi_phantom import FINER, PEAKS, SEEN_BY, DmiPhantom, rings
-from mrsikit.synthesis.fid import FidModel, noise_of_snr
+from mrsikit.phantoms.dmi import FINER, PEAKS, SEEN_BY, DmiPhantom, rings
+from mrsikit.physics.fid_model import FidModel, noise_of_snr
+from mrsikit.physics.nuclei import DEUTERIUM
 
 SNR = 12.0
 FOURIER, FIT, SMOOTH = "Fourier integration", "ours, single voxels", "ours, with the MRI"

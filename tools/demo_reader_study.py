@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from demo import run_bundle
 from demo_super_resolution import FACTOR, NOISE, SEED, by_kspace, patient
-from reader_studies.pages import make
 
-from mrsikit.sharpening.prepare import subdivided
+from mrsikit.super_resolution.preprocessing import subdivided
+from reader_studies.pages import make
 
 PATIENTS = 4
 SHARPENED = "{case}_sr.nii.gz"

@@ -13,14 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy import ndimage
 
-from mrsikit.baselines.total_variation import total_variation
 from mrsikit.io import read_map
-from mrsikit.measurement import BLOCK, KSPACE, cubic, measured
 from mrsikit.metrics.image_quality import psnr
-from mrsikit.sharpening.prepare import subdivided
-from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
-from mrsikit.synthesis.mri import mri
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, cubic, measured
+from mrsikit.restoration.total_variation import total_variation
+from mrsikit.super_resolution.preprocessing import subdivided
 
 SEED = 7_000_013
 FACTOR, NOISE = 4, 0.01

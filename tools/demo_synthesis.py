@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+
 from mrs_vae_synthesis.checks import rows_of, steps_of
 from mrs_vae_synthesis.nifti_sessions import EDITED, by_edit, read_session
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-
 from mrsikit.io import Fids, write_fids
 from mrsikit.metrics.two_samples import classifier_accuracy
-from mrsikit.spectra import noise_sd, ppm_axis, spectrum
+from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
 
 SEED = 4711
 

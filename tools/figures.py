@@ -21,9 +21,9 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
-from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
-from mrsikit.synthesis.mri import Scanner, mri
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import Scanner, mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
 
 DPI = 100
 ROWS = ("T1", "FLAIR", "NAA")

@@ -17,11 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mrsikit.io import InputError
 from reader_studies.key import Key
 from reader_studies.pages import make, minutes, parse_methods, parse_slices
 from reader_studies.scores import read_scores, write_results
-
-from mrsikit.io import InputError
 
 logger = logging.getLogger("reader_study")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
+
 from benchmarks.mrsi_inpainting import Case, Filled, classical, hole_errors, record
 
 

@@ -18,6 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import reader_study
+from scipy import stats
+
+from mrsikit.io import InputError
 from reader_studies.key import CRITERIA, Key
 from reader_studies.pages import _read, make
 from reader_studies.scores import (
@@ -31,9 +34,6 @@ from reader_studies.scores import (
     summary,
     with_themselves,
 )
-from scipy import stats
-
-from mrsikit.io import InputError
 
 METHODS = ("Qaspline", "Qbtv", "Qcgan", "Qdours")
 NAMES = [one.name for one in CRITERIA]

@@ -11,7 +11,7 @@ import numpy as np
 import pyAMARES
 from numpy.typing import NDArray
 
-from mrsikit.synthesis.fid import FidModel
+from mrsikit.physics.fid_model import FidModel
 
 PEAKS = ("water", "Glc", "Glx", "Lac")
 

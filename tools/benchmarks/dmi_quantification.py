@@ -23,20 +23,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dmi_quantification import predict
-from dmi_quantification.cnn import CnnEstimator, PaperCnn
-from dmi_quantification.fine_tuning import fine_tuned_amplitudes
+from dmi_quantification.mri_prior import RobustPrior, neighbours
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
-from dmi_quantification.prior import PaperPrior, RobustPrior, neighbours, paper_weights
+from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
+from dmi_quantification.reference_precise_dmi import CnnEstimator, PaperCnn
+from dmi_quantification.reference_precise_dmi_fine_tuning import PaperPrior, fine_tuned_amplitudes, paper_weights
 from dmi_quantification.relaxation import fit_t2_star
-from mrsikit import spectra
-from mrsikit.baselines.anisotropic_diffusion import anisotropic_diffusion
-from mrsikit.baselines.fid_least_squares import fid_least_squares
-from mrsikit.baselines.fourier_integration import fourier_integration
+from mrsikit.fitting.crlb import crlb, separate_lines_bound
+from mrsikit.fitting.fid_least_squares import fid_least_squares
+from mrsikit.fitting.fourier_integration import fourier_integration
 from mrsikit.io import Fids, write_fids
-from mrsikit.metrics.crlb import crlb, separate_lines_bound
-from mrsikit.nuclei import DEUTERIUM
-from mrsikit.synthesis.dmi_phantom import (
+from mrsikit.phantoms.dmi import (
     FINER,
     PEAKS,
     DmiPhantom,
@@ -46,7 +43,10 @@ from mrsikit.synthesis.dmi_phantom import (
     rings,
     with_lesions,
 )  # fmt: skip
-from mrsikit.synthesis.fid import FidModel, noise_of_snr
+from mrsikit.physics import spectra
+from mrsikit.physics.fid_model import FidModel, noise_of_snr
+from mrsikit.physics.nuclei import DEUTERIUM
+from mrsikit.restoration.anisotropic_diffusion import anisotropic_diffusion
 
 logger = logging.getLogger("benchmark")
 
@@ -427,7 +427,7 @@ def _fine_tuning(context: Context) -> None:
 
 def brain_phantom(lesion: int, contrast: float, rng: np.random.Generator) -> DmiPhantom:
     """A slice of a virtual patient's head at 7 mm, with the four lesions in its white and grey matter."""
-    from mrsikit.synthesis.subject import Grid, VirtualSubject
+    from mrsikit.phantoms.subject import Grid, VirtualSubject
 
     subject = VirtualSubject(int(rng.integers(2**31)), tumours=0)
     matrix, spacing = 32, 6.9

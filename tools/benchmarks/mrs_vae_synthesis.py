@@ -17,14 +17,26 @@ import numpy as np
 import torch
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
-from mrs_vae_synthesis.alignment import SEEN, as_complex, as_real, fft_ppm, signal_space, turned
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+from sklearn.neural_network import MLPRegressor
+from torch import Tensor
+from tqdm import tqdm
+
+from mrs_vae_synthesis.alignment import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
-from mrs_vae_synthesis.frame import EDGE, Aligned, aligned, network_input, spectra_of
-from mrs_vae_synthesis.linear_start import begin
+from mrs_vae_synthesis.linear_initialisation import begin
+from mrs_vae_synthesis.matched_filter import SEEN, as_complex, as_real, fft_ppm, signal_space, turned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
-from mrs_vae_synthesis.published import PublishedVae, fids_of_spectra, heights, plain_spectra, published_samples
+from mrs_vae_synthesis.reference_van_de_sande import (
+    PublishedVae,
+    fids_of_spectra,
+    heights,
+    plain_spectra,
+    published_samples,
+)
 from mrs_vae_synthesis.sampling import (
     Draws,
     clean_fids,
@@ -36,15 +48,9 @@ from mrs_vae_synthesis.sampling import (
 )
 from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
 from mrs_vae_synthesis.training import HELD_OUT
-from numpy.typing import NDArray
-from scipy.optimize import least_squares
-from sklearn.neural_network import MLPRegressor
-from torch import Tensor
-from tqdm import tqdm
-
+from mrsikit.fitting.linear_combination import KNOTS, RANGE, Fit, fit, splines
 from mrsikit.io import InputError
 from mrsikit.io.basis import Basis, read_lcmodel
-from mrsikit.linear_combination import KNOTS, RANGE, Fit, fit, splines
 from mrsikit.metrics.two_samples import (
     classifier_accuracy,
     distance_ratio,
@@ -52,9 +58,9 @@ from mrsikit.metrics.two_samples import (
     nearest_ratio,
     precision_recall,
 )
-from mrsikit.spectra import linewidth, noise_sd, ppm_axis, spectrum
-from mrsikit.synthesis.basis import simulated_basis
-from mrsikit.synthesis.transients import TransientModel
+from mrsikit.physics.spectra import linewidth, noise_sd, ppm_axis, spectrum
+from mrsikit.simulation.density_matrix import simulated_basis
+from mrsikit.simulation.edited_mrs import TransientModel
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from skimage.restoration import denoise_nl_means
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.sharpening import (
+from benchmarks.super_resolution import (
     SETS,
     SHAPES,
     Case,
@@ -36,24 +36,24 @@ from benchmarks.sharpening import (
 )
 from mrsi_gan_super_resolution import predict
 from mrsi_gan_super_resolution.inferer import MethodInferer
-from mrsi_gan_super_resolution.network import Generator
-from mrsikit.baselines.guided_non_local_means import WINDOW, guided_non_local_means
-from mrsikit.baselines.non_local_means import feature_non_local_means, mri_features
-from mrsikit.baselines.total_variation import total_variation
-from mrsikit.kspace import resample
-from mrsikit.measurement import KSPACE, consistent, cubic, interpolated, measured
+from mrsi_gan_super_resolution.reference_li import Generator
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
 from mrsikit.metrics.edge_width import edge_width
 from mrsikit.metrics.fsim import fsim
 from mrsikit.metrics.image_quality import psnr, ssim
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_leak
 from mrsikit.metrics.statistics import mann_whitney_p
-from mrsikit.sharpening.network import SuperResolution
-from mrsikit.sharpening.prepare import subdivided
-from mrsikit.synthesis.metabolites import TUMOUR_WEIGHTS, concentration_map, draw_concentrations
-from mrsikit.synthesis.mri import mri
-from mrsikit.synthesis.subject import Grid, VirtualSubject
-from mrsikit.transforms.published_cohort import COARSE, FIELD_OF_VIEW, FINE, VERY_FINE, published_maps
+from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.physics.kspace import resample
+from mrsikit.physics.spatial_encoding import KSPACE, consistent, cubic, interpolated, measured
+from mrsikit.restoration.guided_non_local_means import WINDOW, guided_non_local_means
+from mrsikit.restoration.non_local_means import feature_non_local_means, mri_features
+from mrsikit.restoration.total_variation import total_variation
+from mrsikit.super_resolution.network import SuperResolution
+from mrsikit.super_resolution.preprocessing import subdivided
+from mrsikit.transforms.li_cohort import COARSE, FIELD_OF_VIEW, FINE, VERY_FINE, published_maps
 
 logger = logging.getLogger(__name__)
 
@@ -601,7 +601,7 @@ LESION_NOISES = (("", 0.0, True), (", noise 0.03", 0.03, True), (", noise 0.03 n
 
 FILTER_A_VOLUME = """
 import torch
-from mrsikit.baselines.non_local_means import feature_non_local_means, mri_features
+from mrsikit.restoration.non_local_means import feature_non_local_means, mri_features
 volume = torch.rand(1, 184, 184, 128)
 feature_non_local_means(volume, mri_features([volume], volume), window=5, slab=16)
 """

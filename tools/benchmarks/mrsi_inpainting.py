@@ -19,15 +19,16 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from mrsi_inpainting import predict
-from mrsi_inpainting.network import PaperUNet
-from mrsikit.baselines import FILLS, brain_outline, zero_rule
+from mrsi_inpainting.reference_pham import PaperUNet
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
 from mrsikit.metrics.holes import filled_fraction, hole_detection, tumour_margin
 from mrsikit.metrics.image_quality import mse, ssim
-from mrsikit.synthesis import anatomy as anatomies
-from mrsikit.synthesis.metabolites import TUMOUR_WEIGHTS, weighted_map
-from mrsikit.synthesis.missing import PATTERNS, algorithm1, clusters, mixed, singles
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms import anatomy as anatomies
+from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.phantoms.voxel_loss import PATTERNS, algorithm1, clusters, mixed, singles
+from mrsikit.restoration.brain_mask import brain_outline, zero_rule
+from mrsikit.restoration.inpainting import FILLS
 
 SETS = ("BrainWeb 2", "BrainWeb 5", "glioma")
 DEVELOPMENT = "BrainWeb 1"

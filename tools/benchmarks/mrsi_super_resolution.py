@@ -18,7 +18,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.sharpening import (
+from benchmarks.super_resolution import (
     SETS,
     SHAPES,
     Case,
@@ -36,21 +36,22 @@ from benchmarks.sharpening import (
     tumour_heights,
 )
 from mrsi_super_resolution import predict
-from mrsi_super_resolution.network import PaperNetwork, PlainUNet
-from mrsikit.baselines.total_variation import total_variation
-from mrsikit.measurement import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
+from mrsi_super_resolution.reference_hfab import PaperNetwork
+from mrsi_super_resolution.reference_unet import PlainUNet
 from mrsikit.metrics.image_quality import psnr
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
 from mrsikit.metrics.perceptual import LPIPS
 from mrsikit.metrics.statistics import mann_whitney_p
-from mrsikit.sharpening.mri_checks import shift_needed
-from mrsikit.sharpening.network import TV_STRENGTH, SuperResolution, evidence
-from mrsikit.sharpening.prepare import subdivided
-from mrsikit.sharpening.tissue import background, tissue_of
-from mrsikit.synthesis import anatomy as anatomies
-from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
-from mrsikit.synthesis.mri import mri
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms import anatomy as anatomies
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
+from mrsikit.restoration.total_variation import total_variation
+from mrsikit.super_resolution.mri_alignment import shift_needed
+from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, evidence
+from mrsikit.super_resolution.preprocessing import subdivided
+from mrsikit.super_resolution.tissue_mask import background, tissue_of
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from mrsikit import spectra
-from mrsikit.io import Fids, InputFolder, read_fids, stem_of
-from mrsikit.io.inputs import read_record
-from mrsikit.nuclei import NUCLEI
-from mrsikit.report.figures import radiological, write_directions
+from mrsikit.io import Fids, read_fids, stem_of
+from mrsikit.physics import spectra
+from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.runtime import InputFolder
+from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.report.figures import radiological, write_directions
 
 SPECTRA, SLICES = 3, 3
 COLOURS = ("#1f77b4", "#d98200", "#2a9d4a")

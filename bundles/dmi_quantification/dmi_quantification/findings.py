@@ -10,9 +10,9 @@ from scipy import stats
 
 from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.residual import Residual
-from mrsikit import spectra
-from mrsikit.nuclei import Resonance
-from mrsikit.synthesis.fid import FidModel
+from mrsikit.physics import spectra
+from mrsikit.physics.fid_model import FidModel
+from mrsikit.physics.nuclei import Resonance
 
 FAINT = 3.0
 """Amplitude of the reference, in standard deviations, below which a fit is doubtful."""

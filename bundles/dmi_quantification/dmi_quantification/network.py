@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class FidLeastSquares(nn.Module):
     r"""Least squares for all voxels at once: amplitudes, phase, shift and broadening of K lines, with their bounds.
 
-    The model is that of :mod:`mrsikit.synthesis.fid`; amplitudes may be negative, so that noise does not bias them.
+    The model is that of :mod:`mrsikit.physics.fid_model`; amplitudes may be negative, so that noise does not bias them.
 
     1. *Matched filter.* For each shift and broadening of a grid the best phase and amplitudes have a closed form: with
        :math:`\mathrm{Re}(B^H B) = L L^T` and :math:`c = L^{-1} B^H y`, the energy explained is

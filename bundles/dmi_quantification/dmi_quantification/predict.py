@@ -13,13 +13,13 @@ import torch
 from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 
-from dmi_quantification.acquisition import METABOLITES, option_problems
+from dmi_quantification.options import METABOLITES, option_problems
 from mrsikit.io import InputError
-from mrsikit.io.fid_checks import acquisition_problems
-from mrsikit.io.file_checks import companion_problems
 from mrsikit.io.nifti_mrs import Fids, metadata_of
-from mrsikit.io.options import check_affine, check_device, check_positive
-from mrsikit.pipeline import BundlePipeline
+from mrsikit.runtime.fid_checks import acquisition_problems
+from mrsikit.runtime.map_checks import companion_problems
+from mrsikit.runtime.options import check_affine, check_device, check_positive
+from mrsikit.runtime.pipeline import BundlePipeline
 
 JUDGED = ("t2_star", "factors", "delay", "max_shift", "prior_strength", "water_mM")
 BUNDLE_ROOT = Path(__file__).parents[1]
@@ -76,7 +76,7 @@ def predict(
         InputError: for real or misshapen FIDs, an impossible dwell time or frequency, or an unknown option.
 
     Example:
-        >>> from mrsikit.synthesis.fid import FidModel
+        >>> from mrsikit.physics.fid_model import FidModel
         >>> model = FidModel(ppm=(4.7,), t2_star=(0.03,), larmor=45.7, reference=4.7, dwell=4e-4, points=256)
         >>> fid = model.simulate(torch.tensor([[10.0]])).numpy().reshape(1, 1, 1, -1)
         >>> round(float(predict(fid, dwell=4e-4, larmor=45.7).maps["water_amplitude"][0, 0, 0]))

@@ -1,108 +1,113 @@
-r"""Where the lines of a transient lie and how it is turned, by a matched filter, and the space its signal can be in."""
+"""The network's frame: transients without phase and shift, of one scale, as scores of its directions; and back."""
 
 from __future__ import annotations
 
-import functools
-import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mrsikit.spectra import phased, shifted, times
+from mrs_vae_synthesis.matched_filter import as_complex, as_real, fft_ppm, in_band, matched, turned, without_water
+from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.sessions import Acquisition
+from mrsikit.physics.spectra import noise_sd
 
-BAND = (1.7, 4.2)
-"""Of the lines that are matched (ppm): without water and the lipids of the scalp."""
-
-SEARCH = 25.0
-"""Largest shift that is sought (Hz)."""
-
-SEEN, SLOWEST = (-0.3, 5.6), 1.5
-"""Where anything resonates (ppm), and half the width of the narrowest line (Hz): what decays more slowly is noise."""
-
-WATER = (4.3, 5.1)
-"""Where residual water lies (ppm)."""
-
-FAINT = 1e-4
-"""Of the largest eigenvalue: directions below it hold no signal."""
+EDGE = 4.2
+"""Where the edge of what is left of removed water begins (ppm)."""
 
 
-def fft_ppm(points: int, dwell: float, larmor: float, reference: float) -> Tensor:
-    """Chemical shift (T,) of each value of ``torch.fft.fft``, in ppm."""
-    return reference - torch.fft.fftfreq(points, dwell) / larmor
+@dataclass(frozen=True, kw_only=True)
+class Aligned:
+    """Transients in the network's frame, and what brings them back.
 
-
-def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
-    """FIDs (..., T) of what lies in :data:`BAND`.
-
-    They are filtered twice as long as they are: what rings before the first sample would else come back at the last,
-    and draw shifts to whole steps of the spectrum.
+    Attributes:
+        spectra: (S, N, 2 T) real and imaginary spectra, without phase and shift, of height about 1.
+        noise: (S, N) standard deviation of each value of these.
+        phase: (S, N) rad.
+        shift: (S, N) Hz.
+        scale: (S,) height of a session.
     """
-    points = fids.shape[-1]
-    ppm = fft_ppm(2 * points, dwell, larmor, reference).to(fids.device)
-    kept = (ppm > BAND[0]) & (ppm < BAND[1])
-    return torch.fft.ifft(torch.fft.fft(fids, n=2 * points) * kept)[..., :points]
+
+    spectra: Tensor
+    noise: Tensor
+    phase: Tensor
+    shift: Tensor
+    scale: Tensor
 
 
-def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Phase (rad), shift (Hz) and height of FIDs against templates, by the best product of the two.
+def aligned(network: SessionVae, fids: Tensor, on: Tensor) -> Aligned:
+    """Bring transients (S, N, T) into the network's frame; where their lines lie is sought without their water."""
+    known = Acquisition.of(network.acquisition)
+    templates = as_complex(network.templates)
+    dry = without_water(fids, known.dwell, known.larmor, known.reference)
+    phase, shift, height = matched_sessions(dry, on, templates, known.dwell, known.larmor, known.reference)
+    scale = height.median(1).values
+    values = turned(fids if known.water else dry, -phase, -shift, known.dwell) / scale[:, None, None]
+    spectra = as_real(torch.fft.fft(values, norm="ortho"))
+    return Aligned(
+        spectra=spectra, noise=noise_sd(fids) / scale[:, None], phase=phase, shift=shift, scale=scale
+    )  # fmt: skip
 
-    Args:
-        fids: (N, T) complex, in band.
-        templates: (N, T) complex, in band.
-        dwell: time between two samples (s).
 
-    Returns:
-        (N,) each.
+def back(network: SessionVae, spectra: Tensor, phase: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """FIDs (S, N, T) of spectra (S, N, 2 T) in the network's frame."""
+    fids = torch.fft.ifft(as_complex(spectra), norm="ortho")
+    return turned(fids * scale[:, None, None], phase, shift, Acquisition.of(network.acquisition).dwell)
+
+
+def scores_of(network: SessionVae, spectra: Tensor, on: Tensor) -> Tensor:
+    """Scores (S, N, K) of spectra (S, N, 2 T)."""
+    return ((spectra - network.centres[on.long()]) * _weight_of(network)) @ network.directions.T
+
+
+def spectra_of(network: SessionVae, scores: Tensor, on: Tensor) -> Tensor:
+    """Spectra (S, N, 2 T) of scores (S, N, K)."""
+    return network.centres[on.long()] + scores @ network.directions / _weight_of(network)
+
+
+def _weight_of(network: SessionVae) -> Tensor:
+    return point_weights(Acquisition.of(network.acquisition)).to(network.centres)
+
+
+def point_weights(known: Acquisition) -> Tensor:
+    """(2 T,) by which the points of a spectrum count: a tenth from :data:`EDGE` on where water was taken away."""
+    ppm = fft_ppm(known.points, known.dwell, known.larmor, known.reference)
+    near = (ppm > EDGE) & (not known.water)
+    return torch.where(near, 0.1, 1.0).repeat(2)
+
+
+def network_input(network: SessionVae, found: Aligned, on: Tensor) -> Tensor:
+    """(S, N, K + 3), what :meth:`SessionVae.forward` takes."""
+    noise = found.noise.median(1, keepdim=True).values.expand_as(found.noise)
+    extra = torch.stack([on.float(), noise.float(), torch.ones_like(noise)], -1)
+    return torch.cat([scores_of(network, found.spectra, on), extra], -1)
+
+
+def matched_sessions(
+    fids: Tensor, on: Tensor, templates: Tensor, dwell: float, larmor: float, reference: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As :func:`mrs_vae_synthesis.matched_filter.matched`, of sessions (S, N, T), some at a time: (S, N) each."""
+    found = [
+        torch.stack(
+            matched(in_band(part, dwell, larmor, reference).flatten(0, 1), templates[edit.long()].flatten(0, 1), dwell)
+        ).unflatten(1, edit.shape)
+        for part, edit in zip(fids.split(16), on.split(16), strict=True)
+    ]
+    phase, shift, height = torch.cat(found, 1)
+    return phase, shift, height
+
+
+def likeness(templates: Tensor, known: Acquisition, fids: Tensor, on: Tensor) -> tuple[float, float]:
+    """How much transients (N, T) are like the templates (2, 2 T) of their own edit, and of the other; 1: no difference.
+
+    In band and without water, whatever their phase and shift, the median over transients.
     """
-    count = 4 * fids.shape[-1]
-    product = fids * templates.conj()
-    hz = torch.fft.fftfreq(count, dwell, device=fids.device)
-    size = torch.where(hz.abs() < SEARCH, torch.fft.fft(product, n=count).abs(), 0.0)
-    best = size.argmax(-1)
-    before, top, after = (size.gather(-1, ((best + k) % count)[:, None])[:, 0] for k in (-1, 0, 1))
-    curve = before - 2 * top + after
-    aside = torch.where(curve < 0, 0.5 * (before - after) / curve.clamp(max=-1e-30), 0.0).clamp(-0.5, 0.5)
-    shift = hz[best] + aside / (count * dwell)
-    at = torch.arange(fids.shape[-1], device=fids.device) * dwell
-    total = (product * torch.exp(-2j * math.pi * shift[:, None] * at)).sum(-1)
-    return total.angle(), shift, total.abs() / templates.abs().square().sum(-1).clamp(min=1e-30)
-
-
-def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
-    """FIDs (..., T) turned by phases (...) in rad and shifted by frequencies (...) in Hz."""
-    return phased(shifted(fids, shift, times(fids.shape[-1], dwell)), phase)
-
-
-@functools.lru_cache(maxsize=4)
-def signal_space(
-    points: int, dwell: float, larmor: float, reference: float, band: tuple[float, float] = SEEN
-) -> Tensor:
-    r"""Orthonormal FIDs (T, R) complex that span all decaying signals of a band (ppm).
-
-    They are the eigenvectors of the covariance of lines anywhere in the band that decay no more slowly than
-    :data:`SLOWEST`, :math:`\mathrm{sinc}(W (t - t'))\, e^{-\pi d (t + t')}`.
-    """
-    at = torch.arange(points, dtype=torch.float64) * dwell
-    low, high = ((reference - ppm) * larmor for ppm in band[::-1])
-    apart = at[:, None] - at
-    decay = torch.exp(-math.pi * SLOWEST * (at[:, None] + at))
-    values, vectors = torch.linalg.eigh(torch.sinc((high - low) * apart) * decay)  # about zero frequency, so real
-    centred = vectors[:, values > FAINT * values[-1]].flip(1)
-    return (centred * torch.exp(1j * math.pi * (low + high) * at)[:, None]).to(torch.complex64)
-
-
-def without_water(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
-    """FIDs (..., T) less all that decays in :data:`WATER`, noise too."""
-    space = signal_space(fids.shape[-1], dwell, larmor, reference, WATER).to(fids)
-    return fids - (fids @ space.conj()) @ space.T
-
-
-def as_real(values: Tensor) -> Tensor:
-    """(..., 2 T) real and imaginary parts beside each other."""
-    return torch.cat([values.real, values.imag], -1)
-
-
-def as_complex(values: Tensor) -> Tensor:
-    """(..., T) complex of (..., 2 T)."""
-    real, imaginary = values.chunk(2, -1)
-    return torch.complex(real.contiguous(), imaginary.contiguous())
+    known_lines = as_complex(templates.float())
+    about = (known.dwell, known.larmor, known.reference)
+    moved = in_band(without_water(fids, *about), *about)
+    size = moved.abs().square().sum(-1)
+    out = []
+    for rows in (known_lines[on.long()], known_lines[(~on).long()]):
+        height = matched(moved, rows, known.dwell)[2]
+        out.append(float((height * (rows.abs().square().sum(-1) / size.clamp(min=1e-300)).sqrt()).median()))
+    return out[0], out[1]

@@ -18,20 +18,20 @@ from scipy.special import ndtri
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_real, fft_ppm, turned
-from mrs_vae_synthesis.frame import aligned
+from mrs_vae_synthesis.alignment import aligned
 from mrs_vae_synthesis.inputs import SynthesisInputs
+from mrs_vae_synthesis.matched_filter import as_real, fft_ppm, turned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
-from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sampling import Draws, clean_fids, random_sessions, width_of, with_noise
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrsikit.fitting.linear_combination import fit
 from mrsikit.io import stem_of
-from mrsikit.linear_combination import fit
 from mrsikit.metrics.two_samples import COMPONENTS, classifier_accuracy, precision_recall
-from mrsikit.spectra import noise_sd, ppm_axis, spectrum
-from mrsikit.synthesis.basis import simulated_basis
-from mrsikit.synthesis.transients import TransientModel
+from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
+from mrsikit.simulation.density_matrix import simulated_basis
+from mrsikit.simulation.edited_mrs import TransientModel
 
 FEWEST, MOST, EACH = 50, 200, 4
 """Sessions from which on a set is judged, that are looked at, and transients of each."""

@@ -13,13 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import without_water
+from mrs_vae_synthesis.matched_filter import without_water
 from mrs_vae_synthesis.nifti_sessions import read_session
-from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Sessions
-from mrsikit import spectra
-from mrsikit.io import InputError, InputFolder, stem_of
-from mrsikit.nuclei import NUCLEI
+from mrsikit.io import InputError, stem_of
+from mrsikit.physics import spectra
+from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.runtime import InputFolder
 
 BESIDE_NAA = 2.2
 """ppm from which on the difference sets its scale."""

@@ -8,11 +8,11 @@ import torch
 from monai.inferers import Inferer
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_complex, as_real
+from mrs_vae_synthesis.matched_filter import as_complex, as_real
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.prepare import PLAN
+from mrs_vae_synthesis.preprocessing import PLAN
 from mrs_vae_synthesis.sampling import Draws, clean_fids, more_of, random_sessions, width_of, with_noise
-from mrsikit.io import as_flag
+from mrsikit.runtime import as_flag
 
 
 class SynthesisInferer(Inferer):
@@ -32,7 +32,7 @@ class SynthesisInferer(Inferer):
         """Synthesise.
 
         Args:
-            inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.prepare.PrepareSynthesisd`.
+            inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.preprocessing.PrepareSynthesisd`.
             network: with its bank.
             args: not used.
             kwargs: likewise.

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.frame import likeness
+from mrs_vae_synthesis.alignment import likeness
 from mrs_vae_synthesis.nifti_sessions import SAME, SAME_ECHO, SAME_FIELD, laid_out, referenced
 from mrs_vae_synthesis.sessions import Acquisition
-from mrsikit.io import Fids, InputError, InputFolder, read_fids
-from mrsikit.nuclei import NUCLEI
+from mrsikit.io import Fids, InputError, read_fids
+from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.runtime import InputFolder
 
 USUAL = 32
 """Transients of a new session."""
@@ -32,7 +33,7 @@ UNLIKE = 0.65
 
 
 class SynthesisInputs(InputFolder):
-    """The sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.io.InputFolder`).
+    """The sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.runtime.InputFolder`).
 
     Args:
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.

@@ -1,8 +1,8 @@
 r"""The bundle's default: a variational autoencoder of sessions, exact where the signal is linear, learned where not.
 
-The transients of a session share a subject: concentrations, line shape, field. What differs from one to the next is
-phase and frequency, which are explicit factors (:mod:`mrs_vae_synthesis.alignment`), noise, which is too, and a little
-else, such as the residual water. So a session has one latent z, each of its transients one t, and the scores x of an
+The transients of a session share a subject: concentrations, line shape, field. They differ in phase and frequency
+(:mod:`mrs_vae_synthesis.matched_filter`) and in noise, which are explicit factors, and a little in the rest, such as
+the residual water. So a session has one latent z, each of its transients has one latent t, and the scores x of an
 aligned transient with edit e are
 
 .. math:: x_i = m_e + U_e z + V_e t_i + g(z, t_i, e) + \epsilon_i , \qquad \epsilon_i \sim N(0, \sigma^2), \quad
@@ -10,7 +10,7 @@ aligned transient with edit e are
 
 with a small network g. Without g the posterior of z and t is a closed form for any number of transients, ON, OFF or
 both; the encoder is that form, and networks that correct it. U, V and m begin as the covariance between and within the
-sessions of the training data say (:mod:`mrs_vae_synthesis.linear_start`), and the networks with nothing.
+sessions of the training data say (:mod:`mrs_vae_synthesis.linear_initialisation`), and the networks with nothing.
 """
 
 from __future__ import annotations

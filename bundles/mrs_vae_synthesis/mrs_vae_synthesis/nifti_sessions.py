@@ -16,8 +16,8 @@ from tqdm import tqdm
 
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.io import Fids, InputError, read_fids
-from mrsikit.nuclei import NUCLEI
-from mrsikit.spectra import shifted, times
+from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.physics.spectra import shifted, times
 
 DYNAMICS = ("DIM_DYN", "DIM_MEAS", None)
 EDITED = {"dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]}}

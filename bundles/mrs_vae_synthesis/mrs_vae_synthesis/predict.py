@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from mrs_vae_synthesis.inputs import acquisition_problems
 from mrs_vae_synthesis.nifti_sessions import EDITED
 from mrs_vae_synthesis.options import option_problems
-from mrs_vae_synthesis.restore import SYNTHETIC
+from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError
 from mrsikit.io.nifti_mrs import metadata_of
-from mrsikit.io.options import check_device, check_positive
-from mrsikit.pipeline import cached_pipeline
+from mrsikit.runtime.options import check_device, check_positive
+from mrsikit.runtime.pipeline import cached_pipeline
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 

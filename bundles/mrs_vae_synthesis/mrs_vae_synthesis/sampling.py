@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import as_complex
-from mrs_vae_synthesis.frame import aligned, back, network_input, spectra_of
+from mrs_vae_synthesis.alignment import aligned, back, network_input, spectra_of
+from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import FACTORS, SessionVae
 from mrs_vae_synthesis.training import described
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.synthesis.basis import simulated_basis
-from mrsikit.synthesis.transients import TransientModel
+from mrsikit.simulation.density_matrix import simulated_basis
+from mrsikit.simulation.edited_mrs import TransientModel
 
 UNITS = (1e-9, 1e-6, 1e-6, 1e-6)
 """Of the network's ``acquisition``: s, MHz, ppm, s."""
@@ -98,7 +98,7 @@ def simulated_sessions(
         number: S.
         seed: session k is drawn from (seed, k).
         transients: N.
-        sequence: as of :func:`mrsikit.synthesis.basis.simulated_basis`.
+        sequence: as of :func:`mrsikit.simulation.density_matrix.simulated_basis`.
         te: echo time (s).
         points: T.
         dwell: time between two samples (s).

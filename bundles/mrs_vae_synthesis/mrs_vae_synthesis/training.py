@@ -14,13 +14,14 @@ from monai.data import Dataset
 from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
-from mrs_vae_synthesis.frame import Aligned, aligned, network_input
-from mrs_vae_synthesis.linear_start import begin
+from mrs_vae_synthesis.alignment import Aligned, aligned, network_input
+from mrs_vae_synthesis.linear_initialisation import begin
 from mrs_vae_synthesis.network import EXTRA, SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-from mrsikit.io import InputError, InputFolder, as_flag
-from mrsikit.training import SaveWeights, unwrapped
+from mrsikit.io import InputError
+from mrsikit.runtime import InputFolder, as_flag
+from mrsikit.runtime.training import SaveWeights, unwrapped
 
 SOME = 32
 """Sessions that are worked on at a time."""
@@ -87,7 +88,7 @@ def points_of(dataset_dir: str | None) -> int:
 class SessionScores(Dataset):
     """Sessions as the network sees them, {"image": (N, K + 3)}, worked out when the first is asked for.
 
-    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_start.begin` or of its weights.
+    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_initialisation.begin` or of its weights.
 
     Args:
         network: whose frame counts.
@@ -175,7 +176,7 @@ class BeginLinear:
     Args:
         network: in training.
         sessions: of the training.
-        water: as of :func:`mrs_vae_synthesis.linear_start.begin`.
+        water: as of :func:`mrs_vae_synthesis.linear_initialisation.begin`.
     """
 
     def __init__(self, *, network: nn.Module, sessions: TrainingSessions, water: bool | str = True) -> None:

@@ -1,6 +1,6 @@
 """Sharpen metabolite maps, slices or whole brains, by networks and along an MRI by non-local means."""
 
 from mrsi_gan_super_resolution.predict import predict
-from mrsikit.sharpening.predict import Sharpened
+from mrsikit.super_resolution.predict import Sharpened
 
 __all__ = ["Sharpened", "predict"]

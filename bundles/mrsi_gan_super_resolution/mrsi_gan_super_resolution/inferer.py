@@ -7,12 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mrsikit.baselines.guided_non_local_means import guided_non_local_means
-from mrsikit.baselines.non_local_means import mri_features, non_local_means
-from mrsikit.io import as_flag
-from mrsikit.kspace import merged
-from mrsikit.measurement import consistent, interpolated, measured
-from mrsikit.sharpening.inferer import SliceStackInferer, parts, slices_through
+from mrsikit.physics.kspace import merged
+from mrsikit.physics.spatial_encoding import consistent, interpolated, measured
+from mrsikit.restoration.guided_non_local_means import guided_non_local_means
+from mrsikit.restoration.non_local_means import mri_features, non_local_means
+from mrsikit.runtime import as_flag
+from mrsikit.super_resolution.inferer import SliceStackInferer, parts, slices_through
 
 SLAB = 16
 """Fine voxels along the last axis that the non-local means of a volume take at a time."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mrsikit.io import InputError, as_flag
-from mrsikit.sharpening import options
-from mrsikit.sharpening.restore import FEWEST_SLICES
+from mrsikit.io import InputError
+from mrsikit.runtime import as_flag
+from mrsikit.super_resolution import options
+from mrsikit.super_resolution.postprocessing import FEWEST_SLICES
 
 METHODS = (None, 1, 2, 3)
 GENERATORS, TRUTHS = ("unet", "gan"), ("sharp", "soft")
@@ -33,7 +34,7 @@ def option_problems(
     """Say what is wrong with the options of a run.
 
     Args:
-        factor: as of :func:`mrsikit.sharpening.options.option_problems`.
+        factor: as of :func:`mrsikit.super_resolution.options.option_problems`.
         psf: likewise.
         noise: likewise.
         ratios: likewise.

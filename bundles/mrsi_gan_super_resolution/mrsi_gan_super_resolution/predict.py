@@ -9,7 +9,7 @@ import numpy as np
 
 from mrsi_gan_super_resolution.options import least_slices, option_problems
 from mrsikit.io import InputError
-from mrsikit.sharpening.predict import Sharpened, sharpen
+from mrsikit.super_resolution.predict import Sharpened, sharpen
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        given: as of :func:`mrsikit.sharpening.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
+        given: as of :func:`mrsikit.super_resolution.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
             ``t1_affine``, ``crlb``; and parameters of the config: ``method`` (1, 2, 3), ``dims`` (2, 3), ``factor``,
             ``psf``, ``noise``, ``denoised``, ``consistency``, ``ratio``, ``ratios``, ``metabolites``, ``device``,
             ``weights``.

@@ -13,17 +13,17 @@ from monai.utils import CommonKeys
 from monai.utils.enums import AdversarialIterationEvents, AdversarialKeys
 from torch import Tensor, nn
 
-from mrsi_gan_super_resolution.network import Generator
-from mrsikit.measurement import cubic
-from mrsikit.training import SaveWeights, unwrapped
-from mrsikit.transforms.published_cohort import COARSE, FINE
+from mrsi_gan_super_resolution.reference_li import Generator
+from mrsikit.physics.spatial_encoding import cubic
+from mrsikit.runtime.training import SaveWeights, unwrapped
+from mrsikit.transforms.li_cohort import COARSE, FINE
 
 TISSUE = 0.05
 """Part of a map's maximum above which errors count."""
 
 
 class RandPublishedPaird(RandomizableTransform):
-    """Draw the paper's training pair from its cohort (:mod:`mrsikit.transforms.published_cohort`): a crop, flipped.
+    """Draw the paper's training pair from its cohort (:mod:`mrsikit.transforms.li_cohort`): a crop, flipped.
 
     Args:
         truth: "sharp" or "soft".

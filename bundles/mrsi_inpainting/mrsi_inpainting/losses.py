@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from monai.losses import SSIMLoss
 from torch import Tensor, nn
 
 
@@ -70,17 +69,3 @@ class InpaintingLoss(nn.Module):
         spread = (where * (2.5 * torch.log1p(squared / 4) + sd.log())).sum() / count
         detection = self.judgement(probability, label)
         return fill + self.relative * relative + self.uncertainty * spread + self.detection * detection
-
-
-class PaperLoss(nn.Module):
-    """Half mean squared error, half one minus SSIM over the whole map (Pham 2025, Eq. 2 with alpha = 0.5)."""
-
-    def __init__(self, *, spatial_dims: int, alpha: float = 0.5) -> None:
-        super().__init__()
-        self.alpha = alpha
-        self.ssim = SSIMLoss(spatial_dims=spatial_dims, data_range=1.0)
-
-    def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Loss of restored maps against clean ones; only the label's first channel is used, both (B, 1+, ...)."""
-        clean = label[:, :1]
-        return self.alpha * F.mse_loss(pred, clean) + (1 - self.alpha) * self.ssim(pred, clean)

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mrsikit.io import InputError, as_flag
-from mrsikit.io.file_checks import companion_problems, map_problems
-from mrsikit.io.options import check_affine, check_device, check_positive, check_share
-from mrsikit.pipeline import cached_pipeline, channel_first, channel_last, refuse
+from mrsikit.io import InputError
+from mrsikit.runtime import as_flag
+from mrsikit.runtime.map_checks import companion_problems, map_problems
+from mrsikit.runtime.options import check_affine, check_device, check_positive, check_share
+from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from mrsikit.sharpening.options import option_problems
-from mrsikit.sharpening.predict import Sharpened, sharpen
+from mrsikit.super_resolution.options import option_problems
+from mrsikit.super_resolution.predict import Sharpened, sharpen
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
@@ -19,7 +19,7 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        given: as of :func:`mrsikit.sharpening.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
+        given: as of :func:`mrsikit.super_resolution.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
             ``t1_affine``, ``crlb``; and parameters of the config: ``factor``, ``psf``, ``noise``, ``ratio``,
             ``ratios``, ``metabolites``, ``device``, ``weights``.
 

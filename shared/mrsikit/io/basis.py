@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.nifti_mrs import Fids, read_fids, write_fids
-from mrsikit.nuclei import NUCLEI
+from mrsikit.physics.nuclei import NUCLEI
 
 LCMODEL_REFERENCE = 4.65
 """Chemical shift of zero frequency in LCModel (ppm)."""
@@ -52,7 +52,7 @@ def write_basis(folder: str | Path, basis: Mapping[str, Basis]) -> list[Path]:
         for name, fid in one.fids.items():
             extension = {
                 "EchoTime": one.echo, "SequenceName": one.sequence, "SpecFreqChemShift": one.reference,
-                "ConversionMethod": "mrsikit.synthesis.basis",
+                "ConversionMethod": "mrsikit.simulation.density_matrix",
                 "mrsikit": {"metabolite": name, "edit": edit, "unit": "one proton at time 0 is 1"},
             }  # fmt: skip
             path = Path(folder) / f"{name}{'_' if edit else ''}{edit}.nii.gz"
@@ -89,7 +89,8 @@ def read_basis(folder: str | Path) -> dict[str, Basis]:
             reference=reference, echo=first.echo or 0.0, sequence=str(first.extension.get("SequenceName", "")),
         )  # fmt: skip
     if not out:
-        raise InputError(f"{folder}: holds no basis; write one with python -m mrsikit.synthesis.basis {folder}")
+        command = f"python -m mrsikit.simulation.density_matrix {folder}"
+        raise InputError(f"{folder}: holds no basis; write one with {command}")
     return out
 
 

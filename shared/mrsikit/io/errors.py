@@ -5,5 +5,5 @@ class InputError(ValueError):
     """Input that cannot be used.
 
     The message is one line: which file or option, what is wrong, and what would be right. Library code raises it;
-    only :func:`mrsikit.io.check_inputs` turns such messages into an exit of the program.
+    only :func:`mrsikit.runtime.check_inputs` turns such messages into an exit of the program.
     """

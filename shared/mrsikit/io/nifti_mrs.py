@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import CODES, ENDINGS, split_name
 from mrsikit.io.writers import whole_or_nothing
-from mrsikit.nuclei import NUCLEI
+from mrsikit.physics.nuclei import NUCLEI
 
 EXTENSION = "header_extension"
 """Key of the metadata for the header extension, JSON as text: a dict would not survive collation."""
@@ -68,7 +68,7 @@ class Fids:
 
 
 def read_fids(path: str | Path) -> Fids:
-    """Read a NIfTI-MRS file as it is stored, nothing conjugated; the convention is in :mod:`mrsikit.spectra`.
+    """Read a NIfTI-MRS file as it is stored, nothing conjugated; the convention is in :mod:`mrsikit.physics.spectra`.
 
     Args:
         path: a ``.nii`` or ``.nii.gz`` file.

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from monai.transforms import RandomizableTransform
 
-from mrsikit.synthesis.metabolites import TUMOUR_WEIGHTS, weighted_map
-from mrsikit.synthesis.missing import algorithm1
-from mrsikit.synthesis.subject import Tissues
+from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
+from mrsikit.phantoms.subject import Tissues
+from mrsikit.phantoms.voxel_loss import algorithm1
 
 
 class RandAlgorithm1d(RandomizableTransform):
@@ -26,8 +26,8 @@ class RandAlgorithm1d(RandomizableTransform):
         matrix: voxels a side of the map; the tissues' must be a multiple.
         fractions: share of the brain to remove in each stage.
         epochs: length of the training, of which each stage takes an equal part; "epoch" comes from
-            :class:`mrsikit.data.SeededDataset`.
-        count: see :func:`mrsikit.synthesis.missing.algorithm1`.
+            :class:`mrsikit.runtime.data.SeededDataset`.
+        count: see :func:`mrsikit.phantoms.voxel_loss.algorithm1`.
 
     Output:
         "image" (1, X, Y[, Z]) spoilt map, "label" (2, ...) complete map and holes.

@@ -12,11 +12,11 @@ from monai.transforms import RandomizableTransform, ResizeWithPadOrCrop
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from mrsikit.synthesis.fields import waves
-from mrsikit.synthesis.lesion import lesion
-from mrsikit.synthesis.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
-from mrsikit.synthesis.mri import mri
-from mrsikit.synthesis.subject import Grid, Tissues
+from mrsikit.phantoms.fields import waves
+from mrsikit.phantoms.lesion import lesion
+from mrsikit.phantoms.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, Tissues
 from mrsikit.transforms.metabolite_map import randomly_oriented
 
 SPACING = 1.7
@@ -36,7 +36,7 @@ class RandFineMapd(RandomizableTransform):
     another.
 
     Drawn: grey to white ratio U(.5, 1.6); tumour to white log-uniform .1 to 8; necrosis to tumour U(0, .3); fluid 0,
-    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions: :func:`mrsikit.synthesis.lesion.lesion`.
+    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions: :func:`mrsikit.phantoms.lesion.lesion`.
     Two in five lesions lower the map to U(0, .8) of it; the others multiply it by 1.2 to 4 or add U(.2, 1.2) of its
     90th percentile. In the MRIs half of them are as grey as some place in the brain (every other one, where there is a
     tumour, as some place in that), half of any grey; through half of them shines U(0, .5) of the anatomy.

@@ -12,10 +12,10 @@ from monai.transforms import RandomizableTransform
 from monai.utils import convert_to_tensor
 from scipy import ndimage
 
-from mrsikit.baselines.zero_rule import brain_outline
-from mrsikit.synthesis.fields import waves
-from mrsikit.synthesis.metabolites import SMALLEST_TISSUE
-from mrsikit.synthesis.subject import Tissues
+from mrsikit.phantoms.fields import waves
+from mrsikit.phantoms.metabolites import SMALLEST_TISSUE
+from mrsikit.phantoms.subject import Tissues
+from mrsikit.restoration.brain_mask import brain_outline
 
 
 class RandMetaboliteMapd(RandomizableTransform):

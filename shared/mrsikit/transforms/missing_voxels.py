@@ -10,7 +10,7 @@ import torch
 from monai.transforms import RandomizableTransform
 from scipy import ndimage
 
-from mrsikit.synthesis.missing import PATTERNS, clusters, mixed, singles
+from mrsikit.phantoms.voxel_loss import PATTERNS, clusters, mixed, singles
 
 
 class RandMissingVoxelsd(RandomizableTransform):

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform
 
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.subject import Grid, VirtualSubject
 
 
 class VirtualSubjectd(MapTransform):

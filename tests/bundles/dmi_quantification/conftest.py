@@ -10,8 +10,8 @@ import torch
 from command_lines import infer
 
 from mrsikit.io import Fids, write_fids
-from mrsikit.synthesis.dmi_phantom import FINER, DmiPhantom, rings
-from mrsikit.synthesis.fid import FidModel, noise_of_snr
+from mrsikit.phantoms.dmi import FINER, DmiPhantom, rings
+from mrsikit.physics.fid_model import FidModel, noise_of_snr
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUNDLE = REPOSITORY / "bundles" / "dmi_quantification"

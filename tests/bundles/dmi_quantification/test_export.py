@@ -8,9 +8,9 @@ import torch
 from monai.transforms import LoadImaged
 
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
+from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
 from mrsikit.io import read_map
-from mrsikit.pipeline import BundlePipeline
+from mrsikit.runtime.pipeline import BundlePipeline
 
 from .conftest import BUNDLE, MODEL
 

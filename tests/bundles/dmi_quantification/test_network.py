@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.prepare import acquisition_rows, real_and_imaginary
-from mrsikit.metrics.crlb import crlb
-from mrsikit.synthesis.fid import FidModel, noise_of_snr
+from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
+from mrsikit.fitting.crlb import crlb
+from mrsikit.physics.fid_model import FidModel, noise_of_snr
 
 from .conftest import MODEL as SHORT
 

@@ -7,8 +7,8 @@ import torch
 
 from dmi_quantification import predict
 from mrsikit.io import InputError
-from mrsikit.nuclei import DEUTERIUM
-from mrsikit.synthesis.fid import FidModel
+from mrsikit.physics.fid_model import FidModel
+from mrsikit.physics.nuclei import DEUTERIUM
 
 from .conftest import BUNDLE, METABOLITES, MODEL, simulated
 

@@ -11,10 +11,10 @@ from command_lines import on_one_core, run_line
 
 from dmi_quantification import predict
 from dmi_quantification.acquisition import output_names
-from mrsikit import spectra
 from mrsikit.io import InputError, read_fids, write_fids
-from mrsikit.synthesis.dmi_phantom import DmiPhantom
-from mrsikit.synthesis.fid import noise_of_snr
+from mrsikit.phantoms.dmi import DmiPhantom
+from mrsikit.physics import spectra
+from mrsikit.physics.fid_model import noise_of_snr
 
 from .conftest import BUNDLE, METABOLITES, MODEL, fids_of, simulated
 
@@ -301,7 +301,10 @@ def test_the_papers_network_runs_by_its_config(tmp_path: Path, folder: Path) -> 
     for name in ("rings.nii.gz", "rings_mask.nii.gz", "rings_mri.nii.gz"):
         (maps / name).write_bytes((folder / name).read_bytes())
     (maps / "plain.nii.gz").write_bytes((folder / "rings.nii.gz").read_bytes())
-    on_one_core(run_line("inference", "paper", repeats=2, dataset_dir=maps, output_dir=tmp_path / "out"), cwd=BUNDLE)
+    on_one_core(
+        run_line("inference", "reference_precise_dmi", repeats=2, dataset_dir=maps, output_dir=tmp_path / "out"),
+        cwd=BUNDLE,
+    )
     for stem in ("rings", "plain"):
         water = values(tmp_path / "out", f"{stem}_water_amplitude")
         assert np.median(water[water > 0]) == pytest.approx(10, rel=0.15)

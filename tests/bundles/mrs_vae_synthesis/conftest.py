@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from command_lines import infer
+
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-
 from mrsikit.io import Fids, write_fids
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from mrs_vae_synthesis.embedding import density, draw_embedding, embed, overlap
 
+from mrs_vae_synthesis.embedding import density, draw_embedding, embed, overlap
 from mrsikit.io import InputError
 
 

@@ -3,7 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mrs_vae_synthesis.alignment import (
+
+from mrs_vae_synthesis.alignment import EDGE, aligned, back, network_input, point_weights, scores_of, spectra_of
+from mrs_vae_synthesis.linear_initialisation import begin
+from mrs_vae_synthesis.matched_filter import (
     WATER,
     as_complex,
     as_real,
@@ -12,8 +15,6 @@ from mrs_vae_synthesis.alignment import (
     turned,
     without_water,
 )
-from mrs_vae_synthesis.frame import EDGE, aligned, back, network_input, point_weights, scores_of, spectra_of
-from mrs_vae_synthesis.linear_start import begin
 from mrs_vae_synthesis.network import SessionVae, divergence, network_like
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrs_vae_synthesis.training import SessionLoss, fill_bank

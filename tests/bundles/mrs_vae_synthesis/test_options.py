@@ -1,4 +1,5 @@
 import pytest
+
 from mrs_vae_synthesis.options import option_problems
 
 

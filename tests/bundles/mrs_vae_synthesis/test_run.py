@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nifti_mrs.nifti_mrs import NIFTI_MRS
+
 from mrs_vae_synthesis import predict
 from mrs_vae_synthesis.inputs import session_problems
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
-from nifti_mrs.nifti_mrs import NIFTI_MRS
-
 from mrsikit.io import InputError, read_fids, write_fids
-from mrsikit.spectra import noise_sd
+from mrsikit.physics.spectra import noise_sd
 
 from .conftest import as_fids
 

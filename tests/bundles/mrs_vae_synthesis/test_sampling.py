@@ -3,8 +3,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+
+from mrs_vae_synthesis.alignment import aligned
 from mrs_vae_synthesis.checks import _bank_sessions, distinct, mean_rows
-from mrs_vae_synthesis.frame import aligned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sampling import (
     Draws,
@@ -16,9 +17,8 @@ from mrs_vae_synthesis.sampling import (
     with_noise,
 )
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-
 from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio
-from mrsikit.spectra import noise_sd, ppm_axis, spectrum
+from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
 
 
 def draws(network: SessionVae, sets: int, transients: int, seed: int = 0) -> Draws:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from command_lines import ONE_CORE, on_one_core, run_line
+
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session, resampled
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-
 from mrsikit.io import InputError, write_fids
-from mrsikit.spectra import noise_sd
+from mrsikit.physics.spectra import noise_sd
 
 from .conftest import BUNDLE, as_fids
 
@@ -151,7 +151,7 @@ def test_unedited_single_spectra_of_other_length_are_learnt_and_synthesised(unse
 
 
 def test_the_published_network_trains_and_evaluates(tmp_path: Path) -> None:
-    on_one_core(line(tmp_path, "train", "train_published", epochs=1), cwd=BUNDLE)
+    on_one_core(line(tmp_path, "train", "train_van_de_sande", epochs=1), cwd=BUNDLE)
     state = weights(tmp_path / "model.pt")
     assert state["decoder.0.weight"].shape == (128, 16)
     out = tmp_path / "eval"

@@ -8,8 +8,8 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.io import read_map
-from mrsikit.pipeline import BundlePipeline
-from mrsikit.sharpening.network import CHANNELS, SuperResolution
+from mrsikit.runtime.pipeline import BundlePipeline
+from mrsikit.super_resolution.network import CHANNELS, SuperResolution
 
 from .conftest import BUNDLE, SHIPPED
 

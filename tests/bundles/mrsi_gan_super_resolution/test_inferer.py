@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mrsi_gan_super_resolution.inferer import MethodInferer
-from mrsikit.measurement import KSPACE, interpolated, measured
-from mrsikit.sharpening.network import FLAIR, HAS_FLAIR, START
+from mrsikit.physics.spatial_encoding import KSPACE, interpolated, measured
+from mrsikit.super_resolution.network import FLAIR, HAS_FLAIR, START
 
 
 def disc(size: tuple[int, ...], radius: float) -> torch.Tensor:

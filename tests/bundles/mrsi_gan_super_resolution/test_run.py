@@ -73,7 +73,7 @@ def test_the_published_networks_by_their_config(guided: Path, tmp_path: Path) ->
     for generator, number in (("gan", 1), ("gan", 3), ("diffusion", 1)):
         output = tmp_path / f"{generator}_{number}"
         line = run_line(
-            "inference", "published", dataset_dir=guided, output_dir=output, generator=generator, method=number
+            "inference", "reference_li", dataset_dir=guided, output_dir=output, generator=generator, method=number
         )
         done = subprocess.run(line, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
         if generator == "diffusion":

@@ -7,9 +7,9 @@ import torch
 from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
 
-from mrsi_gan_super_resolution.network import Generator
+from mrsi_gan_super_resolution.reference_li import Generator
 from mrsikit.io import read_map
-from mrsikit.sharpening.network import SuperResolution
+from mrsikit.super_resolution.network import SuperResolution
 
 from .conftest import BUNDLE
 
@@ -52,7 +52,7 @@ def test_two_processes_train(tmp_path: Path) -> None:
     assert (tmp_path / "model.pt").exists()
 
 
-GAN = ("train", "train_published", "train_gan")
+GAN = ("train", "train_li", "train_gan")
 FEW = {"train#cached_transforms#transforms#0#slices": 1}
 SMALL = FEW | {"discriminator_def#levels": [4, 4, 8, 8, 8, 8, 16, 16]}
 
@@ -64,7 +64,7 @@ def test_unet_and_gan_train_and_a_killed_gan_goes_on_with_both_optimisers(tmp_pa
     small.write_text(json.dumps(SMALL))
     unet = tmp_path / "unet"
     options = {"subjects_dir": subjects, "two_inputs": "true"}
-    train("train", "train_published", few, folder=unet, **options)
+    train("train", "train_li", few, folder=unet, **options)
     weights = load(unet / "model.pt")
     Generator(two_inputs=True).load_state_dict(weights)
     assert 0 < weights["error"] < 1

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mrsi_gan_super_resolution.training import RandPublishedPaird, tissue_error
-from mrsikit.measurement import cubic
-from mrsikit.transforms.published_cohort import COARSE, FINE
+from mrsikit.physics.spatial_encoding import cubic
+from mrsikit.transforms.li_cohort import COARSE, FINE
 
 
 @pytest.fixture

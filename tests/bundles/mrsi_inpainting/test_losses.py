@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mrsi_inpainting.losses import InpaintingLoss, PaperLoss
+from mrsi_inpainting.losses import InpaintingLoss
+from mrsi_inpainting.reference_pham import PaperLoss
 
 
 @pytest.fixture

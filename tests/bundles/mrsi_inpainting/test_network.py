@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from mrsi_inpainting.network import Finder, Inpainter, PaperUNet, least_curvature, pyramid_fill, smooth_fill
-from mrsikit.baselines import biharmonic
+from mrsi_inpainting.batched_fills import least_curvature, pyramid_fill, smooth_fill
+from mrsi_inpainting.network import Finder, Inpainter
+from mrsi_inpainting.reference_pham import PaperUNet
+from mrsikit.restoration.inpainting import biharmonic
 
 from .conftest import decided_network
 

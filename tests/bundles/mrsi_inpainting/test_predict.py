@@ -7,12 +7,13 @@ import pytest
 
 from mrsi_inpainting import predict
 from mrsi_inpainting.predict import COMPANIONS
-from mrsikit.baselines import biharmonic, brain_outline
 from mrsikit.io import InputError, read_map
 from mrsikit.metrics.holes import filled_fraction, hole_detection
-from mrsikit.synthesis.metabolites import concentration_map, draw_concentrations
-from mrsikit.synthesis.missing import mixed
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.phantoms.voxel_loss import mixed
+from mrsikit.restoration.brain_mask import brain_outline
+from mrsikit.restoration.inpainting import biharmonic
 
 from .conftest import BUNDLE, disc
 

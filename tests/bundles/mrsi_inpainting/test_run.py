@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from toy_bundle import write_toy_bundle
 
 from mrsikit.io import read_map
-from mrsikit.pipeline import BundlePipeline
+from mrsikit.runtime.pipeline import BundlePipeline
 
 from .conftest import BAD, BUNDLE, decided_network, disc, save_map
 

@@ -157,7 +157,7 @@ def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) ->
 def test_published_recipe_runs(tmp_path: Path, subjects: Path, dims: int, progressive: str) -> None:
     said = train(
         "train",
-        "train_paper",
+        "train_pham",
         folder=tmp_path,
         subjects=subjects,
         dims=dims,

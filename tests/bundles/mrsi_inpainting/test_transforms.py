@@ -5,9 +5,10 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from mrsi_inpainting.network import Inpainter
-from mrsi_inpainting.transforms import FillHolesd, PrepareMapd
-from mrsikit.baselines import brain_outline
+from mrsi_inpainting.postprocessing import FillHolesd
+from mrsi_inpainting.preprocessing import PrepareMapd
 from mrsikit.io import InputError
+from mrsikit.restoration.brain_mask import brain_outline
 
 from .conftest import decided_network, disc
 

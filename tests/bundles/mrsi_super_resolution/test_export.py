@@ -9,11 +9,11 @@ from coarse_maps import flair_grid, grid, head
 from monai.data import MetaTensor
 
 from mrsikit.io import read_map
-from mrsikit.measurement import PSF
-from mrsikit.pipeline import BundlePipeline
-from mrsikit.sharpening.inferer import parts
-from mrsikit.sharpening.network import CHANNELS, SuperResolution, evidence
-from mrsikit.sharpening.prepare import PrepareCoarsed
+from mrsikit.physics.spatial_encoding import PSF
+from mrsikit.runtime.pipeline import BundlePipeline
+from mrsikit.super_resolution.inferer import parts
+from mrsikit.super_resolution.network import CHANNELS, SuperResolution, evidence
+from mrsikit.super_resolution.preprocessing import PrepareCoarsed
 
 from .conftest import BUNDLE, SHIPPED
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from mrsi_super_resolution.losses import LogCoshLoss
+from mrsi_super_resolution.reference_hfab import LogCoshLoss
 
 
 def test_log_cosh_is_that_and_does_not_overflow() -> None:

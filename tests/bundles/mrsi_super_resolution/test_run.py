@@ -11,7 +11,7 @@ import torch
 from coarse_maps import flair_grid, grid, head, save, save_flair
 
 from mrsikit.io import read_map
-from mrsikit.measurement import BLOCK, measured
+from mrsikit.physics.spatial_encoding import BLOCK, measured
 
 from .conftest import BAD
 

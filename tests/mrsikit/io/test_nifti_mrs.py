@@ -9,8 +9,9 @@ import pytest
 from monai.data import DataLoader, Dataset, decollate_batch
 from monai.transforms import LoadImaged
 
-from mrsikit.io import Fids, InputError, InputFolder, SaveImagesd, read_fids, read_map, write_fids
-from mrsikit.io.provenance import sha256
+from mrsikit.io import Fids, InputError, SaveImagesd, read_fids, read_map, write_fids
+from mrsikit.runtime import InputFolder
+from mrsikit.runtime.provenance import sha256
 
 AFFINE = np.array([[-3.0, 0.2, 0, 10], [0, 4, 0.1, -5], [0, 0, 5, 2], [0, 0, 0, 1]])
 

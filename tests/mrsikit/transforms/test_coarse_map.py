@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrsikit.synthesis.subject import Grid, VirtualSubject
+from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.transforms.coarse_map import MOST_LESIONS, RandFineMapd
 
 WHITE, BRAIN = 1, 6

@@ -2,7 +2,7 @@
 
 import torch
 
-from mrsikit.synthesis.subject import Tissues
+from mrsikit.phantoms.subject import Tissues
 from mrsikit.transforms.virtual_subject import VirtualSubjectd
 
 

@@ -1,0 +1,163 @@
+"""From NIfTI-MRS and an MRI to the estimator's input."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from dmi_quantification.acquisition import fid_model
+from dmi_quantification.network import FidLeastSquares
+from dmi_quantification.relaxation import fit_t2_star
+from mrsikit.physics import spectra
+from mrsikit.physics.fid_model import FidModel
+from mrsikit.restoration.resampling import image_on_grid
+from mrsikit.runtime import as_flag
+
+CHUNK, SOME = 2048, 1024
+"""Voxels laid out at a time; voxels in which the end of the acquired samples is looked for."""
+
+AXES = 3
+"""Spatial axes of NIfTI-MRS."""
+
+FINER = 5
+"""Points along a voxel at which the MRI is read."""
+
+
+class PrepareFidsd(MapTransform):
+    """Lay out the FIDs of a file for the estimator, with what describes their acquisition.
+
+    Args:
+        keys: FIDs (1, X, Y, Z, T, ...), complex, with the metadata of :class:`mrsikit.io.NiftiMRSReader`.
+        metabolites: names in the nucleus's table; the first is the reference.
+        t2_star: relaxation times (s) by metabolite that replace those of the table.
+        delay: from excitation to the first sample (s); None: the file's.
+        max_shift: largest frequency shift sought (ppm); under half the distance of two lines.
+        fit_t2_star: whether to fit the relaxation times of all but the first metabolite to the whole file.
+        mask: key of the optional mask of voxels to fit (1, X, Y, Z).
+        mri: key of the optional image (1, X, Y, Z) on its own grid.
+
+    Output:
+        the key holds the estimator's input (2, 1 + K + V, T); "voxels" the mask of those fitted (X, Y, Z); "dynamics"
+        the number of time points; "t2_star" and "t2_star_sd" the relaxation times (s), "t2_star_given" which of them
+        the user gave; "mri", if given, on the grid of the FIDs, 0 to 1.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        *,
+        metabolites: Sequence[str],
+        t2_star: Mapping[str, float] | None = None,
+        delay: float | None = None,
+        max_shift: float = 0.4,
+        fit_t2_star: bool | str = False,
+        mask: str = "mask",
+        mri: str = "mri",
+    ) -> None:
+        super().__init__(keys)
+        self.metabolites = tuple(metabolites)
+        self.t2_star = dict(t2_star or {})
+        self.delay = delay
+        self.max_shift = max_shift
+        self.fit_t2_star = as_flag(fit_t2_star, "fit_t2_star")
+        self.mask, self.mri = mask, mri
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the key by the estimator's input.
+
+        Raises:
+            InputError: from :func:`fid_model`.
+        """
+        out = dict(data)
+        for key in self.key_iterator(out):
+            fids = convert_to_tensor(out[key])[0]
+            meta = dict(out[key].meta)
+            grid = fids.shape[:AXES]
+            voxels = (fids != 0).flatten(AXES).any(-1)
+            if self.mask in out:
+                # a FID of zeros was not measured, whatever the mask says
+                voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0
+            places = voxels.nonzero()
+            fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
+            some = fids[tuple(places[:: max(1, len(places) // SOME)].T)]
+            acquired = spectra.acquired_points(some.transpose(1, 2)) if len(places) else fids.shape[AXES]
+            model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
+            unit = self.max_shift * model.larmor
+            rows = _rows(acquisition_rows(model, unit), fids, places)
+            spread = [0.0] * len(self.metabolites)
+            if self.fit_t2_star and len(places):
+                network = FidLeastSquares(peaks=len(self.metabolites))
+                times, spread = fit_t2_star(rows, list(model.t2_star), unit, network=network)
+                model = replace(model, t2_star=times)
+                rows[:, : 1 + len(times)] = real_and_imaginary(acquisition_rows(model, unit))
+            out["t2_star_given"] = torch.tensor([name in self.t2_star for name in self.metabolites])
+            out["t2_star"], out["t2_star_sd"] = torch.tensor(model.t2_star), torch.tensor(spread)
+            out[key] = MetaTensor(rows, meta=meta)
+            out["voxels"] = voxels
+            out["dynamics"] = fids.shape[-1]
+            if self.mri in out:
+                out["mri"], out["covered"] = on_grid(out[self.mri], grid, torch.as_tensor(meta["affine"]), voxels)
+        return out
+
+
+def acquisition_rows(model: FidModel, unit: float) -> Tensor:
+    """Times and lines (1 + K, T), complex64: the first rows of the estimator's input.
+
+    Args:
+        model: of the FIDs.
+        unit: largest shift (Hz), the estimator's unit of frequency.
+    """
+    at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
+    return torch.cat([at, model.basis()]).to(torch.complex64)
+
+
+def real_and_imaginary(values: Tensor) -> Tensor:
+    """Real and imaginary part (2, ...)."""
+    return torch.stack([values.real, values.imag])
+
+
+def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:
+    """The estimator's input (2, 1 + K + V D, T), the time points of a voxel together; a chunk of voxels at a time.
+
+    Args:
+        head: (1 + K, T).
+        fids: (X, Y, Z, T or more, D).
+        places: (V, 3).
+    """
+    points, dynamics = head.shape[1], fids.shape[-1]
+    rows = torch.empty(2, len(head) + len(places) * dynamics, points)
+    rows[:, : len(head)] = real_and_imaginary(head)
+    for start in range(0, len(places), CHUNK):
+        some = fids[tuple(places[start : start + CHUNK].T)][:, :points].transpose(1, 2).flatten(0, 1)
+        first = len(head) + start * dynamics
+        rows[:, first : first + len(some)] = real_and_imaginary(some)
+    return rows
+
+
+def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring an image to the grid of the FIDs: averaged over each voxel, masked, scaled so that most of it is 0 to 1.
+
+    Args:
+        mri: (1, X', Y'[, Z']) with its affine.
+        grid: (X, Y, Z).
+        affine: of the FIDs, voxel to mm.
+        mask: (X, Y, Z).
+
+    Returns:
+        (X, Y, Z) float32, and bool where the image covers at least half of a voxel. The brightest hundredth of the
+        voxels is cut, or one vessel would flatten every other edge.
+    """
+    mean, share = image_on_grid(mri, grid, affine, points=(FINER,) * AXES)
+    covered = share >= 0.5
+    level = torch.where(covered, mean, torch.zeros_like(mean)) * mask
+    inside = level[mask & covered]
+    top = torch.quantile(inside, 0.99) if inside.numel() else level.new_tensor(1.0)
+    return (level / top.clamp(min=1e-12)).clamp(max=1.0), covered

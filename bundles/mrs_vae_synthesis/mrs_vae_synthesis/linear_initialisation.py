@@ -1,0 +1,143 @@
+"""What a training begins with: the frame of its sessions, and the linear model that their covariance tells."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mrs_vae_synthesis.alignment import aligned, matched_sessions, point_weights
+from mrs_vae_synthesis.matched_filter import (
+    SEEN,
+    WATER,
+    as_complex,
+    as_real,
+    in_band,
+    signal_space,
+    turned,
+    without_water,
+)
+from mrs_vae_synthesis.network import SessionVae
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrsikit.physics.spectra import noise_sd
+
+REPEATS = 3
+"""Times that templates are made from what was aligned with the last ones."""
+
+MOST = 8000
+"""Transients that templates are of."""
+
+ASIDE = 24
+"""Of the directions, those in which transients of one session differ."""
+
+
+@torch.no_grad()
+def begin(network: SessionVae, sessions: Sessions, *, water: bool = True) -> None:
+    """Give a network the frame and the linear model of its training sessions.
+
+    Templates are means of aligned transients. The directions are of the space that signals can be in: those in which
+    transients of a session differ most, and those in which sessions do. U and V follow from the covariance of the
+    scores between and within sessions, less what noise adds.
+
+    Args:
+        network: to write into.
+        sessions: at least three, of two transients or more, or unedited ones of one.
+        water: whether the residual water is to be learnt; False: it is taken away, with all beyond it, here and
+            wherever the network is used.
+    """
+    fids, on = sessions.fids, sessions.on
+    dwell, larmor, reference = sessions.dwell, sessions.larmor, sessions.reference
+    edits = [edit for edit in (False, True) if bool((on == edit).any())]
+    known = Acquisition(
+        dwell=dwell, larmor=larmor, reference=reference, echo=sessions.echo, points=fids.shape[-1],
+        edited=len(edits) == 2, water=water,
+    )  # fmt: skip
+    network.acquisition.copy_(known.stored())
+
+    def means(values: Tensor, which: Tensor) -> Tensor:
+        out = [
+            values[which == edit].mean(0) if edit in edits else values.new_zeros(values.shape[-1]) for edit in (0, 1)
+        ]
+        return torch.stack(out)
+
+    few = max(1, min(len(fids), MOST // fids.shape[1]))
+    some = without_water(fids[:few], dwell, larmor, reference)
+    templates = means(in_band(some[0], dwell, larmor, reference), on[0])
+    for _ in range(REPEATS):
+        phase, shift, height = matched_sessions(some, on[:few], templates, dwell, larmor, reference)
+        scaled = turned(some, -phase, -shift, dwell) / height.median(1).values[:, None, None]
+        templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
+    # of all units only those in which the noise is about 1 survive half precision; a power of two changes no digit
+    noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
+    templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
+    network.templates.copy_(as_real(templates))
+
+    band = SEEN if water else (SEEN[0], WATER[0])
+    weight = point_weights(known).to(fids.device)
+    space = torch.fft.fft(signal_space(fids.shape[-1], dwell, larmor, reference, band).to(fids.device).T, norm="ortho")
+    space = torch.linalg.qr((space * weight[: fids.shape[-1]]).T)[0]
+    kept = []
+    levels = []
+    total = torch.zeros(2, 2 * fids.shape[-1])
+    counts = torch.zeros(2)
+    for part, edit in zip(fids.split(64), on.split(64), strict=True):
+        found = aligned(network, part, edit)
+        levels.append(found.noise)
+        kept.append(as_real(as_complex(found.spectra * weight) @ space.conj()))
+        for which in edits:
+            total[int(which)] += found.spectra[edit == which].sum(0)
+            counts[int(which)] += (edit == which).sum()
+    network.centres.copy_(total / counts.clamp(min=1)[:, None])
+    small, sd = torch.cat(kept), torch.cat(levels).median(1).values
+    small = small - as_real(as_complex(network.centres * weight) @ space.conj())[on.long()]
+    session_means = _session_means(small, on)
+    own = small - torch.where(on[..., None], session_means[:, 1:], session_means[:, :1])
+    aside = _leading(own.flatten(0, 1), min(ASIDE, network.scores // 2)) if small.shape[1] > len(edits) else None
+    between = _leading(session_means[:, [int(edit) for edit in edits]].flatten(0, 1), network.scores)
+    both = between if aside is None else torch.cat([aside, between], 1)
+    directions = torch.linalg.qr(both)[0][:, : network.scores]
+    missing = network.scores - directions.shape[1]
+    network.directions[: network.scores - missing].copy_(as_real(as_complex(directions.T) @ space.T))
+    _linear_model(network, torch.nn.functional.pad(small @ directions, (0, missing)), on, sd)
+
+
+def _session_means(values: Tensor, on: Tensor) -> Tensor:
+    """(S, 2, D), OFF and ON; 0 where there is none."""
+    out = []
+    for edit in (False, True):
+        weight = (on == edit).to(values)[..., None]
+        out.append((values * weight).sum(1) / weight.sum(1).clamp(min=1))
+    return torch.stack(out, 1)
+
+
+def _leading(rows: Tensor, count: int) -> Tensor:
+    """Leading eigenvectors (D, count or fewer) of the covariance of rows (N, D)."""
+    covariance = (rows.T @ rows).double() / len(rows)
+    vectors = torch.linalg.eigh(covariance)[1].flip(1)
+    return vectors[:, : min(count, len(rows))].to(rows)
+
+
+def _linear_model(network: SessionVae, scores: Tensor, on: Tensor, sd: Tensor) -> None:
+    """Means, U and V from scores (S, N, K) and the noise (S,)."""
+    count, size = scores.shape[1], scores.shape[2]
+    edits = [edit for edit in (0, 1) if bool((on == bool(edit)).any())]
+    variance = float(sd.square().mean())
+    eye = torch.eye(size, dtype=torch.float64)
+    means = _session_means(scores, on).double()
+    own = (scores.double() - torch.where(on[..., None], means[:, 1:], means[:, :1])).flatten(0, 1)
+    freedom = len(scores) * (count - len(edits))
+    within = own.T @ own / max(1, freedom) - (variance * eye if freedom else 0.0)
+    values, vectors = torch.linalg.eigh(within)
+    v = (vectors * values.clamp(min=1e-9).sqrt()).flip(1)[:, : network.transient]
+    network.within.zero_()
+    network.within[..., : v.shape[1]].copy_(v.to(scores).expand(2, -1, -1))
+    network.means.copy_(means.mean(0).to(scores))
+    joined = (means - means.mean(0))[:, edits].flatten(1)
+    covariance = joined.T @ joined / max(1, len(joined) - 1)
+    share = count / len(edits)
+    noise = torch.block_diag(*[(within + variance * eye) / share] * len(edits))
+    values, vectors = torch.linalg.eigh(covariance - noise)
+    u = (vectors * values.clamp(min=1e-9).sqrt()).flip(1)[:, : network.session].unflatten(0, (len(edits), size))
+    network.between.zero_()
+    for place, edit in enumerate(edits):
+        network.between[edit, :, : u.shape[2]].copy_(u[place].to(scores))
+    network.scale.copy_(scores.flatten(0, 1).std(0).clamp(min=1e-6))

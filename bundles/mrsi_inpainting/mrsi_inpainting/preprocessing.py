@@ -1,0 +1,144 @@
+"""Preprocessing: turn a metabolite map and what is known of it into the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
+from monai.transforms import MapTransform
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from mrsikit.io import InputError
+from mrsikit.restoration.brain_mask import brain_outline
+from mrsikit.restoration.resampling import upright_axis
+from mrsikit.runtime import as_flag
+
+MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
+FEWEST_SLICES = 8
+
+
+def outlines(maps: Tensor) -> Tensor:
+    """Closed outline of each of the maps (M, X, Y[, Z]), bool."""
+    return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
+
+
+class PrepareMapd(MapTransform):
+    """Gather the evidence on each voxel and lay maps out for the network.
+
+    Missing for sure: what the user's mask marks; NaN, infinity and fits with a Cramér-Rao bound above ``max_crlb``
+    inside the head. The head is the brain mask, or else the outline of the good fits: outside it NaN and bad fits are
+    the background that many pipelines write, and the network sees them as that. A mask given makes all other voxels
+    observed; without one they are unknown, and the network judges them.
+
+    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, turned so that its slices are axial;
+    others slice by slice, as they were measured, to the 2D one.
+
+    Args:
+        keys: the map, channel first: (M, X, Y[, Z]) with one channel a metabolite; NaN allowed.
+        missing: key of the optional mask, 1 = missing; 1 or M channels.
+        crlb: key of the optional Cramér-Rao bounds in percent; 1 or M channels.
+        brain: key of the optional brain mask, 1 = inside; 1 channel.
+        max_crlb: percent.
+        anisotropy: largest ratio of voxel sides for which the 3D network is used.
+        volumetric: yes or no to choose the network (also as text, as a command line gives it), None: by the voxels.
+
+    Raises:
+        InputError: when ``volumetric`` is neither yes nor no.
+
+    Output:
+        the key holds the network's input (3 n, X, Y[, Z]); "map" the map as it came.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        *,
+        missing: str = "missing",
+        crlb: str = "crlb",
+        brain: str = "brain",
+        max_crlb: float = 20.0,
+        anisotropy: float = 1.75,
+        volumetric: bool | str | None = None,
+    ) -> None:
+        super().__init__(keys)
+        self.missing, self.crlb, self.brain = missing, crlb, brain
+        self.max_crlb = max_crlb
+        self.anisotropy = anisotropy
+        self.volumetric = None if volumetric is None else as_flag(volumetric, "volumetric")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Add "map" and replace the key by the network's input.
+
+        Raises:
+            InputError: when a companion's shape is not the map's.
+        """
+        out = dict(data)
+        for key in self.key_iterator(out):
+            values = convert_to_tensor(out[key]).float()
+            meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
+            affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
+            companions = {
+                name: self._companion(out, name, values)
+                for name in (self.missing, self.crlb, self.brain)
+                if name in out
+            }
+            layers = self._layers(values, companions)
+            stacked = torch.stack(layers, 1)
+            if values.ndim == 4 and self._is_volumetric(values, affine):
+                stacked = stacked.movedim(2 + upright_axis(affine), -1)
+            elif values.ndim == 4:
+                stacked = stacked.permute(0, 4, 1, 2, 3).flatten(0, 1)
+            out["map"] = MetaTensor(values, meta={**meta, "affine": affine})
+            out[key] = MetaTensor(stacked.flatten(0, 1), meta={**meta, "affine": affine})
+        return out
+
+    @staticmethod
+    def _companion(data: Mapping[Hashable, Any], name: str, values: Tensor) -> Tensor:
+        companion = convert_to_tensor(data[name]).float()
+        if companion.ndim == values.ndim - 1 and values.shape[-1] == 1:
+            companion = companion[..., None]
+        elif companion.ndim == values.ndim + 1 and companion.shape[-1] == 1:
+            companion = companion[..., 0]
+        if companion.shape[1:] != values.shape[1:] or companion.shape[0] not in (1, values.shape[0]):
+            raise InputError(
+                f"{name} is of shape {tuple(companion.shape[1:])}, the map of {tuple(values.shape[1:])}; "
+                "give it on the map's grid"
+            )
+        return companion.expand_as(values)
+
+    def _layers(self, values: Tensor, companions: Mapping[str, Tensor]) -> list[Tensor]:
+        finite = torch.isfinite(values)
+        clean = torch.where(finite, values, 0.0)
+        evidence = torch.full_like(values, UNKNOWN)
+        brain = torch.full_like(values, UNKNOWN)
+        lost = ~finite
+        if self.crlb in companions:
+            bound = companions[self.crlb]
+            lost = lost | ~torch.isfinite(bound) | (bound > self.max_crlb)
+        if self.brain in companions:
+            brain = (companions[self.brain] > 0).float()
+            head = brain > 0
+        elif not lost.any():
+            head = torch.ones_like(lost)
+        else:
+            head = outlines(torch.where(lost, 0.0, clean))
+        evidence[lost & head] = MISSING
+        evidence[lost & ~head & (clean != 0)] = OBSERVED
+        clean = torch.where(lost & ~head, 0.0, clean)
+        if self.missing in companions:
+            evidence[evidence == UNKNOWN] = OBSERVED
+            evidence[(companions[self.missing] > 0) & (brain != 0)] = MISSING
+        # Outside a known brain nothing is missing
+        evidence[(brain == 0) & (evidence == UNKNOWN)] = OBSERVED
+        return [torch.where(evidence == MISSING, 0.0, clean), evidence, brain]
+
+    def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
+        if self.volumetric is not None:
+            return self.volumetric and values.shape[-1] > 1
+        spacing = affine_to_spacing(affine, 3)
+        return values.shape[-1] >= FEWEST_SLICES and float(spacing.max() / spacing.min()) <= self.anisotropy

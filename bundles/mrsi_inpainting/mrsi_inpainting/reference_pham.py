@@ -1,0 +1,48 @@
+"""The published method of Pham 2025: its U-Net and its loss."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from monai.losses import SSIMLoss
+from monai.networks.nets import BasicUNet
+from torch import Tensor, nn
+
+
+class PaperUNet(nn.Module):
+    """The U-Net of Pham 2025: 32-64-128-256-512 channels, batch norm, max-pooling, transposed convolution, sigmoid.
+
+    Args:
+        spatial_dims: 2 or 3.
+        features: channels of the five levels; the last entry is the finest decoder's.
+    """
+
+    def __init__(self, *, spatial_dims: int, features: tuple[int, ...] = (32, 64, 128, 256, 512, 32)) -> None:
+        super().__init__()
+        self.unet = BasicUNet(
+            spatial_dims=spatial_dims,
+            in_channels=1,
+            out_channels=1,
+            features=features,
+            act=("RELU", {"inplace": True}),
+            norm="batch",
+            upsample="deconv",
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore maps (B, 1, X, Y[, Z]) scaled to 0-1, holes as zeros; sides a multiple of 16."""
+        return torch.sigmoid(self.unet(x))
+
+
+class PaperLoss(nn.Module):
+    """Half mean squared error, half one minus SSIM over the whole map (Pham 2025, Eq. 2 with alpha = 0.5)."""
+
+    def __init__(self, *, spatial_dims: int, alpha: float = 0.5) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.ssim = SSIMLoss(spatial_dims=spatial_dims, data_range=1.0)
+
+    def forward(self, pred: Tensor, label: Tensor) -> Tensor:
+        """Loss of restored maps against clean ones; only the label's first channel is used, both (B, 1+, ...)."""
+        clean = label[:, :1]
+        return self.alpha * F.mse_loss(pred, clean) + (1 - self.alpha) * self.ssim(pred, clean)

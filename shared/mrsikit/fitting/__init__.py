@@ -1,0 +1,1 @@
+"""Fits of FIDs and spectra, and their Cramér-Rao bounds."""

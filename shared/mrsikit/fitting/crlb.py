@@ -1,0 +1,89 @@
+r"""Cramér-Rao lower bounds: the smallest standard deviation an unbiased estimator can have."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from mrsikit.physics.fid_model import FidModel
+
+
+def jacobian(
+    model: FidModel,
+    amplitudes: Tensor,
+    *,
+    shift: Tensor | float = 0.0,
+    phase: Tensor | float = 0.0,
+    broadening: Tensor | float = 0.0,
+    longer: Tensor | float = 0.0,
+) -> Tensor:
+    """Derivatives (B, K + 3, T), complex128, of FIDs by amplitudes, phase (rad), shift (Hz) and broadening.
+
+    Arguments are those of :meth:`mrsikit.physics.fid_model.FidModel.simulate`. The broadening is a rate (Hz), or where
+    ``longer`` is not zero the paper's time (s).
+    """
+    batch = amplitudes.shape[0]
+
+    def column(value: Tensor | float) -> Tensor:
+        return torch.as_tensor(value, dtype=torch.float64).expand(batch)[:, None]
+
+    at = model.times
+    delayed = at + model.delay
+    lives = torch.tensor(model.t2_star, dtype=torch.float64) + column(longer)
+    rates = 1.0 / lives + math.pi * column(broadening)
+    turn = 2.0 * math.pi * column(shift) * delayed + column(phase)
+    lines = torch.exp(-rates[..., None] * at) * model.carriers() * torch.polar(torch.ones_like(turn), turn)[:, None]
+    weighted = amplitudes.double()[..., None] * lines
+    whole = weighted.sum(1)
+    by_time = bool((torch.as_tensor(longer) != 0).any())
+    wider = (weighted * at / lives[..., None] ** 2).sum(1) if by_time else -math.pi * at * whole
+    return torch.cat([lines, torch.stack([1j * whole, 2j * math.pi * delayed * whole, wider], 1)], 1)
+
+
+def crlb(
+    model: FidModel,
+    amplitudes: Tensor,
+    noise: Tensor | float,
+    *,
+    shift: Tensor | float = 0.0,
+    phase: Tensor | float = 0.0,
+    broadening: Tensor | float = 0.0,
+    longer: Tensor | float = 0.0,
+) -> Tensor:
+    """Bounds (B, K + 3), float64, on amplitudes, phase (rad), shift (Hz) and broadening, all of them unknown.
+
+    Args:
+        model: of the FIDs.
+        amplitudes: (B, K).
+        noise: standard deviation in each of the two channels, a number or (B,).
+        shift: of all lines (Hz), a number or (B,).
+        phase: common phase (rad), a number or (B,).
+        broadening: of all lines by a rate (Hz), a number or (B,); its bound is in Hz.
+        longer: the paper's broadening, a time (s); where it is not zero, its bound is in s.
+    """
+    columns = jacobian(model, amplitudes, shift=shift, phase=phase, broadening=broadening, longer=longer)
+    information = (columns.conj() @ columns.transpose(1, 2)).real
+    # scaled to a unit diagonal: amplitudes, Hz and seconds differ by orders of magnitude
+    scale = information.diagonal(dim1=1, dim2=2).rsqrt()
+    inverse = torch.linalg.inv(information * scale[:, :, None] * scale[:, None, :])
+    bounds = inverse.diagonal(dim1=1, dim2=2).sqrt() * scale
+    return bounds * torch.as_tensor(noise, dtype=torch.float64).reshape(-1, 1)
+
+
+def separate_lines_bound(amplitudes: Tensor, peak: int, *, t2_star: float, dwell: float, noise: float) -> float:
+    r"""Bound on an amplitude for lines that do not overlap, :math:`\sqrt{2/T}\,\sqrt{dt}\,\sigma R`.
+
+    Eq. 6 of the PRECISE-DMI paper.
+
+    Args:
+        amplitudes: (K,).
+        peak: number of the peak.
+        t2_star: its apparent transverse relaxation time (s).
+        dwell: time between two samples (s).
+        noise: standard deviation in each of the two channels.
+    """
+    squares = float((amplitudes.double() ** 2).sum())
+    shared = math.sqrt((squares + float(amplitudes[peak]) ** 2) / squares)
+    return math.sqrt(2.0 / t2_star * dwell) * noise * shared

@@ -1,0 +1,326 @@
+r"""Quantification of spectra by a linear combination of a basis, many spectra at once.
+
+Within a range of chemical shifts the model is
+
+.. math:: y(\nu) = e^{i \phi}\, \mathcal{F}\Big[ \sum_m a_m b_m(t)\,
+          e^{2 \pi i f t - \pi l t - (\pi g t)^2 / (4 \ln 2)} \Big](\nu) + \sum_k \beta_k B_k(\nu)
+
+with amplitudes a, one phase, frequency shift f, Lorentzian and Gaussian broadening l and g (Hz) for all metabolites,
+and a baseline of cubic splines B with complex heights. Amplitudes and heights are linear, so for each value of the four
+others they are known in closed form; these four are found by damped Gauss-Newton steps on what remains (variable
+projection; Golub and Pereyra, Inverse Problems 19 (2003)). Nothing keeps amplitudes above zero: they are unbiased.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.interpolate import BSpline
+from torch import Tensor
+from tqdm import tqdm
+
+from mrsikit.physics.spectra import frequency_axis, times
+
+RANGE = (0.5, 4.2)
+"""ppm."""
+
+KNOTS = 0.5
+"""Distance of the baseline's knots (ppm)."""
+
+DURATION = 0.5
+"""Of the FID (s) that is used: later there is nothing but noise in the brain."""
+
+START = (2.0, 4.0)
+"""Lorentzian and Gaussian broadening (Hz) to begin with."""
+
+ITERATIONS, TOLERANCE = 30, 1e-6
+BATCH = 64
+SEARCH = 30.0
+"""Largest shift (Hz) that the start is sought in."""
+
+CANDIDATES, PHASES = 4, 24
+"""Shifts and phases that are tried to begin with."""
+
+BROAD = 0.008
+"""Seconds in which lines decay that are too broad to tell a shift by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a fit found, of N spectra and M basis members.
+
+    Attributes:
+        amplitudes: (N, M), in units of the basis.
+        amplitude_sd: (N, M), their Cramér-Rao bound for the noise that the residual shows.
+        phase: (N,) rad.
+        shift: (N,) Hz.
+        lorentz: (N,) Hz.
+        gauss: (N,) Hz.
+        noise: (N,) standard deviation of the residual in each channel of the FID.
+        measured: (N, P) complex spectra in the range, turned by the phase.
+        fitted: (N, P) the whole model there.
+        baseline: (N, P) of it the baseline.
+        ppm: (P,).
+        covariance: (N, M, M) of the amplitudes.
+        converged: (N,) whether the steps came to an end, the shift within what is sought. All of a spectrum that is
+            zero or holds NaN is NaN; a member without signal has an amplitude of 0 and an infinite deviation.
+    """
+
+    amplitudes: Tensor
+    amplitude_sd: Tensor
+    phase: Tensor
+    shift: Tensor
+    lorentz: Tensor
+    gauss: Tensor
+    noise: Tensor
+    measured: Tensor
+    fitted: Tensor
+    baseline: Tensor
+    ppm: Tensor
+    covariance: Tensor
+    converged: Tensor
+
+
+def fit(
+    fids: Tensor,
+    basis: Tensor,
+    *,
+    dwell: float,
+    larmor: float,
+    reference: float,
+    ppm_range: tuple[float, float] = RANGE,
+    knots: float = KNOTS,
+    duration: float = DURATION,
+    batch: int = BATCH,
+) -> Fit:
+    """Fit spectra.
+
+    Args:
+        fids: (N, T) complex.
+        basis: (M, T) complex, with the same sampling.
+        dwell: time between two samples (s).
+        larmor: MHz.
+        reference: chemical shift of zero frequency (ppm).
+        ppm_range: lowest and highest chemical shift that count.
+        knots: distance of the baseline's knots (ppm).
+        duration: of the FID (s) that is used.
+        batch: spectra at a time.
+
+    Raises:
+        ValueError: FIDs and basis differ in length, or the range holds fewer points than there are unknowns.
+    """
+    if fids.shape[-1] != basis.shape[-1]:
+        raise ValueError(f"FIDs of {fids.shape[-1]} points, a basis of {basis.shape[-1]}; give the same")
+    count = min(fids.shape[-1], max(2, round(duration / dwell)))
+    problem = _Problem(basis[:, :count], dwell, larmor, reference, ppm_range, knots)
+    cut = fids[:, :count].to(torch.complex128)
+    good = torch.isfinite(cut.abs()).all(1) & (cut.abs().amax(1) > 0)
+    # any spectrum will do in the place of one that cannot be fitted: what is found there is wiped out
+    cut = torch.where(good[:, None], cut, problem.basis.sum(0))
+    parts = cut.split(batch)
+    found = [problem.solve(part) for part in tqdm(parts, desc="fitting", delay=2, leave=False)]
+    joined = {name: torch.cat([one[name] for one in found]) for name in found[0]}
+    for name, values in joined.items():
+        joined[name] = values & good if values.dtype == torch.bool else values
+        if values.dtype != torch.bool:
+            values[~good] = torch.nan
+    return Fit(ppm=problem.ppm, **joined)
+
+
+class _Problem:
+    """What all fits share: basis, times, range and splines."""
+
+    def __init__(
+        self, basis: Tensor, dwell: float, larmor: float, reference: float, ppm_range: tuple[float, float], knots: float
+    ) -> None:
+        points = basis.shape[-1]
+        self.at = times(points, dwell).to(basis.device)
+        hz = torch.fft.ifftshift(frequency_axis(points, dwell))
+        ppm = reference - hz / larmor
+        self.inside = ((ppm >= ppm_range[0]) & (ppm <= ppm_range[1])).nonzero()[:, 0]
+        self.inside = self.inside[ppm[self.inside].argsort(descending=True)].to(basis.device)
+        self.ppm = ppm[self.inside.cpu()]
+        self.hz, self.points, self.dwell = hz.to(basis.device), points, dwell
+        self.basis = basis.to(torch.complex128)
+        curves = torch.from_numpy(splines(self.ppm.numpy(), ppm_range, knots)).to(basis.device).T
+        if 2 * len(self.ppm) <= len(basis) + 2 * len(curves) + 4:
+            raise ValueError(f"{ppm_range} ppm hold {len(self.ppm)} points: too few for {len(basis)} metabolites")
+        self.baseline = torch.block_diag(curves, curves)  # (2 K, 2 P), of real and imaginary heights
+        # for the start, with lines of a usual width: spans of basis and baseline, and of the baseline alone
+        envelope = _envelope(self.at, *(torch.tensor(hz).log() for hz in START))
+        self.sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
+        self.pattern = torch.fft.fft(self.basis * self.sharp).abs().square().sum(0).sqrt()
+        columns = self.seen(self.basis * envelope)
+        self.both = torch.linalg.qr(torch.cat([columns, self.baseline]).T)[0]
+        self.flat = torch.linalg.qr(self.baseline.T)[0]
+        self.upright = (columns - (columns @ self.flat) @ self.flat.T).sum(0)
+
+    def seen(self, fids: Tensor) -> Tensor:
+        """(..., 2 P): real and imaginary spectra in the range; the transform keeps lengths."""
+        values = torch.fft.fft(fids, norm="ortho")[..., self.inside]
+        return torch.cat([values.real, values.imag], -1)
+
+    def start(self, fids: Tensor) -> Tensor:
+        """(N, 4) phase, shift and logarithms of the broadenings.
+
+        Of the shifts at which the measured spectrum is most like the basis, creatine on choline among them, and of 24
+        phases the one with which basis and baseline leave least.
+        """
+        measured = torch.zeros(len(fids), self.points, dtype=torch.float64, device=fids.device)
+        measured[:, self.inside] = torch.fft.fft(fids * self.sharp)[..., self.inside].abs()
+        # entry k: the measured spectrum lies k points above the basis
+        crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(self.pattern).conj()).real
+        top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < SEARCH)
+        places = torch.where(top, crossed, -torch.inf).topk(CANDIDATES, 1).indices
+        judged = [self._phase(fids, self.hz[place]) for place in places.T]
+        explained = torch.stack([one[1] for one in judged], 1)
+        best = explained.argmax(1, keepdim=True)
+        phase = torch.stack([one[0] for one in judged], 1).gather(1, best)
+        shift = self.hz[places.gather(1, best)]
+        logs = torch.tensor(START, dtype=torch.float64, device=fids.device).log()
+        return torch.cat([phase, shift, logs.expand(len(fids), 2)], 1)
+
+    def _phase(self, fids: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Of 24 phases that with which the basis explains most, its sum upright, and how much that is, (N,) each."""
+        moved = fids * torch.exp(-2j * math.pi * shift[:, None] * self.at)
+        shown = torch.fft.fft(moved, norm="ortho")[..., self.inside]
+        angles = torch.arange(PHASES, dtype=torch.float64, device=fids.device) * (2 * math.pi / PHASES)
+        # the baseline takes any phase alike, so only the basis tells them apart
+        explained = []
+        for angle in angles:
+            turned = shown * torch.polar(torch.ones_like(angle), -angle)
+            y = torch.cat([turned.real, turned.imag], -1)
+            gain = (y @ self.both).square().sum(1) - (y @ self.flat).square().sum(1)
+            explained.append(torch.where(y @ self.upright > 0, gain, -torch.inf))
+        best = torch.stack(explained, 1).max(1)
+        return angles[best.indices], best.values
+
+    def solve(self, fids: Tensor) -> dict[str, Tensor]:
+        """All of a batch."""
+        theta = self.start(fids)
+        shown = torch.fft.fft(fids, norm="ortho")[..., self.inside]
+        state = self._linear(theta, shown)
+        damping = torch.full((len(fids),), 1e-3, dtype=torch.float64, device=fids.device)
+        active = torch.ones(len(fids), dtype=torch.bool, device=fids.device)
+        for _ in range(ITERATIONS):
+            rows = active.nonzero()[:, 0]
+            if not len(rows):
+                break
+            some = {key: value[rows] for key, value in state.items()}
+            step = self._step(theta[rows], some, damping[rows])
+            tried = theta[rows] + step
+            new = self._linear(tried, shown[rows])
+            better = new["cost"] <= some["cost"]
+            gain = (some["cost"] - new["cost"]) / some["cost"]
+            kept = rows[better]
+            theta[kept] = tried[better]
+            for key, value in state.items():
+                value[kept] = new[key][better]
+            damping[rows] = torch.where(better, damping[rows] / 5, damping[rows] * 10).clamp(1e-9, 1e6)
+            active[rows] = ~((better & (gain < TOLERANCE)) | (damping[rows] > 1e5))
+        return self._result(theta, shown, state) | {"converged": ~active & (theta[:, 1].abs() < SEARCH)}
+
+    def _linear(self, theta: Tensor, shown: Tensor) -> dict[str, Tensor]:
+        """The best amplitudes and heights for given parameters, and what remains."""
+        columns = self._columns(theta)
+        turned = shown * torch.polar(torch.ones_like(theta[:, :1]), -theta[:, :1])
+        y = torch.cat([turned.real, turned.imag], -1)
+        gram = columns @ columns.mT
+        # relative to each column: members that hardly differ are told apart as far as doubles can
+        size = gram.diagonal(dim1=1, dim2=2).sqrt()
+        empty = size <= 1e-12 * size.amax(1, keepdim=True)
+        size = torch.where(empty, 1.0, size)
+        scaled = gram / (size[:, :, None] * size[:, None])
+        factor = torch.linalg.cholesky(scaled + torch.diag_embed(1e-12 + empty.to(gram)))
+        right = (columns @ y[..., None]) / size[..., None]
+        heights = torch.cholesky_solve(right, factor)[..., 0] / size
+        left = y - (heights[:, None] @ columns)[:, 0]
+        return {
+            "columns": columns, "factor": factor, "size": size, "heights": heights, "left": left,
+            "cost": left.square().sum(1), "y": y,
+        }  # fmt: skip
+
+    def _columns(self, theta: Tensor) -> Tensor:
+        """(N, L, 2 P): basis members as broadened and shifted, and the baseline's splines."""
+        envelope = self._envelopes(theta)
+        members = self.seen(self.basis * envelope[:, None])
+        return torch.cat([members, self.baseline.expand(len(theta), -1, -1)], 1)
+
+    def _envelopes(self, theta: Tensor) -> Tensor:
+        turn = torch.exp(2j * math.pi * theta[:, 1:2] * self.at)
+        return turn * _envelope(self.at, theta[:, 2:3], theta[:, 3:4])
+
+    def _slopes(self, theta: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """(N, 4, 2 P): change of model less data with each parameter."""
+        members = len(self.basis)
+        fid = (state["heights"][:, :members].to(torch.complex128) @ self.basis) * self._envelopes(theta)
+        y = state["y"]
+        half = y.shape[1] // 2
+        phase = torch.cat([-y[:, half:], y[:, :half]], 1)  # the data turn by -i, so the model less them by i
+        rates = (
+            2j * math.pi * self.at,
+            -math.pi * theta[:, 2:3].exp() * self.at,
+            -2 * (math.pi * theta[:, 3:4].exp() * self.at) ** 2 / (4 * math.log(2)),
+        )
+        return torch.stack([phase, *(self.seen(rate * fid) for rate in rates)], 1)
+
+    def _step(self, theta: Tensor, state: dict[str, Tensor], damping: Tensor) -> Tensor:
+        slopes = self._slopes(theta, state)
+        free = slopes - self._projected(slopes, state)
+        normal = free @ free.mT
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        normal = normal + torch.diag_embed(damping[:, None] * diagonal + 1e-12 * diagonal.amax(1, keepdim=True))
+        step = torch.linalg.solve(normal, free @ state["left"][..., None])[..., 0]
+        limit = torch.tensor([0.5, 5.0, 1.0, 1.0], dtype=torch.float64, device=theta.device)
+        return step.clamp(-limit, limit)
+
+    @staticmethod
+    def _projected(rows: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """Rows (N, 4, 2 P) on the span of the columns."""
+        right = (state["columns"] @ rows.mT) / state["size"][..., None]
+        weights = torch.cholesky_solve(right, state["factor"]) / state["size"][..., None]
+        return weights.mT @ state["columns"]
+
+    def _result(self, theta: Tensor, shown: Tensor, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        members, points = len(self.basis), len(self.ppm)
+        columns, heights = state["columns"], state["heights"]
+        unknowns = columns.shape[1] + 4
+        noise = torch.sqrt(state["cost"] / (2 * points - unknowns))
+        jacobian = torch.cat([columns, self._slopes(theta, state)], 1)
+        size = jacobian.square().sum(-1).sqrt().clamp(min=1e-300)
+        fisher = (jacobian @ jacobian.mT) / (size[:, :, None] * size[:, None])
+        eye = torch.eye(unknowns, dtype=fisher.dtype, device=fisher.device)
+        inverse = torch.linalg.inv(fisher + 1e-12 * eye) / (size[:, :, None] * size[:, None])
+        covariance = noise[:, None, None] ** 2 * inverse[:, :members, :members]
+        lost = columns[:, :members].square().sum(-1) <= 1e-24 * columns.square().sum(-1).amax(1, keepdim=True)
+        variance = torch.where(lost, torch.inf, covariance.diagonal(dim1=1, dim2=2).clamp(min=0))
+
+        def shape(values: Tensor) -> Tensor:
+            return torch.complex(values[:, :points], values[:, points:])
+
+        baseline = (heights[:, None, members:] @ columns[:, members:])[:, 0]
+        turned = torch.polar(torch.ones_like(theta[:, :1]), -theta[:, :1])
+        return {
+            "amplitudes": heights[:, :members],
+            "amplitude_sd": variance.sqrt(),
+            "covariance": covariance,
+            "phase": torch.atan2(theta[:, 0].sin(), theta[:, 0].cos()),
+            "shift": theta[:, 1], "lorentz": theta[:, 2].exp(), "gauss": theta[:, 3].exp(), "noise": noise,
+            "measured": shown * turned, "fitted": shape(state["y"] - state["left"]), "baseline": shape(baseline),
+        }  # fmt: skip
+
+
+def _envelope(at: Tensor, log_lorentz: Tensor, log_gauss: Tensor) -> Tensor:
+    wide = (math.pi * log_gauss.exp() * at) ** 2 / (4 * math.log(2))
+    return torch.exp(-math.pi * log_lorentz.exp() * at - wide)
+
+
+def splines(ppm: np.ndarray, ppm_range: tuple[float, float], distance: float) -> np.ndarray:
+    """(P, K) cubic splines over a range."""
+    low, high = ppm_range
+    inner = np.linspace(low, high, max(2, round((high - low) / distance) + 1))
+    edges = np.concatenate([[low] * 3, inner, [high] * 3])
+    return BSpline.design_matrix(np.clip(ppm, low, high - 1e-9), edges, 3).toarray()

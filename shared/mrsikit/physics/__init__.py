@@ -1,0 +1,1 @@
+"""MR physics: k-space, point spread functions, spectra, nuclei and the model of an FID."""

@@ -1,7 +1,0 @@
-"""Figures, the record of every input, and the report of a run."""
-
-from mrsikit.report.figures import Panel, draw_case
-from mrsikit.report.handler import RunReport, run_evaluator
-from mrsikit.report.page import write_report
-
-__all__ = ["Panel", "RunReport", "draw_case", "run_evaluator", "write_report"]

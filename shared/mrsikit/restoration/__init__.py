@@ -1,0 +1,1 @@
+"""Classical restoration methods, which the bundles and the benchmarks share."""

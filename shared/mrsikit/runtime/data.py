@@ -1,0 +1,94 @@
+"""Datasets whose random transforms depend on seed, epoch and index alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import Dataset
+from monai.transforms import Compose, apply_transform
+
+from mrsikit.io import InputError
+from mrsikit.runtime import InputFolder
+
+HELD_OUT = 5
+"""Of the user's own maps every fifth is for validation."""
+
+
+def training_items(
+    dataset_dir: str | Path | None,
+    *,
+    seed: int,
+    number: int,
+    validation: bool = False,
+    suffixes: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """List what to train on: virtual patients, or the user's own maps.
+
+    Args:
+        dataset_dir: folder or datalist of the user's maps; None: virtual patients.
+        seed: of the first virtual patient; the others follow it.
+        number: of virtual patients.
+        validation: the own maps that are held out (every fifth, sorted by name) instead of the others.
+        suffixes: files of a folder named ``<stem>_<suffix>`` are companions or results, not maps.
+
+    Returns:
+        ``{"tissues": seed}`` a virtual patient, or ``{"map": path}`` a map.
+
+    Raises:
+        InputError: the folder holds no map, or fewer than five.
+    """
+    if dataset_dir is None:
+        return [{"tissues": seed + k} for k in range(number)]
+    files = InputFolder(dataset_dir=dataset_dir, output_dir=None, outputs=suffixes).files
+    if len(files) < HELD_OUT:
+        raise InputError(
+            f"{dataset_dir}: holds {len(files)} maps; give at least {HELD_OUT}, of which every fifth is held out"
+        )
+    return [{"map": str(f)} for k, f in enumerate(files) if (k % HELD_OUT == HELD_OUT - 1) == validation]
+
+
+class SeededDataset(Dataset):
+    """Apply random transforms with a random state made from (seed, epoch, index).
+
+    So a sample is the same whichever worker makes it, and a training that resumes at an epoch draws what it would have
+    drawn without the interruption: no random state needs to be stored.
+
+    Args:
+        data: dictionaries, or a dataset (say MONAI's PersistentDataset) that holds them; "epoch" is added to each.
+        transform: random transforms.
+        seed: of the run.
+        length: items of one epoch, which walks through ``data`` and begins again at its end; None: each item once.
+    """
+
+    def __init__(
+        self, data: Sequence[Any], transform: Compose | Sequence[Callable], *, seed: int, length: int | None = None
+    ) -> None:
+        super().__init__(data, None)
+        self.random_transform = transform if isinstance(transform, Compose) else Compose(transform)
+        self.seed = seed
+        self.length = len(data) if length is None else length
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose draws are made from now on."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Items of one epoch."""
+        return self.length
+
+    def __getitem__(self, index: int) -> Any:  # type: ignore[override]
+        """Item ``index`` of the present epoch.
+
+        Raises:
+            IndexError: beyond the epoch's end, so that a plain loop over the dataset ends.
+        """
+        if not 0 <= index < self.length:
+            raise IndexError(f"item {index} of an epoch of {self.length}")
+        state = int(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0])
+        self.random_transform.set_random_state(seed=state)
+        item = self.data[(self.epoch * self.length + index) % len(self.data)]
+        return apply_transform(self.random_transform, {**item, "epoch": self.epoch})

@@ -1,0 +1,96 @@
+"""What can be wrong with the FIDs of one file and their companions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mrsikit.io.errors import InputError
+from mrsikit.io.nifti_mrs import Fids, read_fids
+from mrsikit.io.readers import read_map
+from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.runtime.map_checks import companion_problems
+
+FEWEST_POINTS = 32
+DWELL = (1e-6, 0.1)
+"""Shortest and longest time between two samples (s) that a scanner could have meant."""
+
+LONGEST_DELAY = 0.05
+"""From excitation to the first sample (s)."""
+
+FIELDS = (0.2, 30.0)
+"""Weakest and strongest magnet (T)."""
+
+
+def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
+    """Check the FIDs of one NIfTI-MRS file and their companions.
+
+    Args:
+        item: ``{"image": path, <companion>: path, ...}``.
+        kinds: kind of each companion, see :class:`mrsikit.runtime.InputFolder`.
+
+    Returns:
+        One line a problem: the file, what is wrong, what would be right. None if all is well.
+    """
+    path = item["image"]
+    try:
+        fids = read_fids(path)
+    except InputError as error:
+        return [str(error)]
+    problems = [f"{path}: {problem}" for problem in acquisition_problems(fids)]
+    if problems:
+        return problems
+    energy = np.abs(fids.values).reshape(*fids.values.shape[:3], -1).max(-1)
+    for name, kind in kinds.items():
+        if name not in item:
+            continue
+        try:
+            companion, affine = read_map(item[name])
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        found = companion_problems(companion, energy, kind, affine=affine, map_affine=fids.affine)
+        problems += [f"{item[name]}: {problem}" for problem in found]
+    return problems
+
+
+def acquisition_problems(fids: Fids) -> list[str]:
+    """Say what is wrong with FIDs and with what describes them.
+
+    Args:
+        fids: as read, or as given from Python.
+
+    Returns:
+        What is wrong and what would be right, a line each. None if all is well.
+    """
+    problems = []
+    if not np.isfinite(fids.values).all():
+        problems.append("holds NaN or infinity; set voxels without data to zero")
+    elif not fids.values.any():
+        problems.append("is zero in every sample; give measured FIDs")
+    if fids.values.shape[3] < FEWEST_POINTS:
+        problems.append(f"has FIDs of {fids.values.shape[3]} points; at least {FEWEST_POINTS} are needed")
+    if not DWELL[0] <= fids.dwell <= DWELL[1]:
+        problems.append(f"has a dwell time of {fids.dwell:g} s; set pixdim[4] in seconds")
+    if fids.delay is not None and not 0 <= fids.delay < LONGEST_DELAY:
+        problems.append(
+            f"has an acquisition delay of {fids.delay:g} s in its header; give seconds, under {LONGEST_DELAY:g}"
+        )
+    nucleus = NUCLEI.get(fids.nucleus)
+    if nucleus is None or not nucleus.resonances:
+        known = ", ".join(name for name, entry in NUCLEI.items() if entry.resonances)
+        problems.append(f"is of nucleus {fids.nucleus}; give {known}")
+    elif not FIELDS[0] <= nucleus.field_of(fids.larmor) <= FIELDS[1]:
+        field = nucleus.field_of(fids.larmor)
+        problems.append(
+            f"has a SpectrometerFrequency of {fids.larmor:g} MHz, which for {fids.nucleus} is {field:.3g} T; give MHz"
+        )
+    if sum(size > 1 for size in fids.values.shape[4:]) > 1:
+        problems.append(
+            f"has the axes {' x '.join(map(str, fids.values.shape[4:]))} after the fourth; give one, of time"
+        )
+    spare = [tag for tag in fids.tags if tag not in ("DIM_DYN", "DIM_MEAS", "DIM_USER_0", None)]
+    if spare:
+        problems.append(f"has axes {', '.join(spare)}; combine coils and average first, time points go on DIM_DYN")
+    return problems

@@ -1,0 +1,7 @@
+"""Figures, the record of every input, and the report of a run."""
+
+from mrsikit.runtime.report.figures import Panel, draw_case
+from mrsikit.runtime.report.handler import RunReport, run_evaluator
+from mrsikit.runtime.report.page import write_report
+
+__all__ = ["Panel", "RunReport", "draw_case", "run_evaluator", "write_report"]

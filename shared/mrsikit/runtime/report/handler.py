@@ -1,0 +1,140 @@
+"""Run an evaluator over the inputs, and record every finished input beside its outputs."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+from monai.engines import Evaluator
+from monai.utils import ImageMetaKey
+from tqdm import tqdm
+
+from mrsikit.io.readers import stem_of
+from mrsikit.io.writers import write_text_atomically
+from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
+
+logger = logging.getLogger(__name__)
+
+
+class RunReport:
+    """Handler that writes ``<stem>.json`` of each input, last of its files: the record marks the input as done.
+
+    To stand in the ``val_handlers`` of a ``SupervisedEvaluator`` whose postprocessing saves the images. Each decollated
+    item must hold ``image`` (a MetaTensor with ``filename_or_obj`` in ``meta``), and may hold ``summary`` (a flat dict,
+    the row of summary.csv) and ``flags`` (a list of texts). Both are made in the postprocessing: a list or dict made
+    before the network would not survive collation unchanged.
+
+    Args:
+        inputs: the inputs of the run; say where the records lie and which companions an input had.
+        bundle_name: name of the bundle.
+        bundle_version: its version.
+        weights_path: file or files of weights in use, None for none.
+        parameters: every parameter that changes the result.
+        metadata: content of the bundle's metadata.json, which knows the shipped weights; None: not looked at.
+    """
+
+    def __init__(
+        self,
+        *,
+        inputs: InputFolder,
+        bundle_name: str,
+        bundle_version: str,
+        weights_path: str | Path | Sequence[str | Path] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.inputs = inputs
+        self.metadata = metadata
+        self.bundle_name = bundle_name
+        self.bundle_version = bundle_version
+        self.weights_path = weights_path
+        self.parameters = dict(parameters or {})
+        self._to_do: dict[str, dict[str, str]] = {}
+        self._progress: tqdm | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Register with an ignite engine, and warn of what the user may not expect of this run."""
+        if self.inputs.dataset_dir is not None or not self.inputs.reads_files:
+            self._warn()
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._record)
+        engine.add_event_handler(Events.COMPLETED, self._end)
+
+    def _warn(self) -> None:
+        if isinstance(self.weights_path, str | Path) and self.metadata is not None:
+            shipped_weights(self.weights_path, self.metadata)
+        to_do = {item["image"] for item in self.inputs.datalist()}
+        for item in self.inputs.items():
+            if item["image"] in to_do or item["image"] in self.inputs.invalid:
+                continue
+            before = read_record(self.inputs.record_path(stem_of(item["image"])))
+            now = self._provenance((), item)
+            other = [name for name in ("bundle", "weights", "inputs", "parameters") if before.get(name) != now[name]]
+            if other:
+                self.inputs.outdated[item["image"]] = " and ".join(other)
+                logger.warning(
+                    "%s: was done before with other %s and is left as it is; --overwrite true computes it again",
+                    item["image"],
+                    self.inputs.outdated[item["image"]],
+                )
+
+    def _provenance(self, flags: Sequence[str], inputs: Mapping[str, str]) -> dict[str, Any]:
+        return provenance(
+            self.bundle_name,
+            self.bundle_version,
+            self.weights_path,
+            self.parameters,
+            flags,
+            self.inputs.sources(inputs),
+        )
+
+    def _start(self, engine: Engine) -> None:
+        to_do = self.inputs.datalist()
+        for item in to_do:
+            # with overwrite, an old record must not vouch for new outputs if the run is killed between them
+            stem = stem_of(item["image"])
+            self.inputs.record_path(stem).unlink(missing_ok=True)
+            for suffix in self.inputs.optional_outputs:  # one that is not made this time must not stay from the last
+                self.inputs.output_path(stem, suffix).unlink(missing_ok=True)
+        self._to_do = {stem_of(item["image"]): item for item in to_do}
+        self._progress = tqdm(total=len(to_do), desc=self.bundle_name, unit="file")
+
+    def _record(self, engine: Engine) -> None:
+        state: Any = engine.state
+        for batch, output in zip(state.batch, state.output, strict=True):
+            item = {**batch, **output}
+            path = Path(str(item["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]))
+            record = self._provenance(item.get("flags", ()), self._to_do.get(stem_of(path), {"image": str(path)}))
+            record["summary"] = jsonable(item.get("summary", {}))
+            made = {name: self.inputs.output_path(stem_of(path), name) for name in self.inputs.optional_outputs}
+            record["outputs"] = [name for name, file in made.items() if file.exists()]
+            text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
+            write_text_atomically(self.inputs.record_path(stem_of(path)), text + "\n")
+            with tqdm.external_write_mode():
+                for flag in item.get("flags", ()):
+                    logger.warning("%s: %s", path.name, flag)
+            if self._progress is not None:
+                self._progress.update()
+
+    def _end(self, engine: Engine) -> None:
+        if self._progress is not None:
+            self._progress.close()
+
+
+def run_evaluator(evaluator: Evaluator) -> None:
+    """Run an evaluator; with no input to compute, say so instead.
+
+    MONAI's own run of an empty loader does nothing but warn that distributed training may hang.
+
+    Args:
+        evaluator: a MONAI evaluator with its data loader.
+    """
+    if evaluator.state.epoch_length == 0:
+        logger.info("nothing to do: every input is done already (--overwrite true computes them again)")
+        return
+    evaluator.run()

@@ -1,0 +1,276 @@
+"""Training that keeps its best weights, stops early and survives being killed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine, Events
+from ignite.handlers import EarlyStopping
+from monai.engines import IterationEvents
+from monai.inferers import SimpleInferer
+from torch import nn
+
+from mrsikit.io import InputError
+from mrsikit.runtime.data import SeededDataset
+
+logger = logging.getLogger(__name__)
+
+
+def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
+    """Write a torch file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(dict(state), beside)
+    os.replace(beside, path)
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network itself, which distributed training wraps."""
+    return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
+
+
+def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Flat state dict on the CPU, without the prefix that distributed training adds."""
+    return {name: value.detach().cpu().clone() for name, value in unwrapped(network).state_dict().items()}
+
+
+def load_start(network: nn.Module, path: str | Path | None) -> None:
+    """Begin a training with the weights of another: of its checkpoint the best, or of a flat file of weights.
+
+    Args:
+        network: to load into; may be wrapped for distributed training.
+        path: of either; None: leave the network as it is.
+
+    Raises:
+        InputError: the file holds no weights of this network.
+    """
+    if path is None:
+        return
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        unwrapped(network).load_state_dict(state.get("best_weights", state))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"--start_from {path}: {reason} Give weights, or a checkpoint.pt, of this network") from error
+
+
+class ResumableTraining:
+    """Handler of a MONAI trainer: best weights, early stop, and a checkpoint after every epoch from which it resumes.
+
+    The checkpoint holds everything that decides what comes next: weights, optimiser, schedule, epoch, best score and
+    early-stop count. Random draws are a function of seed and epoch (:class:`mrsikit.runtime.data.SeededDataset`), so a
+    resumed training ends with the weights of an undisturbed one.
+
+    MONAI's CheckpointSaver, CheckpointLoader and EarlyStopHandler do not do it: the first forgets the best score and
+    the last its count on a restart.
+
+    Must stand after the ValidationHandler in the trainer's handlers.
+
+    Args:
+        path: checkpoint file; read at the start when it exists.
+        network: the network in training (may be wrapped for distributed training).
+        stateful: name to optimiser, schedule: anything with state_dict and load_state_dict.
+        dataset: told the epoch before each one.
+        validator: evaluator whose ``metric`` decides; lower is better.
+        metric: name of the metric.
+        patience: validations without improvement before stopping.
+        settings: what this training is of (data, seed, schedule), kept in the checkpoint.
+        weights: file the finished training is written to. One newer than the checkpoint of a finished training is left
+            as it is, for a later training may have written to it.
+        last: the last weights count, not those that the metric finds best: an adversarial training begins with these.
+
+    Raises:
+        InputError: at the start, when the checkpoint is of a training of other settings.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        network: nn.Module,
+        stateful: dict[str, Any],
+        dataset: SeededDataset,
+        validator: Engine,
+        metric: str,
+        patience: int,
+        settings: Mapping[str, Any],
+        weights: str | Path,
+        last: bool = False,
+    ) -> None:
+        self.last = last
+        self.settings = {name: str(value) for name, value in settings.items()}
+        self.weights = Path(weights)
+        self.path = Path(path)
+        self.network = network
+        self.stateful = stateful
+        self.dataset = dataset
+        self.validator = validator
+        self.metric = metric
+        self.patience = patience
+        self.best_weights = weights_of(network)
+        self.best_score = float("inf")
+        self.last_judged = 0
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        self.early_stop = EarlyStopping(self.patience, self._score, engine)
+        engine.add_event_handler(Events.STARTED, self._resume)
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda e: self.dataset.set_epoch(e.state.epoch))
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._judge)
+        engine.add_event_handler(Events.COMPLETED, self._restore_best)
+
+    def _score(self, engine: Engine) -> float:
+        score = torch.tensor(float(self.validator.state.metrics[self.metric]))
+        if dist.is_available() and dist.is_initialized():
+            dist.broadcast(score, 0)
+        return -float(score)
+
+    def _judge(self, engine: Engine) -> None:
+        validated = self.validator.state.epoch and self.metric in self.validator.state.metrics
+        if validated and self._is_new_result(engine):
+            score = -self._score(engine)
+            if score < self.best_score:
+                self.best_score = score
+                self.best_weights = weights_of(self.network)
+            self.early_stop(self.validator)
+        if self.last:
+            self.best_weights = weights_of(self.network)
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            save_atomically(
+                {
+                    "settings": self.settings,
+                    "epoch": engine.state.epoch,
+                    "iteration": engine.state.iteration,
+                    "network": weights_of(self.network),
+                    "best_weights": self.best_weights,
+                    "best_score": self.best_score,
+                    "early_stop": dict(self.early_stop.state_dict()),
+                    "stopped": engine.should_terminate,
+                    **{name: thing.state_dict() for name, thing in self.stateful.items()},
+                },
+                self.path,
+            )
+
+    def _is_new_result(self, engine: Engine) -> bool:
+        # MONAI's ValidationHandler gives the validator the trainer's epoch as the one it ran at.
+        new = self.validator.state.epoch == engine.state.epoch and self.last_judged != engine.state.epoch
+        self.last_judged = engine.state.epoch if new else self.last_judged
+        return new
+
+    def _resume(self, engine: Engine) -> None:
+        if not self.path.exists():
+            return
+        saved = torch.load(self.path, map_location="cpu", weights_only=True)
+        before = saved.get("settings", {})
+        # a setting that came later was at its default, which for those that may be left out is None
+        other = sorted(n for n in {**before, **self.settings} if before.get(n, "None") != self.settings.get(n, "None"))
+        if other:
+            raise InputError(
+                f"{self.path} is of a training with another {', '.join(other)}; give another training_dir, or delete it"
+            )
+        module = unwrapped(self.network)
+        module.load_state_dict(saved["network"])
+        for name, thing in self.stateful.items():
+            thing.load_state_dict(saved[name])
+        self.best_weights, self.best_score = saved["best_weights"], saved["best_score"]
+        self.early_stop.load_state_dict(saved["early_stop"])
+        engine.state.epoch, engine.state.iteration = saved["epoch"], saved["iteration"]
+        logger.info("resumed %s after epoch %d", self.path, saved["epoch"])
+        if saved["stopped"] or saved["epoch"] >= (engine.state.max_epochs or 0):
+            logger.info("this training is complete: delete %s to train anew", self.path)
+            saved_since = self.weights.exists() and self.weights.stat().st_mtime > self.path.stat().st_mtime
+            if saved_since:
+                self._restore_best(engine)
+            engine.terminate(skip_completed=saved_since)
+
+    def _restore_best(self, engine: Engine) -> None:
+        if self.best_score == float("inf") and not self.last:
+            logger.warning("no validation took place: the last weights are kept")
+            return
+        module = unwrapped(self.network)
+        module.load_state_dict(self.best_weights)
+        logger.info("best %s %.5f", self.metric, self.best_score)
+
+
+class HalfPrecisionInferer(SimpleInferer):
+    """A network's pass in bfloat16 where PyTorch holds that safe: on CPUs that have it, a third faster."""
+
+    def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
+        """As :class:`monai.inferers.SimpleInferer`."""
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            return super().__call__(inputs, network, *args, **kwargs)
+
+
+class ClipGradients:
+    """Handler of a MONAI trainer: no step has a larger gradient than this, so that no rare batch ruins a training.
+
+    One that is not finite counts as none.
+
+    Args:
+        network: in training.
+        norm: largest of the whole gradient.
+    """
+
+    def __init__(self, *, network: nn.Module, norm: float = 1.0) -> None:
+        self.network = network
+        self.norm = norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Clip."""
+        if not torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)):
+            logger.warning("iteration %d: the gradient is not finite and is left out", engine.state.iteration)
+            for weights in self.network.parameters():
+                if weights.grad is not None:
+                    weights.grad.zero_()
+
+
+def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float:
+    """Shift of a log standard deviation with which +-1.645 of it holds a share of the errors, averaged over maps.
+
+    Args:
+        ratios: a map's absolute errors over the standard deviations as they are, (N,) each.
+        coverage: the share; 0.9 belongs to 1.645, more leaves room for other anatomies.
+    """
+    low, high = -3.0, 3.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        covered = sum(float((r <= 1.645 * math.exp(middle)).float().mean()) for r in ratios) / len(ratios)
+        low, high = (middle, high) if covered < coverage else (low, middle)
+    return middle
+
+
+class SaveWeights:
+    """Handler: write the network's weights, in half precision, when the training ends.
+
+    Must stand after ResumableTraining, which restores the best weights first.
+
+    Args:
+        path: file to write.
+        network: network to save.
+    """
+
+    def __init__(self, *, path: str, network: nn.Module) -> None:
+        self.path = path
+        self.network = network
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Save."""
+        if not dist.is_initialized() or dist.get_rank() == 0:
+            state = weights_of(self.network)
+            save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)

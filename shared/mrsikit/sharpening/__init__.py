@@ -1,1 +1,0 @@
-"""Sharpening of coarse metabolite maps: what the bundles that do it share."""

@@ -1,0 +1,1 @@
+"""Super-resolution of metabolite maps: what both super-resolution bundles share."""

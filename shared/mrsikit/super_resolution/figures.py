@@ -1,0 +1,107 @@
+"""The figure of one input in the report: measured, sharpened with its MRIs and without, its deviation, its ratios."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from mrsikit.io import read_map, stem_of
+from mrsikit.io.readers import read_codes
+from mrsikit.restoration.resampling import image_on_grid
+from mrsikit.runtime import InputFolder
+from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.report import Panel, draw_case
+from mrsikit.super_resolution.network import MRIS
+from mrsikit.super_resolution.options import names_of
+
+PANELS = (
+    Panel(title="as measured", image="input"),
+    Panel(title="sharpened", image="sr"),
+    Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
+)
+
+
+def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metabolites: object = None) -> bytes:
+    """Draw one map from its outputs, the coarse voxels as large as they are, beside the MRIs as they lie on it.
+
+    Args:
+        inputs: of the run.
+        path: the input.
+        unit: of the map.
+        metabolites: names of the maps, as of :func:`mrsikit.super_resolution.options.names_of`.
+
+    Returns:
+        The picture, PNG.
+    """
+    coarse, _ = read_map(path)
+    stem = stem_of(path)
+    shown = {}
+    for name in ("sr", "uncertainty"):
+        shown[name], affine = read_map(inputs.output_path(stem, name))
+    # that of the run that made the outputs, which need not be this one
+    factors = [fine // n for fine, n in zip(shown["sr"].shape[:3], coarse.shape[:3], strict=True)]
+    coarse = np.where(np.isfinite(coarse), coarse, np.nan)
+    for axis, factor in enumerate(factors):
+        coarse = coarse.repeat(factor, axis)
+    shown["input"] = coarse
+    panels = list(PANELS)
+    if inputs.output_path(stem, "without_mri").exists():
+        shown["without_mri"], _ = read_map(inputs.output_path(stem, "without_mri"))
+        panels.insert(2, Panel(title="sharpened without the MRI", image="without_mri"))
+    item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
+    for name in MRIS:
+        if name in item:
+            shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
+            panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
+    # slices last: the axis that was not made finer
+    across = factors.index(1) if len(factors) == 3 and 1 in factors[:2] else 2
+    columns = [axis for axis in range(3) if axis != across] + [across, 3]
+    shown = {name: np.moveaxis(values, across, 2) if values.ndim > 2 else values for name, values in shown.items()}
+    affine = affine[:, columns]
+    oriented = read_codes(path) != (0, 0)
+    names = names_of(metabolites)
+    names = names if len(names) == coarse.shape[-1] else []
+    picture = draw_case(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
+    if not inputs.output_path(stem, "ratio").exists():
+        return picture
+    found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
+    shown = {key: np.moveaxis(read_map(inputs.output_path(stem, name))[0], across, 2) for key, name in found.items()}
+    # what the file holds, which another run may have made
+    names = str(read_record(inputs.record_path(stem)).get("summary", {}).get("ratios", "")).split(", ")
+    panels = [
+        Panel(title=names[0] if len(names) == 1 else "ratio", unit=""),
+        Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),
+    ]
+    names = names if shown["input"].ndim == 4 and len(names) == shown["input"].shape[3] else []
+    below = draw_case(
+        shown,
+        affine,
+        panels=panels,
+        unit="",
+        metabolites=names or None,
+        oriented=oriented,
+        grey="no value: no measured map, or a denominator lost in its deviation",
+    )
+    return _stacked(picture, below)
+
+
+def _on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    values, own = read_map(path)
+    image = MetaTensor(torch.from_numpy(values)[None], affine=torch.from_numpy(own))
+    return image_on_grid(image, shape, torch.from_numpy(affine), points=(1, 1, 1))[0].numpy()
+
+
+def _stacked(upper: bytes, lower: bytes) -> bytes:
+    """Two PNGs, one below the other."""
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (upper, lower)]
+    out = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
+    out.paste(images[0], (0, 0))
+    out.paste(images[1], (0, images[0].height))
+    buffer = io.BytesIO()
+    out.save(buffer, format="png")
+    return buffer.getvalue()

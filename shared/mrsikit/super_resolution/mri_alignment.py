@@ -1,0 +1,114 @@
+"""Check whether an MRI lies where the map's head does."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from mrsikit.physics.spatial_encoding import BLOCK, measured
+from mrsikit.restoration.brain_mask import brain_outline
+
+ELSEWHERE = 0.08
+"""Share of the tissue outside the brain of an MRI from which on that lies elsewhere; chosen on BrainWeb 1."""
+
+DARK = 0.1
+"""Of an MRI's brightest: under it lies no brain, but for fluid within."""
+
+FARTHEST = 8.0
+"""mm up to which it is looked for how far an MRI lies beside the map."""
+
+MOST_SHIFT, MOST_SLICES = 3, 8
+"""Coarse voxels up to which, and slices in which that is done."""
+
+SHIFTED, FITS_BETTER = 2.0, 1.2
+"""mm, and how many times less of the map an MRI leaves unexplained where it fits best, from which on it is told."""
+
+COVERED = 0.95
+"""Share of the tissue that an MRI must cover to be one of all of it."""
+
+
+def beside(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
+    """Share of a map's tissue that lies outside the brain of an MRI (X, Y, Z), of the map that fits it best.
+
+    Counted where a map (M, X, Y, Z), of no sign, has half of the typical value of its tissue.
+    """
+    inside = np.stack([brain_outline((mri[..., z] > DARK).numpy()) for z in range(mri.shape[2])], -1)
+    shares = []
+    for one, where in zip(maps, tissue, strict=True):
+        full = where & (one > 0.5 * one[where].median()) if where.any() else where
+        shares.append(float((full & ~torch.from_numpy(inside)).sum() / full.sum().clamp(min=1)))
+    return min(shares, default=0.0)
+
+
+def shift_needed(maps: Tensor, tissue: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list[float]:
+    """Shift that an MRI needs to fit its maps.
+
+    Args:
+        maps: (M, X, Y, Z) coarse.
+        tissue: same shape, of :func:`mrsikit.super_resolution.tissue_mask.tissue_of`; voxels without tissue around
+            them count as 0.
+        mri: (factor X, factor Y, Z) on the fine grid, brain about 0 to 1.
+        factor: fine voxels a coarse one.
+        affine: (4, 4) of the fine grid.
+
+    Returns:
+        Millimetres to the right, to the front and up, in plane; 0 where no shift is clearly better.
+    """
+    around = ndimage.binary_dilation(tissue.any(0).numpy(), np.ones((3, 3, 1), bool))
+    maps = maps * torch.from_numpy(around)
+    steps = affine[:3, :2].double()
+    rows, columns = (1 + round(FARTHEST / side) for side in torch.linalg.vector_norm(steps, dim=0).tolist())
+    reach = min(rows, MOST_SHIFT * factor), min(columns, MOST_SHIFT * factor)
+    some = torch.linspace(0, maps.shape[3] - 1, min(MOST_SLICES, maps.shape[3])).round().long()
+    voxels, better = mri_shift(maps[..., some].movedim(-1, 1), mri[..., some].movedim(-1, 0), factor, reach)
+    shift = steps @ torch.tensor(voxels, dtype=torch.float64)
+    clear = better >= FITS_BETTER and float(torch.linalg.vector_norm(shift)) >= SHIFTED
+    return shift.tolist() if clear else [0.0, 0.0, 0.0]
+
+
+def mri_shift(coarse: Tensor, mri: Tensor, factor: int, reach: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """Find the shift at which an MRI tells most of coarse maps.
+
+    For each shift each slice of each map is regressed on the block means of the MRI and of its square, so any contrast
+    between them will do; a map of noise alone says nothing for or against any shift. Turns are not looked for.
+    Beyond its border the MRI counts as 0.
+
+    Args:
+        coarse: (M, Z, X, Y) maps.
+        mri: (Z, factor X, factor Y) on their fine grid, brain about 0 to 1.
+        factor: fine voxels a coarse one.
+        reach: fine voxels along X and Y up to which shifts are tried.
+
+    Returns:
+        The shift along X and Y, in fine voxels, that the MRI needs, and how many times more of the maps' variance it
+        leaves unexplained where it lies, the product over the maps; (0, 0) and 1 where no shift within reach is best,
+        or the maps or the MRI are empty.
+    """
+    filled = coarse.flatten(2).std(2) > 0
+    slices = filled.any(0) & (mri.flatten(1).amax(1) > 0)
+    if not slices.any():
+        return (0, 0), 1.0
+    y = coarse[:, slices].flatten(2).double()
+    y = (y - y.mean(2, keepdim=True)) / y.std(2, keepdim=True).clamp(min=1e-30)
+    image = mri[slices].double()
+    high, wide = reach
+    parts = F.pad(torch.stack([image, image.square()], 1), [wide, wide, high, high])
+    rows, columns = image.shape[1:]
+    left = torch.empty(2 * high + 1, 2 * wide + 1, dtype=y.dtype)
+    for i in range(2 * high + 1):
+        for j in range(2 * wide + 1):
+            told = measured(parts[..., i : i + rows, j : j + columns], factor, BLOCK).flatten(2)
+            told = F.pad(told, [0, 0, 0, 1], value=1.0)
+            products = told @ told.mT
+            ridge = 1e-6 * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(3)
+            weights = torch.linalg.solve(products + ridge, told @ y.movedim(0, 2))
+            unexplained = (y - (weights.mT @ told).movedim(0, 1)).square().sum((1, 2))
+            left[i, j] = unexplained.clamp(min=1e-12).log().sum()
+    best = int(left.argmin())
+    shift = high - best // (2 * wide + 1), wide - best % (2 * wide + 1)
+    if abs(shift[0]) == high or abs(shift[1]) == wide:  # the best may lie farther off: the map may not be of this head
+        return (0, 0), 1.0
+    return shift, float((left[high, wide] - left.flatten()[best]).exp())

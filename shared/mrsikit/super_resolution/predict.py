@@ -1,0 +1,118 @@
+"""A sharpening bundle as one Python call."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from mrsikit.io import InputError
+from mrsikit.runtime.map_checks import companion_problems, map_problems
+from mrsikit.runtime.options import check_affine, check_device
+from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, refuse
+from mrsikit.super_resolution.options import ratio_pairs
+
+UNJUDGED = ("ratio", "device", "weights")
+"""Options that are judged when they are used."""
+
+
+class Sharpened(NamedTuple):
+    """Result of a sharpening.
+
+    Attributes:
+        sr: the sharpened map (factor X, factor Y[, Z[, M]]), float32, in the map's unit.
+        uncertainty: its standard deviation, same shape and unit.
+        affine: (4, 4) of the fine grid.
+        flags: what the user must know.
+        ratio: (factor X, factor Y, Z, R) of the R ratios asked for, NaN where the denominator is lost in its deviation.
+        ratio_uncertainty: its standard deviation, same shape.
+        without_mri: where there is an MRI, the map sharpened without it, same shape as ``sr``: what the two do not have
+            in common is the MRI's.
+    """
+
+    sr: np.ndarray
+    uncertainty: np.ndarray
+    affine: np.ndarray
+    flags: list[str]
+    ratio: np.ndarray | None = None
+    ratio_uncertainty: np.ndarray | None = None
+    without_mri: np.ndarray | None = None
+
+
+def sharpen(
+    values: np.ndarray,
+    *,
+    bundle_root: str | Path,
+    option_problems: Callable[..., list[str]],
+    affine: np.ndarray | None = None,
+    flair: np.ndarray | None = None,
+    flair_affine: np.ndarray | None = None,
+    t1: np.ndarray | None = None,
+    t1_affine: np.ndarray | None = None,
+    crlb: np.ndarray | None = None,
+    **options: Any,
+) -> Sharpened:
+    """Sharpen a map: the pipeline of a bundle's ``configs/inference.json`` on arrays.
+
+    Args:
+        values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
+        bundle_root: folder of the bundle.
+        option_problems: what is wrong with its options; its arguments are those that there are.
+        affine: (4, 4) voxel to mm; needed with an MRI. None: 1 mm voxels.
+        flair: (X', Y'[, Z']) FLAIR of the same head, brain alone, on its own grid.
+        flair_affine: of the FLAIR.
+        t1: likewise.
+        t1_affine: of the T1.
+        crlb: Cramér-Rao bounds in percent, the map's shape, or without its last axis M.
+        options: parameters of the config.
+
+    Raises:
+        InputError: for all that the command refuses, or an unknown option.
+    """
+    judged = tuple(inspect.signature(option_problems).parameters)
+    unknown = set(options) - {*judged, *UNJUDGED}
+    if unknown:
+        known = ", ".join((*judged, *UNJUDGED))
+        raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {known}")
+    if "device" in options:
+        check_device(options["device"])
+    problems = option_problems(**{k: v for k, v in options.items() if k in judged})
+    if problems:
+        raise InputError(problems[0])
+    options |= {k: ",".join(map(str, v)) for k, v in options.items() if isinstance(v, list | tuple)}
+    values = np.asarray(values)
+    if values.dtype.kind not in "biuf":
+        raise InputError(f"values must be real numbers, not {values.dtype}")
+    refuse("values", map_problems(values))
+    given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
+    check_affine(affine, "affine")
+    for name, over, under in ratio_pairs(options.get("ratios"), options.get("metabolites")):
+        maps = values.shape[3] if values.ndim == 4 else 1
+        if max(over + under) >= maps:
+            raise InputError(f"ratio {name}: values has {maps} maps")
+    data = {"image": channel_first(values, affine)}
+    if crlb is not None:
+        refuse("crlb", companion_problems(np.asarray(crlb), values, "percent"))
+        data["crlb"] = channel_first(np.asarray(crlb), affine)
+    for name, image, own in (("flair", flair, flair_affine), ("t1", t1, t1_affine)):
+        if image is None:
+            continue
+        if own is None or given is None:
+            raise InputError(f"{name} needs {name}_affine, and the map its affine, or they cannot be overlaid")
+        image, own = np.asarray(image), np.asarray(own, float)
+        if image.dtype.kind not in "biuf":
+            raise InputError(f"{name} must be real numbers, not {image.dtype}")
+        check_affine(own, f"{name}_affine")
+        image = image.astype(np.float32)
+        refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
+        data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
+    out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
+    sharpened, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
+    axes = {"ratio": 4, "ratio_uncertainty": 4, "without_mri": values.ndim}
+    more = {name: channel_last(out[name], count) for name, count in axes.items() if name in out}
+    return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], **more)

@@ -1,1 +1,0 @@
-"""Virtual patients and what scanners make of them."""

@@ -1,0 +1,108 @@
+"""The virtual cohort of the glioma super-resolution paper: maps by its rule, on its grids, with both ground truths."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform
+from torch import Tensor
+
+from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, Tissues
+from mrsikit.physics.kspace import resample
+from mrsikit.physics.spatial_encoding import KSPACE
+from mrsikit.restoration.guided_non_local_means import guided_non_local_means
+from mrsikit.restoration.non_local_means import mri_features
+from mrsikit.transforms.virtual_subject import VirtualSubjectd
+
+VERY_FINE, FINE, COARSE = 256, 184, 46
+"""Voxels a side of the paper's three grids."""
+
+FIELD_OF_VIEW = 256.0
+"""mm"""
+
+SOFT_PASSES, SOFT_WINDOW, SOFT_WIDTHS, SOFT_SPREAD = 3, 9, (0.8, 0.2), 2.0
+"""Of the non-local means that make the softer ground truth."""
+
+
+class PublishedCohortd(MapTransform):
+    """Replace a seed by maps of the virtual patient it stands for, by the paper's rule and on its grids.
+
+    Physics: a map .1 GM + .12 WM + tau tumour on 256 x 256 voxels of 1 mm, its maximum 1; k-space crops of it to 184 x
+    184, the sharp ground truth, and 46 x 46, the measured map; the soft ground truth is the measured map sharpened by
+    feature non-local means along FLAIR and T1. The MRIs agree with the map. Deterministic, so it may be cached.
+
+    Args:
+        keys: entries that hold an int seed.
+        slices: of a patient, 1.4 to 5.6 mm thick; half of them through a tumour if there is one.
+        allow_missing_keys: leave items without the key alone.
+
+    Output:
+        in place of each key "coarse" (S, 46, 46), "sharp", "soft" and "mri" (S, 184, 184), half precision.
+    """
+
+    def __init__(self, keys: KeysCollection = "tissues", *, slices: int = 6, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.draw = VirtualSubjectd(
+            "tissues",
+            spatial_dims=2,
+            matrix=VERY_FINE,
+            field_of_view=(FIELD_OF_VIEW, FIELD_OF_VIEW),
+            slices=slices,
+            thickness=(1.4, 5.6),
+            subsamples=(1, 1, 1),
+        )
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Make the maps."""
+        out = dict(data)
+        for key in self.key_iterator(out):
+            seed = int(out.pop(key))
+            rng = np.random.default_rng([seed, 2])
+            slices = self.draw({"tissues": seed})["tissues"].float() / 255
+            made = [published_maps(Tissues(*fractions), rng) for fractions in slices]
+            out |= {name: torch.stack([m[name] for m in made]).half() for name in made[0]}
+        return out
+
+
+def published_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None) -> dict[str, Tensor]:
+    """One map by the paper's rule, on its grids.
+
+    Args:
+        tissues: (256, 256) each.
+        rng: draws tau and the MRIs' grey values.
+        tau: weight of the tumour; None: drawn.
+
+    Returns:
+        "coarse" (46, 46), "sharp", "soft" and "mri", the FLAIR, (184, 184), all of maximum about 1.
+    """
+    image = weighted_map(tissues, float(rng.choice(TUMOUR_WEIGHTS)) if tau is None else tau)
+    grid = Grid((VERY_FINE, VERY_FINE), (FIELD_OF_VIEW / VERY_FINE,) * 2)
+    sharp, coarse = resample(image, (FINE, FINE)), resample(image, (COARSE, COARSE))
+    brain = resample(tissues.brain, (FINE, FINE)) > 0.5
+    mris = []
+    for contrast in ("flair", "t1"):
+        fine = resample(mri(tissues, grid, contrast, rng), (FINE, FINE)) * brain
+        top = torch.quantile(fine[brain], 0.99) if brain.any() else fine.new_tensor(1.0)
+        mris.append(fine / top.clamp(min=1e-6))
+    return {"coarse": coarse, "sharp": sharp, "soft": softened(coarse[None], mris, brain)[0], "mri": mris[0]}
+
+
+def softened(coarse: Tensor, mris: list[Tensor], brain: Tensor) -> Tensor:
+    """The paper's softer ground truth (B, 184, 184): a coarse map (B, 46, 46) sharpened along its MRIs (184, 184)."""
+    features = mri_features([m[None] for m in mris], brain[None])
+    return guided_non_local_means(
+        coarse,
+        FINE // COARSE,
+        KSPACE,
+        features,
+        passes=SOFT_PASSES,
+        window=SOFT_WINDOW,
+        h_features=SOFT_WIDTHS,
+        spread=SOFT_SPREAD,
+    )

@@ -1,0 +1,146 @@
+import base64
+import csv
+import re
+from html.parser import HTMLParser
+
+import nibabel as nib
+import pytest
+
+from mrsikit.runtime.report import Panel, run_evaluator, write_report
+
+TEXTS = {
+    "title": "Toy <bundle>",
+    "description": "Zeros & NaN are filled.",
+    "panels": [Panel(title="Input"), Panel(title="Filled", image="inpainted", outline="holes")],
+    "choose_by": "holes",
+    "caption": "Grey is missing.",
+}
+
+
+class Page(HTMLParser):
+    """Collect tags with their attributes, and fail on unbalanced ones."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def read(folder):
+    with open(folder / "summary.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file)), (folder / "report.html").read_text(encoding="utf-8")
+
+
+def without_time(text):
+    return re.sub(r"time&quot;: &quot;[^&]*", "", text)
+
+
+def test_report_of_done_skipped_and_failed(make_run, tmp_path):
+    (tmp_path / "maps" / "bad.nii.gz").write_bytes(b"")
+    inputs, evaluator = make_run(skip_invalid=True, break_at="/c")
+    with pytest.raises(RuntimeError, match="applying transform"):
+        run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    rows, page = read(tmp_path / "out")
+    assert [(row["file"], row["status"]) for row in rows] == [
+        ("a.nii.gz", "done"),
+        ("b.nii.gz", "done"),
+        ("bad.nii.gz", "skipped"),
+        ("c <&>.nii.gz", "failed"),
+    ]
+    assert "cannot be read" in rows[2]["reason"]
+    assert rows[1]["flags"] == "matrix below the trained 16"
+    assert rows[1]["holes"] == "17"
+    assert rows[1]["nothing"] == ""
+    assert "2 of 4 inputs done, 1 skipped, 1 failed." in page
+
+
+def test_page_is_whole_self_contained_and_escaped(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    _, page = read(tmp_path / "out")
+    tags = Page(page).tags
+    assert not [tag for tag, _ in tags if tag in ("script", "link", "iframe")]
+    assert "http" not in page.replace("http-equiv", "")
+    images = [attributes for tag, attributes in tags if tag == "img"]
+    assert len(images) == 3
+    for image in images:
+        assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+        assert image["alt"]
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in tags
+    anchors = {attributes["id"] for tag, attributes in tags if tag == "section"}
+    assert {attributes["href"].removeprefix("#") for tag, attributes in tags if tag == "a"} == anchors
+    for text in ("Toy &lt;bundle&gt;", "Zeros &amp; NaN", "research use only", "anterior is up", "Grey is missing."):
+        assert text in page
+    for text in ("c &lt;&amp;&gt;.nii.gz", "matrix below the trained 16", "sha256"):
+        assert text in page
+
+
+def test_a_resumed_run_reports_the_same(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    whole = read(tmp_path / "out")
+    (tmp_path / "out" / "b.json").unlink()
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    resumed = read(tmp_path / "out")
+    assert resumed[0] == whole[0]
+    assert without_time(resumed[1]) == without_time(whole[1])
+
+
+def test_only_so_many_figures(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS, max_figures=1)
+    page = read(tmp_path / "out")[1]
+    assert page.count("<img") == 1
+    assert "figures of the first 1" in page
+
+
+def test_an_input_that_vanished_since_costs_only_its_figure(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    (tmp_path / "out" / "b_inpainted.nii.gz").write_bytes(b"")
+    write_report(inputs, **TEXTS)
+    page = read(tmp_path / "out")[1]
+    assert page.count("<img") == 2
+    assert "No figure" in page
+
+
+def test_sides_are_named_only_where_the_file_knows_them(make_run, tmp_path):
+    for name in "ab":
+        image = nib.load(tmp_path / "maps" / f"{name}.nii.gz")
+        image.set_sform(None, 0)
+        image.set_qform(None, 0)
+        nib.save(image, tmp_path / "maps" / f"{name}.nii.gz")
+    (tmp_path / "maps" / "b_missing.nii.gz").unlink()
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    page = read(tmp_path / "out")[1]
+    assert page.count("left and right are unknown") == 2
+    assert page.count("anterior is up") == 1
+
+
+def test_what_was_done_before_with_other_settings_is_marked(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    record = tmp_path / "out" / "b.json"
+    record.write_text(record.read_text().replace('"max_crlb": 20', '"max_crlb": 30'))
+    inputs, _ = make_run()
+    write_report(inputs, **TEXTS)
+    flags = {row["file"]: row["flags"] for row in read(tmp_path / "out")[0]}
+    assert "made before with other parameters" in flags["b.nii.gz"]
+    assert "made before" not in flags["a.nii.gz"]

@@ -1,0 +1,212 @@
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrsikit.io import InputError
+from mrsikit.runtime import InputFolder
+from mrsikit.runtime.inputs import read_record
+
+COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
+OUTPUTS = ("inpainted", "holes", "uncertainty")
+
+
+def save(path, shape=(8, 9), dtype=np.float32):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(data.astype(dtype), np.eye(4)), path)
+
+
+def folder(path, **options):
+    return InputFolder(dataset_dir=path, output_dir=path / "out", companions=COMPANIONS, outputs=OUTPUTS, **options)
+
+
+def finish(inputs, stem):
+    for suffix in OUTPUTS:
+        save(inputs.output_path(stem, suffix))
+    inputs.record_path(stem).write_text('{"mrsikit": "1"}')
+
+
+def test_construction_touches_nothing():
+    inputs = InputFolder(dataset_dir="/does/not/exist", output_dir="/neither", overwrite="maybe")
+    with pytest.raises(InputError, match="does not exist"):
+        inputs.stems()
+    assert InputFolder(dataset_dir=None, output_dir=None).datalist() == []
+    with pytest.raises(InputError, match="dataset_dir is not given"):
+        InputFolder(dataset_dir=None, output_dir=None).items()
+
+
+def test_listing_leaves_companions_outputs_and_other_files_out(tmp_path):
+    for name in ("b.nii", "a.nii.gz", "a_missing.nii.gz", "a_holes.nii.gz", "b_brain.nii", "lost_crlb.nii.gz"):
+        save(tmp_path / name)
+    save(tmp_path / "c.nii.gz")
+    (tmp_path / "c.nii.gz").rename(tmp_path / "C.NII.GZ")
+    for name in (".partial-7-a_holes.nii.gz", "._a.nii.gz", "notes.txt", "a.json"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "sub.nii").mkdir()
+    inputs = folder(tmp_path)
+    assert inputs.stems() == ["C", "a", "b"]
+    assert [path.name for path in inputs.files] == ["C.NII.GZ", "a.nii.gz", "b.nii"]
+    assert inputs.items()[1] == {"image": str(tmp_path / "a.nii.gz"), "missing": str(tmp_path / "a_missing.nii.gz")}
+    assert inputs.items()[2] == {"image": str(tmp_path / "b.nii"), "brain": str(tmp_path / "b_brain.nii")}
+    assert [path.name for path in inputs.orphans()] == ["lost_crlb.nii.gz"]
+
+
+def test_only_what_is_missing_is_to_do(tmp_path):
+    for stem in "abc":
+        save(tmp_path / f"{stem}.nii.gz")
+    inputs = folder(tmp_path)
+    stems = lambda: [item["image"][-8] for item in inputs.datalist()]  # noqa: E731
+    assert stems() == ["a", "b", "c"]
+    for stem in "abc":
+        finish(inputs, stem)
+    assert stems() == []
+    inputs.record_path("a").unlink()  # killed before the record
+    inputs.output_path("b", "holes").unlink()  # deleted by hand
+    assert stems() == ["a", "b"]
+    assert len(folder(tmp_path, overwrite="true").datalist()) == 3
+    assert len(folder(tmp_path, overwrite="false").datalist()) == 2
+
+
+def test_outputs_that_only_some_have_are_looked_for_where_the_record_names_them(tmp_path):
+    for stem in "ab":
+        save(tmp_path / f"{stem}.nii.gz")
+    inputs = folder(tmp_path, optional_outputs=["ratio"])
+    for stem in "ab":
+        finish(inputs, stem)
+    inputs.record_path("b").write_text(json.dumps({"mrsikit": "0", "outputs": ["ratio"]}))
+    assert [Path(item["image"]).name for item in inputs.datalist()] == ["b.nii.gz"]
+    save(inputs.output_path("b", "ratio"))
+    assert inputs.datalist() == []
+
+
+def test_files_of_another_bundle_are_no_inputs(tmp_path):
+    for name in ("a.nii.gz", "a_slab.nii.gz", "b_slab.nii.gz"):
+        save(tmp_path / name)
+    assert folder(tmp_path).stems() == ["a", "a_slab", "b_slab"]
+    assert folder(tmp_path, ignored=["slab"]).stems() == ["a", "b_slab"]  # the last is a map of that name
+
+
+def test_output_in_the_dataset_folder(tmp_path):
+    save(tmp_path / "a.nii.gz")
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, companions=COMPANIONS, outputs=OUTPUTS)
+    finish(inputs, "a")
+    assert inputs.stems() == ["a"]
+    assert inputs.datalist() == []
+    assert inputs.check() == {}
+
+
+def test_a_foreign_json_is_not_replaced(tmp_path):
+    save(tmp_path / "a.nii.gz")
+    (tmp_path / "a.json").write_text('{"RepetitionTime": 2}')
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, outputs=OUTPUTS)
+    assert "not ours to replace" in inputs.check()[str(tmp_path / "a.nii.gz")][0]
+    assert read_record(tmp_path / "a.json") == {}
+
+
+def test_two_inputs_of_one_stem_are_both_bad(tmp_path):
+    save(tmp_path / "a.nii")
+    save(tmp_path / "a.nii.gz")
+    save(tmp_path / "b.nii.gz")
+    inputs = folder(tmp_path, skip_invalid=True)
+    assert len(inputs.check()) == 2
+    assert "a.nii.gz too" in inputs.invalid[str(tmp_path / "a.nii")][0]
+    assert [item["image"] for item in inputs.datalist()] == [str(tmp_path / "b.nii.gz")]
+
+
+def test_a_suffix_may_be_written_in_capitals(tmp_path):
+    for name in ("a.nii", "a_MISSING.nii", "b.nii", "b_Brain.nii"):
+        save(tmp_path / name)
+    inputs = folder(tmp_path)
+    assert inputs.stems() == ["a", "b"]
+    assert inputs.items()[0]["missing"] == str(tmp_path / "a_MISSING.nii")
+    assert inputs.items()[1]["brain"] == str(tmp_path / "b_Brain.nii")
+    assert inputs.orphans() == []
+
+
+def test_two_companions_of_one_kind_are_bad(tmp_path):
+    for name in ("a.nii", "a_missing.nii", "a_missing.nii.gz"):
+        save(tmp_path / name)
+    assert "two companions" in folder(tmp_path).check()[str(tmp_path / "a.nii")][0]
+
+
+@pytest.mark.parametrize("wrap", [list, lambda x: {"testing": x}, lambda x: {"inference": x}])
+def test_datalist(tmp_path, wrap):
+    save(tmp_path / "one" / "a.nii.gz")
+    save(tmp_path / "two" / "b.nii.gz")
+    save(tmp_path / "two" / "b_missing.nii.gz")
+    save(tmp_path / "elsewhere.nii.gz")
+    entries = [{"image": "one/a.nii.gz", "missing": "elsewhere.nii.gz", "fold": 0}, str(tmp_path / "two/b.nii.gz")]
+    (tmp_path / "list.json").write_text(json.dumps(wrap(entries)))
+    inputs = InputFolder(dataset_dir=tmp_path / "list.json", output_dir=tmp_path / "out", companions=COMPANIONS)
+    assert inputs.items() == [
+        {"image": str(tmp_path / "one/a.nii.gz"), "missing": str(tmp_path / "elsewhere.nii.gz")},
+        {"image": str(tmp_path / "two/b.nii.gz"), "missing": str(tmp_path / "two/b_missing.nii.gz")},
+    ]
+    assert inputs.orphans() == []
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("{", "is no JSON"), ("{}", "holds no datalist"), ('[{"label": "a"}]', "names no image"), ("[]", "no input")],
+)
+def test_bad_datalists(tmp_path, text, match):
+    (tmp_path / "list.json").write_text(text)
+    with pytest.raises(InputError, match=match):
+        InputFolder(dataset_dir=tmp_path / "list.json", output_dir=tmp_path).items()
+
+
+def test_bad_folders(tmp_path):
+    with pytest.raises(InputError, match="holds no input"):
+        folder(tmp_path).items()
+    save(tmp_path / "a.nii")
+    with pytest.raises(InputError, match="is a file"):
+        folder(tmp_path / "a.nii").items()
+    with pytest.raises(InputError, match="'prozent'"):
+        InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, companions={"crlb": "prozent"}).check()
+
+
+def test_a_folder_without_inputs_says_why(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="holds no input; give .nii"):
+        folder(tmp_path).items()
+    save(tmp_path / "inner" / "a.nii.gz")
+    with pytest.raises(InputError, match="its folder inner does"):
+        folder(tmp_path).items()
+    save(tmp_path / "subject_brain.nii.gz")
+    with pytest.raises(InputError, match=r"subject_brain\.nii\.gz and all others are named as outputs or companions"):
+        folder(tmp_path).items()
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(InputError, match="its list is empty"):
+        folder(tmp_path / "list.json").items()
+
+
+def test_an_output_that_only_some_have_is_no_input(tmp_path: Path) -> None:
+    for name in ("a", "a_ratio"):
+        save(tmp_path / f"{name}.nii.gz")
+    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).stems() == ["a"]
+
+
+def test_a_map_without_the_companion_it_needs_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "a_flair", "b"):
+        save(tmp_path / f"{name}.nii.gz")
+    inputs = InputFolder(
+        dataset_dir=tmp_path,
+        output_dir=None,
+        companions={"flair": "anatomy", "t1": "anatomy"},
+        needed=["flair", "t1"],
+    )
+    problems = inputs.check()
+    assert [Path(path).name for path in problems] == ["b.nii.gz"]
+    assert "b_flair.nii.gz or b_t1.nii.gz" in next(iter(problems.values()))[0]
+
+
+def test_flat_maps_are_refused_where_volumes_are_needed(tmp_path: Path) -> None:
+    save(tmp_path / "flat.nii.gz", (9, 9))
+    save(tmp_path / "thin.nii.gz", (9, 9, 4))
+    save(tmp_path / "whole.nii.gz", (9, 9, 9, 2))
+    problems = InputFolder(dataset_dir=tmp_path, output_dir=None, least_slices=8).check()
+    assert sorted(Path(path).name for path in problems) == ["flat.nii.gz", "thin.nii.gz"]
+    assert "fewer than 8 slices" in next(iter(problems.values()))[0]
