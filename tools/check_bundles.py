@@ -46,7 +46,7 @@ from mrsikit.io import Fids, write_fids
 logger = logging.getLogger("check_bundles")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SCHEMA_BESIDE_CHECKOUT = REPOSITORY.parent / "shared" / "meta_schema_20240725.json"
+SHARED_SCHEMA = REPOSITORY.parent / "shared" / "meta_schema_20240725.json"
 OWN_PACKAGE = "mrsikit"
 MAX_FILE_BYTES = 25 * 1024 * 1024
 REQUIRED_FILES = (
@@ -393,10 +393,10 @@ def check_network(bundle: Path) -> list[str]:
 def check_common_keys(bundles: Sequence[Path]) -> list[str]:
     """What means the same in every bundle is written the same: see ``COMMON_METADATA`` and ``COMMON_CONFIG``."""
     problems: list[str] = []
-    seen: dict[str, tuple[str, Any]] = {}
+    first: dict[str, tuple[str, Any]] = {}
 
     def compare(bundle: Path, key: str, value: Any) -> None:
-        other, expected = seen.setdefault(key, (bundle.name, value))
+        other, expected = first.setdefault(key, (bundle.name, value))
         if value != expected:
             problems.append(f"{bundle.name}: {key} is not as in {other}")
 
@@ -530,7 +530,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     bundles = [path.resolve() for path in options.bundles]
     bundles = bundles or sorted(path for path in (REPOSITORY / "bundles").iterdir() if path.is_dir())
-    schema = options.schema or (SCHEMA_BESIDE_CHECKOUT if SCHEMA_BESIDE_CHECKOUT.is_file() else None)
+    schema = options.schema or (SHARED_SCHEMA if SHARED_SCHEMA.is_file() else None)
     problems = []
     for bundle in tqdm(bundles, desc="bundles", leave=False):
         if options.update_hashes:

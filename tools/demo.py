@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from mrsikit.io import read_map
-from mrsikit.metrics.holes import hole_detection
+from mrsikit.metrics.missing_voxels import missing_voxel_detection
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations, weighted_map
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import mixed
@@ -130,16 +130,16 @@ class Case:
     patient: Patient
     truth: np.ndarray
     spoilt: np.ndarray
-    holes: np.ndarray
+    missing: np.ndarray
     brain: np.ndarray
     affine: np.ndarray
     fills: dict[str, np.ndarray] = field(default_factory=dict)
     found: np.ndarray | None = None
     uncertainty: np.ndarray | None = None
 
-    def hole_mse(self, method: str) -> float:
+    def missing_voxel_mse(self, method: str) -> float:
         """Mean squared error in the holes, the truth's maximum scaled to 1."""
-        error = (self.fills[method] - self.truth)[self.holes] / self.truth.max()
+        error = (self.fills[method] - self.truth)[self.missing] / self.truth.max()
         return float((error**2).mean())
 
 
@@ -158,9 +158,9 @@ def make_case(patient: Patient) -> Case:
     signal = truth > 0
     spread = patient.noise * float(truth[signal].mean())
     measured = truth + spread * rng.standard_normal(truth.shape).astype(np.float32) * signal
-    holes = mixed(signal, patient.lost, rng, patterns=patient.patterns)
-    spoilt = np.where(holes, 0, np.maximum(measured, 0)).astype(np.float32)
-    return Case(patient, truth, spoilt, holes, tissues.brain.numpy() > 0.5, grid.affine())
+    missing = mixed(signal, patient.lost, rng, patterns=patient.patterns)
+    spoilt = np.where(missing, 0, np.maximum(measured, 0)).astype(np.float32)
+    return Case(patient, truth, spoilt, missing, tissues.brain.numpy() > 0.5, grid.affine())
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
@@ -189,7 +189,7 @@ def run_bundle(name: str, inputs: Path | None, outputs: Path, *options: str) -> 
 
 def fill_classically(case: Case) -> None:
     """Add the classical fills; each is given the brain mask too, where there is one and where it helps."""
-    missing = {"true mask": case.holes, "zero rule": zero_rule(case.spoilt)}
+    masks = {"true mask": case.missing, "zero rule": zero_rule(case.spoilt)}
     for name, rule in (
         ("biharmonic", "true mask"),
         ("biharmonic", "zero rule"),
@@ -201,24 +201,24 @@ def fill_classically(case: Case) -> None:
         brains = (None, case.brain) if case.patient.brain_mask and rule == "true mask" else (None,)
         tried = []
         for brain in brains:
-            case.fills[method] = FILLS[name](case.spoilt, missing[rule], brain=brain)
-            tried.append((case.hole_mse(method), case.fills[method]))
+            case.fills[method] = FILLS[name](case.spoilt, masks[rule], brain=brain)
+            tried.append((case.missing_voxel_mse(method), case.fills[method]))
         case.fills[method] = min(tried, key=lambda pair: pair[0])[1]
 
 
 def table(cases: Sequence[Case]) -> str:
     """Hole errors of every method and case, and how well the holes were found, as text."""
     names = [case.patient.name for case in cases]
-    lines = [f"{'mean squared error in the holes x 1000':40}" + "".join(f"{name:>20}" for name in names)]
+    lines = [f"{'mean squared error, missing voxels x 1000':40}" + "".join(f"{name:>20}" for name in names)]
     methods = list(cases[0].fills)
     for method in methods:
-        errors = [1000 * case.hole_mse(method) for case in cases]
+        errors = [1000 * case.missing_voxel_mse(method) for case in cases]
         lines.append(f"{method:40}" + "".join(f"{error:20.3f}" for error in errors))
     lines.append("-" * len(lines[0]))
     for method in (MASK_FREE, MASK_GIVEN):
-        ratios = [case.hole_mse(method) / case.hole_mse("biharmonic, true mask") for case in cases]
+        ratios = [case.missing_voxel_mse(method) / case.missing_voxel_mse("biharmonic, true mask") for case in cases]
         lines.append(f"{method + ' / biharmonic, true mask':40}" + "".join(f"{ratio:20.2f}" for ratio in ratios))
-    detections = [hole_detection(case.found, case.holes) for case in cases if case.found is not None]
+    detections = [missing_voxel_detection(case.found, case.missing) for case in cases if case.found is not None]
     for name in ("recall", "precision"):
         values = [getattr(detection, name) for detection in detections]
         lines.append(f"{f'holes found, mask-free: {name}':40}" + "".join(f"{value:20.2f}" for value in values))
@@ -236,9 +236,9 @@ def draw(cases: Sequence[Case], path: Path) -> None:
         assert case.uncertainty is not None
         classical, ours = case.fills["biharmonic, true mask"], case.fills[MASK_FREE]
         shown = [case.truth, case.spoilt, classical, ours]
-        shown += [np.abs(classical - case.truth) * case.holes, np.abs(ours - case.truth) * case.holes, case.uncertainty]
-        if case.holes.ndim == 3:
-            level = int(case.holes.sum((0, 1)).argmax())
+        shown += [np.abs(fill - case.truth) * case.missing for fill in (classical, ours)] + [case.uncertainty]
+        if case.missing.ndim == 3:
+            level = int(case.missing.sum((0, 1)).argmax())
             shown = [array[:, :, level] for array in shown]
         peak = float(np.percentile(shown[0][shown[0] > 0], 99.5))
         for k, (axis, image) in enumerate(zip(row, shown, strict=True)):
@@ -285,7 +285,7 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
             save(maps / f"{name}.nii.gz", case.spoilt, case.affine)
             if case.patient.brain_mask:
                 save(maps / f"{name}_brain.nii.gz", case.brain.astype(np.uint8), case.affine)
-        save(maps / f"{case.patient.name}_known_missing.nii.gz", case.holes.astype(np.uint8), case.affine)
+        save(maps / f"{case.patient.name}_known_missing.nii.gz", case.missing.astype(np.uint8), case.affine)
     own = [] if weights == shipped else ["--weights", str(weights)]
     run_bundle("mrsi_inpainting", maps, results, "--unit", "mM, or relative", *own)
     for case in tqdm(cases, desc="classical methods", unit="patient"):
@@ -298,7 +298,7 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
     print(f"\n{table(cases)}\n")
     print("Errors are of maps scaled to a maximum of 1; a classical fill has the brain mask where that helps it.")
     print("These few patients only show how it works; the model card measures.\n")
-    errors = {case.patient.name: {method: case.hole_mse(method) for method in case.fills} for case in cases}
+    errors = {case.patient.name: {method: case.missing_voxel_mse(method) for method in case.fills} for case in cases}
     (output / "table.json").write_text(json.dumps(errors, indent=2) + "\n", encoding="utf-8")
     draw(cases, output / "comparison.png")
     if picture is not None:

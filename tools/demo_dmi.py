@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from mrsikit.fitting.fourier_integration import fourier_integration
 from mrsikit.io import Fids, read_map, write_fids
-from mrsikit.phantoms.dmi import FINER, PEAKS, SEEN_BY, DmiPhantom, rings
+from mrsikit.phantoms.dmi import FINER, PEAKS, SHOWN_BY, DmiPhantom, rings
 from mrsikit.physics.fid_model import FidModel, noise_of_snr
 from mrsikit.physics.nuclei import DEUTERIUM
 
@@ -89,7 +89,7 @@ def table(phantom: DmiPhantom, maps: dict[str, np.ndarray]) -> str:
         lines.append(f"{name:32}" + "".join(f"{error:12.3f}" for error in rms(phantom, values)))
     lines.append("-" * len(lines[0]))
     lines.append(
-        f"{'lactate in the lesion seen by':32}" + "".join(f"{SEEN_BY[letter]:>12}" for letter in phantom.lesions)
+        f"{'lactate in the lesion seen by':32}" + "".join(f"{SHOWN_BY[letter]:>12}" for letter in phantom.lesions)
     )
     for name, values in {"truth": phantom.amplitudes, **maps}.items():
         means = [values[where][:, 3].mean() for where in phantom.lesions.values()]

@@ -24,7 +24,7 @@ from mrsikit.super_resolution.preprocessing import subdivided
 from reader_studies.pages import make
 
 PATIENTS = 4
-SHARPENED = "{case}_sr.nii.gz"
+SUPER_RESOLVED = "{case}_sr.nii.gz"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,9 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     methods = {
         **{name: str(output / name) for name in ("bicubic", "FLAIR-weighted TV")},
-        "mrsi_super_resolution, no MRI": str(output / "alone" / SHARPENED),
-        "mrsi_super_resolution, FLAIR": str(output / "guided" / SHARPENED),
-        **{f"DLmethod_{k}": str(output / f"method_{k}" / SHARPENED) for k in (1, 2, 3)},
+        "mrsi_super_resolution, no MRI": str(output / "alone" / SUPER_RESOLVED),
+        "mrsi_super_resolution, FLAIR": str(output / "guided" / SUPER_RESOLVED),
+        **{f"DLmethod_{k}": str(output / f"method_{k}" / SUPER_RESOLVED) for k in (1, 2, 3)},
     }  # fmt: skip
     make(str(output / "truth"), methods, options.page or output / "study.html", title="Choline maps, virtual patients")
 

@@ -40,13 +40,13 @@ def synthesis(output: Path, *, run: Callable[..., None], quick: bool = False, **
     new = replace(made[0], fids=torch.cat([one.fids for one in made]), on=torch.cat([one.on for one in made]))
     owners = np.repeat(np.arange(number), 4)
     print(f"\n{number} unseen virtual subjects, {number} synthetic sessions of 16 transients\n")
-    told = {}
-    for name, seen in (("spectra", rows_of), ("where noise shows", steps_of)):
-        told[name] = share = classifier_accuracy(seen(real), seen(new), owners, owners)
+    accuracy = {}
+    for name, rows in (("spectra", rows_of), ("where noise shows", steps_of)):
+        accuracy[name] = share = classifier_accuracy(rows(real), rows(new), owners, owners)
         print(f"a classifier that sees {name:18s} tells {share:.0%} right; half is chance")
-    told["noise"] = float(noise_sd(new.fids).mean() / noise_sd(real.fids).mean())
-    print(f"noise of synthetic over noise of real transients: {told['noise']:.2f}")
-    (output / "table.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    accuracy["noise"] = float(noise_sd(new.fids).mean() / noise_sd(real.fids).mean())
+    print(f"noise of synthetic over noise of real transients: {accuracy['noise']:.2f}")
+    (output / "table.json").write_text(json.dumps(accuracy, indent=2) + "\n", encoding="utf-8")
     print("These few sessions only show how it works; the model card measures.\n")
     more = read_session(output / "more" / "subject_synthetic.nii.gz")
     _draw(real, made[0], more, output / "comparison.png")

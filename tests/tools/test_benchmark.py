@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
 
-from benchmarks.mrsi_inpainting import Case, Filled, classical, hole_errors, record
+from benchmarks.mrsi_inpainting import Case, Filled, classical, missing_voxel_errors, record
 
 
 def case(level: float) -> Case:
@@ -54,7 +54,7 @@ def test_zeros_of_a_brain_mask_find_all_holes_and_fill_the_ventricle(context: Co
 
 def test_errors_are_of_the_holes_alone() -> None:
     c = case(1.0)
-    assert hole_errors([c], [Filled(c.clean + 5 * ~c.missing, c.missing)]) == [0]
+    assert missing_voxel_errors([c], [Filled(c.clean + 5 * ~c.missing, c.missing)]) == [0]
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from dmi_quantification import predict
 from dmi_quantification.mri_prior import RobustPrior, neighbours
 from dmi_quantification.network import FidLeastSquares
 from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
-from dmi_quantification.reference_precise_dmi import CnnEstimator, PaperCnn
-from dmi_quantification.reference_precise_dmi_fine_tuning import PaperPrior, fine_tuned_amplitudes, paper_weights
+from dmi_quantification.reference_precise_dmi import PreciseDmiCnn, PreciseDmiEstimator
+from dmi_quantification.reference_precise_dmi_fine_tuning import PreciseDmiPrior, edge_weights, fine_tuned_amplitudes
 from dmi_quantification.relaxation import fit_t2_star
 from mrsikit.fitting.crlb import crlb, separate_lines_bound
 from mrsikit.fitting.fid_least_squares import fid_least_squares
@@ -105,12 +105,12 @@ def draw(count: int, snr: float, generator: torch.Generator, *, model: FidModel 
     return Draw(fids, state, noise)
 
 
-def paper_cnn() -> PaperCnn | None:
+def precise_dmi_cnn() -> PreciseDmiCnn | None:
     """The paper's network, where its weights are."""
     path = MODELS / "model_cnn.pt"
     if not path.is_file():
         return None
-    network = CnnEstimator()
+    network = PreciseDmiEstimator()
     network.load_state_dict({k: v.float() for k, v in torch.load(path, weights_only=True).items()})
     return network.cnn.eval()
 
@@ -142,7 +142,7 @@ def _bound(context: Context) -> None:
 def _monte_carlo(context: Context) -> None:
     """Errors over their own realisation's bound, at every SNR."""
     count = 1000 if context.quick else 8000
-    network = paper_cnn()
+    network = precise_dmi_cnn()
     for snr in SNRS if not context.quick else SNRS[::6]:
         generator = torch.Generator().manual_seed(context.seed + int(10 * snr))
         found, bounds = _fitted_with_any_delay(count, snr, generator)
@@ -167,7 +167,7 @@ def _fitted_with_any_delay(count: int, snr: float, generator: torch.Generator) -
     return torch.cat(found)[:count], torch.cat(bounds)[:count]
 
 
-def _cnn(context: Context, network: PaperCnn, snr: float, count: int) -> None:
+def _cnn(context: Context, network: PreciseDmiCnn, snr: float, count: int) -> None:
     """The paper's network on FIDs as it was trained on: no delay, and the paper's broadening, a change of every T2*."""
     prompt = replace(MODEL, delay=0.0)
     generator = torch.Generator().manual_seed(context.seed + int(10 * snr))
@@ -288,9 +288,9 @@ class _Diffusion:
 
 PRIORS = {
     NONE: None,
-    "paper's prior, lambda .004": PaperPrior(strength=0.004),
-    PAPER: PaperPrior(),
-    "paper's prior, lambda .04": PaperPrior(strength=0.04),
+    "paper's prior, lambda .004": PreciseDmiPrior(strength=0.004),
+    PAPER: PreciseDmiPrior(),
+    "paper's prior, lambda .04": PreciseDmiPrior(strength=0.04),
     "anisotropic diffusion, 10 %": _Diffusion(0.1),
     "anisotropic diffusion, 20 %": _Diffusion(0.2),
     ROBUST: RobustPrior(),
@@ -382,14 +382,14 @@ def _coverage(context: Context) -> None:
 
 def _fine_tuning(context: Context) -> None:
     """The paper's own way: the last layers of its network trained on the data set, at its three lambdas."""
-    single = paper_cnn()
+    single = precise_dmi_cnn()
     if single is None:
         return
-    network = CnnEstimator(cnn=single).eval()
+    network = PreciseDmiEstimator(cnn=single).eval()
     prompt = replace(MODEL, delay=0.0)
     phantom = rings(rng=np.random.default_rng(context.seed))
     pairs, change = neighbours(on_grid(phantom), phantom.mask)
-    weights = torch.from_numpy(paper_weights(change)).float()
+    weights = torch.from_numpy(edge_weights(change)).float()
     truth = torch.from_numpy(phantom.amplitudes[phantom.mask])
     noise = noise_of_snr(prompt, 12.0, amplitude=10.0)
     generator = torch.Generator().manual_seed(context.seed)

@@ -26,16 +26,16 @@ from tqdm import tqdm
 from mrs_vae_synthesis.alignment import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
-from mrs_vae_synthesis.linear_initialisation import begin
-from mrs_vae_synthesis.matched_filter import SEEN, as_complex, as_real, fft_ppm, signal_space, turned
+from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
+from mrs_vae_synthesis.matched_filter import RESONANCES, as_complex, as_real, fft_ppm, signal_space, turned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
 from mrs_vae_synthesis.reference_van_de_sande import (
-    PublishedVae,
+    VanDeSandeVae,
     fids_of_spectra,
     heights,
     plain_spectra,
-    published_samples,
+    van_de_sande_samples,
 )
 from mrs_vae_synthesis.sampling import (
     Draws,
@@ -87,12 +87,12 @@ def shipped() -> SessionVae:
 
 
 @functools.cache
-def published() -> PublishedVae | None:
+def van_de_sande() -> VanDeSandeVae | None:
     """The published one; None where its weights are not there."""
     if not (BUNDLE / "models" / "model_published.pt").exists():
         logger.warning("model_published.pt is not there: its rows are left out")
         return None
-    network = PublishedVae()
+    network = VanDeSandeVae()
     network.load_state_dict(_weights("model_published.pt"))
     return network.eval()
 
@@ -152,16 +152,16 @@ def more_of_each(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> S
 
 
 @functools.cache
-def published_set(number: int, source: int, sampling: str) -> Sessions:
+def van_de_sande_set(number: int, source: int, sampling: str) -> Sessions:
     """The same by the published network, as the paper applies it."""
-    network, from_ = published(), sessions(number, source)
+    network, from_ = van_de_sande(), sessions(number, source)
     assert network is not None
     if sampling != "random":
-        return more_by_published(from_, sampling, from_.on[0], source)
+        return more_by_van_de_sande(from_, sampling, from_.on[0], source)
     generator = torch.Generator().manual_seed(source)
     spectra, tops, count = plain_spectra(from_), heights(from_), from_.fids.shape[1]
     # its prior knows neither session nor edit: those are told by what lies at 2 ppm
-    pool = published_samples(network, spectra[0], 4 * number * count, "random", generator)
+    pool = van_de_sande_samples(network, spectra[0], 4 * number * count, "random", generator)
     on = _looks_on(pool, from_)
     share = min(int(on.sum()), int((~on).sum()), number * count // 2)
     rows = torch.stack([pool[on][:share], pool[~on][:share]], 1).flatten(0, 1)
@@ -170,9 +170,9 @@ def published_set(number: int, source: int, sampling: str) -> Sessions:
     return _as(fids * tops[:sets, None, None], edits_of(count, "both", True).expand(sets, -1), from_)
 
 
-def more_by_published(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> Sessions:
+def more_by_van_de_sande(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> Sessions:
     """New transients with edits (M,) of each session, by the published network."""
-    network = published()
+    network = van_de_sande()
     assert network is not None
     generator = torch.Generator().manual_seed(seed)
     spectra, tops = plain_spectra(given), heights(given)
@@ -181,7 +181,7 @@ def more_by_published(given: Sessions, sampling: str, wanted: Tensor, seed: int)
         for edit in (False, True):
             where = wanted == edit
             rows = spectra[k, given.on[k] == edit]
-            made[k, where] = published_samples(network, rows, int(where.sum()), sampling, generator)
+            made[k, where] = van_de_sande_samples(network, rows, int(where.sum()), sampling, generator)
     return _as(fids_of_spectra(made) * tops[:, None, None], wanted.expand(len(made), -1), given)
 
 
@@ -214,13 +214,15 @@ def _reconstruction(context: Context) -> None:
     training = sessions(count_of(context, TRAINED_ON), TRAINING_SEED)
     assert test.clean is not None
     linear = SessionVae().eval()
-    begin(linear, training)
+    initialise_linear_model(linear, training)
     with torch.no_grad():
-        own_frame = aligned(linear, test.fids, test.on)
-        scores = linear(network_input(linear, own_frame, test.on))[..., :-1]
-    there = (spectra_of(linear, scores, test.on) - _spectra(test.clean, own_frame, test.dwell)).square().mean(-1).sqrt()
-    context.add(SIMULATED, RECONSTRUCTION, LINEAR, ERROR, (there / own_frame.noise).mean(1).tolist())
-    found = _frame(test)
+        own_alignment = aligned(linear, test.fids, test.on)
+        scores = linear(network_input(linear, own_alignment, test.on))[..., :-1]
+    there = (
+        (spectra_of(linear, scores, test.on) - _spectra(test.clean, own_alignment, test.dwell)).square().mean(-1).sqrt()
+    )
+    context.add(SIMULATED, RECONSTRUCTION, LINEAR, ERROR, (there / own_alignment.noise).mean(1).tolist())
+    found = _aligned(test)
     truth = _spectra(test.clean, found, test.dwell)
 
     def error(estimate: Tensor) -> list[float]:
@@ -231,7 +233,7 @@ def _reconstruction(context: Context) -> None:
         for name, given in ((OURS, inputs), (OURS_ONE, inputs.flatten(0, 1)[:, None])):
             scores = torch.cat([network(part)[..., :-1] for part in given.split(64)]).reshape(*inputs.shape[:2], -1)
             context.add(SIMULATED, RECONSTRUCTION, name, ERROR, error(spectra_of(network, scores, test.on)))
-    own = _frame(training)
+    own = _aligned(training)
     space = signal_space(test.fids.shape[-1], test.dwell, test.larmor, test.reference)
     scale = found.scale[:, None, None]
     plain, own_plain = (
@@ -255,21 +257,23 @@ def _reconstruction(context: Context) -> None:
         ]
     ).flatten(0, 1)
     mean, directions = _principal(small, SIZES[-1])
-    seen = as_real(torch.fft.ifft(as_complex(found.spectra - centres), norm="ortho") @ space.conj())
+    in_space = as_real(torch.fft.ifft(as_complex(found.spectra - centres), norm="ortho") @ space.conj())
     for size in SIZES:
         v = directions[:, :size]
-        low = as_complex(mean + (seen - mean) @ v @ v.T) @ space.T
+        low = as_complex(mean + (in_space - mean) @ v @ v.T) @ space.T
         estimate = centres + as_real(torch.fft.fft(low, norm="ortho"))
         context.add(SIMULATED, RECONSTRUCTION, f"PCA-{size}, aligned, of decaying signals", ERROR, error(estimate))
-    paper = published()
-    if paper is not None:
+    reference = van_de_sande()
+    if reference is not None:
         with torch.no_grad():
-            made = published_samples(paper, plain_spectra(test).flatten(0, 1), 0, "reconstruct", torch.Generator())
+            made = van_de_sande_samples(
+                reference, plain_spectra(test).flatten(0, 1), 0, "reconstruct", torch.Generator()
+            )
         estimate = made.reshape(plain.shape) * heights(test)[:, None, None] / scale
         context.add(SIMULATED, RECONSTRUCTION, PUBLISHED, ERROR, error(back(estimate)))
 
 
-def _frame(given: Sessions) -> Aligned:
+def _aligned(given: Sessions) -> Aligned:
     parts = [aligned(shipped(), f, o) for f, o in zip(given.fids.split(64), given.on.split(64), strict=True)]
     return Aligned(**{name: torch.cat([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
@@ -287,15 +291,15 @@ def _sets(context: Context, number: int) -> dict[str, Sessions]:
     for sampling in ("hybrid", "interpolate", "reconstruct"):
         out[f"ours, {sampling}"] = sampled_set(number, SOURCE_SEED, sampling)
     out["ours, random, without noise"] = random_set(number, context.seed, noise=False)
-    if published() is not None:
+    if van_de_sande() is not None:
         for sampling in ("random", "hybrid", "interpolate"):
-            out[f"published, {sampling}"] = published_set(number, SOURCE_SEED, sampling)
+            out[f"published, {sampling}"] = van_de_sande_set(number, SOURCE_SEED, sampling)
     return out
 
 
 def described(given: Sessions) -> dict[str, tuple[NDArray, NDArray]]:
     """Values of sessions and whose they are: SNR, line width, frequency, phase, noise, by transient or session."""
-    fids, found = given.fids, _frame(given)
+    fids, found = given.fids, _aligned(given)
     moved = torch.fft.fftshift(torch.fft.fft(turned(fids, -found.phase, -found.shift, given.dwell)), dim=-1)
     ppm = _ppm(given)
     cr = (ppm > 2.9) & (ppm < 3.15)
@@ -312,7 +316,7 @@ def described(given: Sessions) -> dict[str, tuple[NDArray, NDArray]]:
 
 def course(given: Sessions) -> dict[str, float]:
     """How frequency and phase go on in a session: spread of the drift and of the jitter about it (Hz), ON and OFF."""
-    found = _frame(given)
+    found = _aligned(given)
     shift, phase = found.shift.numpy(), np.unwrap(found.phase.numpy(), axis=1)
     at = (np.arange(shift.shape[1]) + 0.5) / shift.shape[1] - 0.5
     middle, turn = (values - values.mean(1, keepdims=True) for values in (shift, phase))
@@ -351,8 +355,8 @@ def _distributions(context: Context) -> None:
         ratio = float(noise_sd(made.fids).mean() / noise_sd(like.fids).mean())
         context.add(SIMULATED, DISTRIBUTIONS, name, "noise / noise of the data", [ratio])
     again = {"ours, reconstruct": sampled_set}
-    if published() is not None:
-        again["published, reconstruct"] = published_set
+    if van_de_sande() is not None:
+        again["published, reconstruct"] = van_de_sande_set
     for name, make in again.items():
         fids = make(count_of(context, 200), SOURCE_SEED, "reconstruct").fids
         pair = np.corrcoef(noise_sd(fids).flatten(), noise_sd(source.fids).flatten())[0, 1]
@@ -369,8 +373,8 @@ def _classifier(context: Context) -> None:
     learned, unseen = (mean_rows(f, s.on, shipped()) for f, s in ((training.clean, training), (real.fids, real)))
     for name, made in _sets(context, 200).items():
         groups = np.repeat(np.arange(len(made.fids)), 4)
-        for seen, shown in ((rows_of, ""), (steps_of, ", steps")):
-            a, b = seen(real), seen(made)
+        for rows, shown in ((rows_of, ""), (steps_of, ", steps")):
+            a, b = rows(real), rows(made)
             for kind, label in (("logistic", "logistic regression"), ("mlp", "small network")):
                 accuracy = classifier_accuracy(a, b, owners, groups, kind=kind)
                 context.add(SIMULATED, CLASSIFIER, name, f"accuracy, {label}{shown}", [accuracy])
@@ -435,8 +439,8 @@ def _application(context: Context) -> None:
         few = _as(test.fids[:, : 2 * n], test.on[:, : 2 * n], test)
         wanted = edits_of(every - 2 * n, "both", True)
         more = {f"with ours, {s}": more_of_each(few, s, wanted, 7000) for s in ("hybrid", "interpolate")}
-        if published() is not None:
-            more["with published, interpolate"] = more_by_published(few, "interpolate", wanted, 0)
+        if van_de_sande() is not None:
+            more["with published, interpolate"] = more_by_van_de_sande(few, "interpolate", wanted, 0)
         sets = {"real alone": few, **{name: _joined(few, added) for name, added in more.items()}}
         for name, used in sets.items():
             found = quality(used, full["difference"])
@@ -520,7 +524,7 @@ def difference_rows(given: Sessions) -> NDArray:
     """(S, D) real differences from 2.1 to 4 ppm, over the height of a session."""
     off, on = averages(given, shipped())
     ppm = _ppm(given)
-    return spectrum((on - off) / _frame(given).scale[:, None]).real[:, (ppm > 2.1) & (ppm < 4.0)].numpy()
+    return spectrum((on - off) / _aligned(given).scale[:, None]).real[:, (ppm > 2.1) & (ppm < 4.0)].numpy()
 
 
 def _prediction_error(x: NDArray, y: NDArray, test: NDArray, truth: NDArray, seed: int) -> float:
@@ -669,16 +673,16 @@ def _measured(context: Context) -> None:
     own, found = aligned(network, training.fids, training.on), aligned(network, test.fids, test.on)
     ppm = fft_ppm(test.fids.shape[-1], test.dwell, test.larmor, test.reference)
     inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
-    rows, seen = own.spectra[:, 0], found.spectra[:, 0]
+    rows, target = own.spectra[:, 0], found.spectra[:, 0]
     like = Acquisition.of(network.acquisition)
-    space = signal_space(like.points, like.dwell, like.larmor, like.reference, (SEEN[0], EDGE))
+    space = signal_space(like.points, like.dwell, like.larmor, like.reference, (RESONANCES[0], EDGE))
 
     def decaying(values: Tensor) -> Tensor:
         low = torch.fft.ifft(as_complex(values), norm="ortho") @ space.conj()
         return as_real(torch.fft.fft(low @ space.T, norm="ortho"))
 
     start = SessionVae(**sizes).eval()
-    begin(start, training, water=False)
+    initialise_linear_model(start, training, water=False)
     estimates = {}
     with torch.no_grad():
         for name, one in ((MEASURED_OURS, network), ("ours, 16 latents, before training", start)):
@@ -688,9 +692,9 @@ def _measured(context: Context) -> None:
     for size in (8, 16, 32):
         for name, known in (("aligned", rows - mean), ("aligned, of decaying signals", decaying(rows - mean))):
             v = torch.linalg.svd(known, full_matrices=False)[2][:size].T
-            estimates[f"PCA-{size}, {name}"] = mean + (seen - mean) @ v @ v.T
+            estimates[f"PCA-{size}, {name}"] = mean + (target - mean) @ v @ v.T
     for name, estimate in estimates.items():
-        left = (estimate - seen)[:, inside].square().mean(1).sqrt() / found.noise[:, 0]
+        left = (estimate - target)[:, inside].square().mean(1).sqrt() / found.noise[:, 0]
         context.add("Big GABA", MEASURED, name, "residual / noise", left.tolist())
     sites = [f.name[:2] for f in files]
     spectra = rows_of(measured_sessions(files), 1)
@@ -734,7 +738,7 @@ def figures(rows: Sequence[dict[str, Any]], output: Path) -> None:
     inside = (ppm > 0.3) & (ppm < 5.2)
     for k in range(6):
         for column, given in enumerate((real, made)):
-            edits, found = given.on[k], _frame(_as(given.fids[k : k + 1], given.on[k : k + 1], given))
+            edits, found = given.on[k], _aligned(_as(given.fids[k : k + 1], given.on[k : k + 1], given))
             values = spectrum(turned(given.fids[k], -found.phase[0], -found.shift[0], given.dwell)).real
             off, edited = values[~edits], values[edits]
             axes[k, column].plot(ppm[inside], off[0][inside], lw=0.6, label="OFF")

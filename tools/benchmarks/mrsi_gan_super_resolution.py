@@ -47,13 +47,13 @@ from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, concentration_map, draw
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.kspace import resample
-from mrsikit.physics.spatial_encoding import KSPACE, consistent, cubic, interpolated, measured
+from mrsikit.physics.spatial_encoding import KSPACE, cubic, data_consistency, forward_operator, interpolate
 from mrsikit.restoration.guided_non_local_means import WINDOW, guided_non_local_means
 from mrsikit.restoration.non_local_means import feature_non_local_means, mri_features
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.network import SuperResolution
 from mrsikit.super_resolution.preprocessing import subdivided
-from mrsikit.transforms.li_cohort import COARSE, FIELD_OF_VIEW, FINE, VERY_FINE, published_maps
+from mrsikit.transforms.li_cohort import COARSE, FIELD_OF_VIEW, FINE, VERY_FINE, li_maps
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def guided_spread() -> float:
 
 
 @functools.cache
-def published(generator: str, kind: str) -> Generator | None:
+def li_network(generator: str, kind: str) -> Generator | None:
     """A published network; None where its weights are not there."""
     path = BUNDLE / "models" / f"model_{generator}_{kind}.pt"
     if not path.exists():
@@ -119,7 +119,7 @@ def ours(
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        start = interpolated(coarse[n : n + 1] / top, FACTOR, KSPACE, dims)
+        start = interpolate(coarse[n : n + 1] / top, FACTOR, KSPACE, dims)
         level = torch.full_like(start, float("nan") if noise is None else float(noise / top))
         guide = torch.zeros_like(start) if flair is None else flair[n : n + 1]
         layers = torch.cat([start, level, guide, torch.zeros_like(start)])
@@ -170,14 +170,14 @@ def bicubic(coarse: Tensor, *_: Any) -> Tensor:
 
 def bicubic_consistent(coarse: Tensor, *_: Any) -> Tensor:
     """Cubic interpolation whose central k-space is the measured one, whatever the noise."""
-    return consistent(cubic(coarse, FACTOR), coarse, FACTOR, KSPACE)
+    return data_consistency(cubic(coarse, FACTOR), coarse, FACTOR, KSPACE)
 
 
-def ours_by(method: int, told: bool = True, dims: int = 2) -> Method:
-    """Ours, as a function like the others; the noise may not be told."""
-    return lambda coarse, flair, _, noise: ours(coarse, flair, method=method, noise=noise if told else None, dims=dims)[
-        0
-    ]
+def ours_by(method: int, noise_known: bool = True, dims: int = 2) -> Method:
+    """Ours, as a function like the others; the noise may be unknown."""
+    return lambda coarse, flair, _, noise: ours(
+        coarse, flair, method=method, noise=noise if noise_known else None, dims=dims
+    )[0]
 
 
 def classical() -> dict[str, Method]:
@@ -197,7 +197,7 @@ def learned(truth: str) -> dict[str, Method]:
     """The published networks that are there: trained on the soft truth or, with what uses an MRI, on the sharp one."""
     out: dict[str, Method] = {}
     for generator, name in NETWORKS.items():
-        one, two = published(generator, truth), published(generator, "two_inputs")
+        one, two = li_network(generator, truth), li_network(generator, "two_inputs")
         if one is not None:
             alone = functools.partial(_apply, one)
             out[name] = alone
@@ -212,14 +212,14 @@ def _apply(network: Generator, coarse: Tensor, flair: Tensor, _: Tensor, __: flo
     return by_generator(network, coarse, flair)
 
 
-def everything(told: bool = True) -> dict[str, Method]:
+def everything(noise_known: bool = True) -> dict[str, Method]:
     """Every method of the second table, and ours."""
-    return classical() | learned("sharp") | {name: ours_by(method, told) for method, name in OURS.items()}
+    return classical() | learned("sharp") | {name: ours_by(method, noise_known) for method, name in OURS.items()}
 
 
-def compared(told: bool = True) -> dict[str, Method]:
+def compared(noise_known: bool = True) -> dict[str, Method]:
     """The strongest of them."""
-    return {name: run for name, run in everything(told).items() if name in STRONGEST}
+    return {name: run for name, run in everything(noise_known).items() if name in STRONGEST}
 
 
 def measure(context: Context) -> None:
@@ -238,14 +238,14 @@ def sets(context: Context, count: int, **geometry: Any) -> list[tuple[str, list[
     return out
 
 
-def published_cases(context: Context, count: int) -> list[tuple[str, dict[str, Tensor]]]:
-    """By the paper's rule and on its grids, (N, X, Y) each: the maps of ``published_maps``, and regions."""
+def li_cases(context: Context, count: int) -> list[tuple[str, dict[str, Tensor]]]:
+    """By the paper's rule and on its grids, (N, X, Y) each: the maps of ``li_maps``, and regions."""
     out = []
     for name, chosen in sets(context, count, size=VERY_FINE, field_of_view=FIELD_OF_VIEW, thickness=1.4):
         rng = np.random.default_rng(context.seed)
         found = []
         for k, case in enumerate(chosen):
-            maps = published_maps(case.tissues, rng, TUMOUR_WEIGHTS[k % len(TUMOUR_WEIGHTS)])
+            maps = li_maps(case.tissues, rng, TUMOUR_WEIGHTS[k % len(TUMOUR_WEIGHTS)])
             for region, where in (
                 ("brain", case.tissues.brain),
                 ("tumour", case.tissues.viable),
@@ -259,7 +259,7 @@ def published_cases(context: Context, count: int) -> list[tuple[str, dict[str, T
 
 def _tables(context: Context) -> None:
     """Tables 1 and 2 of the paper, on its virtual cohort's rule: quality against either ground truth, and edges."""
-    for set_, data in published_cases(context, 16):
+    for set_, data in li_cases(context, 16):
         rest = data["mri"], data["brain"], 0.0
         first = {name: classical()[name] for name in ("bicubic", "TV + kDC")} | learned("soft")
         for condition, truth, methods, reference in (
@@ -298,7 +298,7 @@ def _noise(context: Context) -> None:
     for set_, chosen in sets(context, 12):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
         for level in LEVELS:
-            coarse = noisy(measured(fine, FACTOR, KSPACE), level, context.seed)
+            coarse = noisy(forward_operator(fine, FACTOR, KSPACE), level, context.seed)
             condition = f"noise {level:g}"
             for name, run in (classical() | learned("sharp")).items():
                 record(context, set_, condition, name, run(coarse, flair, brain, level), chosen)
@@ -319,11 +319,12 @@ def _lesions(context: Context) -> None:
             signs = torch.tensor([1.0 if k % 3 else -0.6 for k in range(len(chosen))])[:, None, None]
             contrast = lesion * torch.where(signs > 0, signs * 0.6 * level, signs * fine)
             shown = flair + lesion * (0.9 - flair)
-            for condition, noise, told in LESION_NOISES:
+            for condition, noise, noise_known in LESION_NOISES:
                 coarse, plain = (
-                    noisy(measured(image, FACTOR, KSPACE), noise, context.seed) for image in (fine + contrast, fine)
+                    noisy(forward_operator(image, FACTOR, KSPACE), noise, context.seed)
+                    for image in (fine + contrast, fine)
                 )
-                for name, run in (everything(told) if noise == 0 else compared(told)).items():
+                for name, run in (everything(noise_known) if noise == 0 else compared(noise_known)).items():
                     alone, both = (run(coarse, guide, brain, noise) for guide in (flair, shown))
                     where = f"lesions of {diameter:g} mm{condition}"
                     bias = 100 * lesion_bias(alone, fine + contrast, lesion, contrast)
@@ -342,7 +343,7 @@ def _shift(context: Context) -> None:
     """A FLAIR that lies 0 to 3 fine voxels beside the map."""
     for set_, chosen in sets(context, 8):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
-        coarse = measured(fine, FACTOR, KSPACE)
+        coarse = forward_operator(fine, FACTOR, KSPACE)
         for voxels in SHIFTS:
             guide = moved(flair, voxels)
             for name, run in everything().items():
@@ -387,7 +388,7 @@ def _cost(context: Context) -> None:
     more = found[1] / found[0] / 4
     context.add("any", COST, "FNLM, volume, window of 5", "time a voxel, 4 times the voxels", [more])
     if not context.quick:
-        for name, command in (("FNLM, 184 x 184 x 128, window of 5", FILTER_A_VOLUME), (OURS[2], SHARPEN_A_VOLUME)):
+        for name, command in (("FNLM, 184 x 184 x 128, window of 5", FILTER_A_VOLUME), (OURS[2], SUPER_RESOLVE_VOLUME)):
             memory = peak_memory([sys.executable, "-c", command])
             context.add("any", COST, name, "peak memory of the process, GB", [memory])
     torch.set_num_threads(threads)
@@ -424,7 +425,7 @@ def volume_methods(level: float) -> dict[str, Method]:
 
     return {
         "bicubic": lambda coarse, *_: cubic(coarse, FACTOR, 3),
-        "zero filling": lambda coarse, *_: interpolated(coarse, FACTOR, KSPACE, 3),
+        "zero filling": lambda coarse, *_: interpolate(coarse, FACTOR, KSPACE, 3),
         "TV + kDC": lambda coarse, *_: solve(coarse, None),
         WTV: lambda coarse, flair, *_: solve(coarse, flair),
         FNLM: guided(lambda coarse, _: cubic(coarse, FACTOR, 3)),
@@ -440,7 +441,7 @@ def _volume(context: Context) -> None:
             cut = slice(48, 112), slice(48, 112), slice(40, 72)
             fine, flair, brain = (image[cut].contiguous() for image in (fine, flair, brain))
         for level in VOLUME_LEVELS:
-            coarse = noisy(measured(fine[None], FACTOR, KSPACE, 3), level, context.seed)
+            coarse = noisy(forward_operator(fine[None], FACTOR, KSPACE, 3), level, context.seed)
             condition = f"volume, noise {level:g}"
             runs: dict[str, Callable[[], Tensor]] = {
                 name: functools.partial(run, coarse, flair[None], brain[None], level)
@@ -478,7 +479,7 @@ def _volume_lesions(context: Context) -> None:
             every = balls.sum(0, keepdim=True)
             shown = flair + every * (0.9 - flair)
             plain, added = (
-                noisy(measured(image, FACTOR, KSPACE, 3), level_of_noise, context.seed)
+                noisy(forward_operator(image, FACTOR, KSPACE, 3), level_of_noise, context.seed)
                 for image in (fine, fine + level * every)
             )
             runs: dict[str, Method] = {
@@ -529,7 +530,7 @@ def _public(context: Context) -> None:
     """Slices by the public call: the same figures as by the inferer."""
     for set_, chosen in sets(context, 8):
         fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
-        coarse = noisy(measured(fine, FACTOR, KSPACE), 0.01, context.seed)
+        coarse = noisy(forward_operator(fine, FACTOR, KSPACE), 0.01, context.seed)
         for method, name in OURS.items():
             preds = [
                 by_call(c, f, case.grid.affine(), 0.01, method)[0]
@@ -557,7 +558,7 @@ def _real(context: Context) -> None:
     """The glioma patient's own FLAIR, with maps from its tissues and tumour; pictures of it and of every set."""
     chosen = next(found for name, found in sets(context, 16) if name == "glioma")
     fine, real, brain = stacked(chosen, "fine"), own_flair(chosen, context.data), stacked(chosen, "brain")
-    coarse = measured(fine, FACTOR, KSPACE)
+    coarse = forward_operator(fine, FACTOR, KSPACE)
     results = {name: run(coarse, real, brain, 0.0) for name, run in everything().items()}
     for name, pred in results.items():
         record(context, "glioma", "measured FLAIR", name, pred, chosen)
@@ -571,7 +572,7 @@ def _real(context: Context) -> None:
     for _, some in sets(context, 16):
         one = some[:1]
         truth, guide, inside = (stacked(one, name) for name in ("fine", "flair", "brain"))
-        given = noisy(measured(truth, FACTOR, KSPACE), 0.02, context.seed)
+        given = noisy(forward_operator(truth, FACTOR, KSPACE), 0.02, context.seed)
         row = {"MRI": _near(guide[0]), "bicubic": _near(cubic(given, FACTOR)[0])}
         row |= {n: _near(run(given, guide, inside, 0.02)[0]) for n, run in everything().items() if n in SHOWN}
         _, sd = ours(given, guide, method=2, noise=0.02)
@@ -605,7 +606,7 @@ from mrsikit.restoration.non_local_means import feature_non_local_means, mri_fea
 volume = torch.rand(1, 184, 184, 128)
 feature_non_local_means(volume, mri_features([volume], volume), window=5, slab=16)
 """
-SHARPEN_A_VOLUME = """
+SUPER_RESOLVE_VOLUME = """
 import numpy as np
 from mrsi_gan_super_resolution import predict
 x, y, z = np.mgrid[-1:1:46j, -1:1:46j, -1:1:32j]

@@ -19,10 +19,10 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from mrsi_inpainting import predict
-from mrsi_inpainting.reference_pham import PaperUNet
+from mrsi_inpainting.reference_pham import PhamUNet
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
-from mrsikit.metrics.holes import filled_fraction, hole_detection, tumour_margin
 from mrsikit.metrics.image_quality import mse, ssim
+from mrsikit.metrics.missing_voxels import filled_fraction, missing_voxel_detection, tumour_margin
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
 from mrsikit.phantoms.subject import Grid, VirtualSubject
@@ -132,10 +132,10 @@ def noisy(cases: Sequence[Case], snr: float, rng: np.random.Generator) -> list[C
 
 @dataclass(frozen=True)
 class Filled:
-    """One method's answer to one case; ``holes`` and ``sd`` only where the method gives them."""
+    """One method's answer to one case; ``filled_mask`` and ``sd`` only where the method gives them."""
 
     values: np.ndarray
-    holes: np.ndarray
+    filled_mask: np.ndarray
     sd: np.ndarray | None = None
 
 
@@ -161,14 +161,14 @@ def classical(cases: Sequence[Case], name: str, *, brain: bool = False, zero: bo
     """A classical method with the true mask, or under the zero rule: every zero of the outline or brain is missing."""
     out = []
     for c in cases:
-        holes = c.missing
+        filled_mask = c.missing
         if zero:
-            holes = c.brain & (c.spoilt == 0) if brain else zero_rule(c.spoilt)
-        out.append(Filled(FILLS[name](c.spoilt, holes, brain=c.brain if brain else None), holes))
+            filled_mask = c.brain & (c.spoilt == 0) if brain else zero_rule(c.spoilt)
+        out.append(Filled(FILLS[name](c.spoilt, filled_mask, brain=c.brain if brain else None), filled_mask))
     return out
 
 
-def hole_errors(cases: Sequence[Case], filled: Sequence[Filled], where: str = "holes") -> list[float]:
+def missing_voxel_errors(cases: Sequence[Case], filled: Sequence[Filled], where: str = "holes") -> list[float]:
     """Mean squared error in each case's holes, or in those at a tumour's margin."""
     out = []
     for c, f in zip(cases, filled, strict=True):
@@ -186,12 +186,12 @@ def record(
     extra: bool = True,
 ) -> None:
     """Rows of every method on the same cases: errors, ratios to biharmonic, detection, whole-image measures."""
-    reference = hole_errors(cases, results["biharmonic"])
-    masked = hole_errors(cases, results["biharmonic, brain mask"])
+    reference = missing_voxel_errors(cases, results["biharmonic"])
+    masked = missing_voxel_errors(cases, results["biharmonic, brain mask"])
     better = min(reference, masked, key=np.mean)
-    margin = hole_errors(cases, results["biharmonic"], "margin")
+    margin = missing_voxel_errors(cases, results["biharmonic"], "margin")
     for method, filled in results.items():
-        errors = hole_errors(cases, filled)
+        errors = missing_voxel_errors(cases, filled)
         context.add(set_, condition, method, "hole MSE", errors)
         context.add_ratio(set_, condition, method, "hole MSE / biharmonic", errors, reference)
         context.add_ratio(set_, condition, method, "hole MSE / better biharmonic", errors, better)
@@ -201,7 +201,7 @@ def record(
         context.add(set_, condition, method, "hole MSE / variance", relative)
         if not extra:
             continue
-        at_margin = hole_errors(cases, filled, "margin")
+        at_margin = missing_voxel_errors(cases, filled, "margin")
         context.add(set_, condition, method, "margin MSE", at_margin)
         context.add_ratio(set_, condition, method, "margin MSE / biharmonic", at_margin, margin)
         pairs = list(zip(cases, filled, strict=True))
@@ -221,19 +221,19 @@ def record(
 def _record_found(
     context: Context, set_: str, condition: str, method: str, pairs: Sequence[tuple[Case, Filled]]
 ) -> None:
-    found = [hole_detection(f.holes, c.missing) for c, f in pairs]
+    found = [missing_voxel_detection(f.filled_mask, c.missing) for c, f in pairs]
     context.add(set_, condition, method, "recall", [float(r) for r, _ in found])
     context.add(set_, condition, method, "precision", [float(p) for _, p in found])
-    regions = [filled_fraction(f.holes, c.ventricles & ~c.missing) for c, f in pairs]
+    regions = [filled_fraction(f.filled_mask, c.ventricles & ~c.missing) for c, f in pairs]
     context.add(set_, condition, method, "ventricles filled", [float(v) for v in regions])
-    deep = [filled_fraction(f.holes, c.ventricles & c.deep & ~c.missing) for c, f in pairs]
+    deep = [filled_fraction(f.filled_mask, c.ventricles & c.deep & ~c.missing) for c, f in pairs]
     context.add(set_, condition, method, "deep ventricles filled", [float(v) for v in deep])
 
 
 def _record_uncertainty(
     context: Context, set_: str, condition: str, method: str, pairs: Sequence[tuple[Case, Filled]]
 ) -> None:
-    inside = [c.missing & f.holes for c, f in pairs]
+    inside = [c.missing & f.filled_mask for c, f in pairs]
     covered = [
         interval_coverage((f.values - c.clean)[i], f.sd[i])  # type: ignore[index]
         for (c, f), i in zip(pairs, inside, strict=True)
@@ -265,13 +265,13 @@ def all_methods(cases: Sequence[Case], *, interpolation: bool = True) -> dict[st
     return results
 
 
-def paper_nets(cases: Sequence[Case]) -> dict[str, list[Filled]]:
+def pham_networks(cases: Sequence[Case]) -> dict[str, list[Filled]]:
     """The paper's U-Nets, where their weights are; (X, Y) maps of a multiple of 16."""
     out = {}
     for name in ("progressive", "direct"):
         path = MODELS / f"model_paper_{name}.pt"
         if cases[0].clean.ndim == 2 and path.is_file():
-            network = PaperUNet(spatial_dims=2)
+            network = PhamUNet(spatial_dims=2)
             network.load_state_dict(torch.load(path, weights_only=True))
             network.eval()
             with torch.no_grad():
@@ -291,7 +291,7 @@ def measure(context: Context) -> None:
         anatomy = load_anatomy(set_, context.data)
         planar = clean_maps(anatomy, slices, rng)
         cases = spoil(planar, mixed, 0.2, rng)
-        results = all_methods(cases) | paper_nets(cases)
+        results = all_methods(cases) | pham_networks(cases)
         large = [replace(c, brain=ndimage.binary_dilation(c.brain)) for c in cases]
         results[f"{FREE_BRAIN} a voxel too large"] = ours(large, given=False, brain=True)
         record(context, set_, MIXED, cases, results)
@@ -302,7 +302,7 @@ def measure(context: Context) -> None:
         cases = spoil(planar, _edges, 0.1, rng)
         record(context, set_, EDGES, cases, all_methods(cases, interpolation=False))
         cases = spoil(planar, algorithm1, 0.2, rng)
-        record(context, set_, "2D 64x64, 20 %, Algorithm 1", cases, all_methods(cases) | paper_nets(cases))
+        record(context, set_, "2D 64x64, 20 %, Algorithm 1", cases, all_methods(cases) | pham_networks(cases))
         for snr in (5, 10, 20):
             cases = spoil(noisy(planar, snr, rng), mixed, 0.2, rng)
             record(context, set_, f"2D 64x64, 20 %, SNR {snr}", cases, all_methods(cases, interpolation=False))
@@ -369,7 +369,8 @@ def _wrong(context: Context, set_: str, planar: Sequence[Case], rng: np.random.G
         cases = spoil(noisy(planar, 20, rng), clusters, 0.02, rng)
         spoilt = [np.where(c.missing, c.measured * factor, c.measured).astype(np.float32) for c in cases]
         out = predict(np.stack(spoilt, -1)[:, :, None], wrong_threshold=0.9)
-        found = [hole_detection(out.holes[:, :, 0, k] & (spoilt[k] != 0), c.missing) for k, c in enumerate(cases)]
+        wrong = [out.holes[:, :, 0, k] & (spoilt[k] != 0) for k in range(len(cases))]
+        found = [missing_voxel_detection(mask, c.missing) for mask, c in zip(wrong, cases, strict=True)]
         condition = f"2 % of voxels times {factor:g}, SNR 20"
         context.add(set_, condition, WRONG, "recall", [float(r) for r, _ in found])
         context.add(set_, condition, WRONG, "precision", [float(p) for _, p in found])
@@ -463,13 +464,13 @@ def _real(context: Context) -> None:
         results |= {GIVEN: ours(cases, given=True, brain=False), FREE: ours(cases, given=False, brain=False)}
         variance = float(values[good].var())
         for method, filled in results.items():
-            errors = np.array(hole_errors(cases, filled)) / variance
+            errors = np.array(missing_voxel_errors(cases, filled)) / variance
             context.add(name, REAL, method, "hole MSE / variance", errors)
             context.add_ratio(
                 name, REAL, method, "hole MSE / biharmonic", errors * variance,
-                hole_errors(cases, results["biharmonic"]),
+                missing_voxel_errors(cases, results["biharmonic"]),
             )  # fmt: skip
-        found = [hole_detection(f.holes, c.missing) for c, f in zip(cases, results[FREE], strict=True)]
+        found = [missing_voxel_detection(f.filled_mask, c.missing) for c, f in zip(cases, results[FREE], strict=True)]
         context.add(name, REAL, FREE, "recall", [float(r) for r, _ in found])
         context.add(name, REAL, FREE, "precision", [float(p) for _, p in found])
         rows.append((name, cases[0], results))
@@ -490,7 +491,7 @@ def _examples(pictures: dict[str, Any], folder: Path) -> None:
     """The median and the worst case of each set."""
     rows = []
     for set_, (cases, results) in pictures.items():
-        order = np.argsort(hole_errors(cases, results[FREE_BRAIN]))
+        order = np.argsort(missing_voxel_errors(cases, results[FREE_BRAIN]))
         for label, k in ((f"{set_}, median case", order[len(order) // 2]), (f"{set_}, worst case", order[-1])):
             rows.append((label, cases[k], {method: filled[k] for method, filled in results.items()}))
     figure = Figure(figsize=(15, 2.3 * len(rows)))

@@ -36,7 +36,7 @@ from benchmarks.super_resolution import (
     tumour_heights,
 )
 from mrsi_super_resolution import predict
-from mrsi_super_resolution.reference_hfab import PaperNetwork
+from mrsi_super_resolution.reference_hfab import HfabNetwork
 from mrsi_super_resolution.reference_unet import PlainUNet
 from mrsikit.metrics.image_quality import psnr
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
@@ -46,12 +46,20 @@ from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, back, cubic, interpolated, measured
+from mrsikit.physics.spatial_encoding import (
+    BLOCK,
+    HAMMING,
+    KSPACE,
+    cubic,
+    forward_operator,
+    interpolate,
+    pseudo_inverse,
+)
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.mri_alignment import shift_needed
-from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, evidence
+from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, network_input
 from mrsikit.super_resolution.preprocessing import subdivided
-from mrsikit.super_resolution.tissue_mask import background, tissue_of
+from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +115,13 @@ def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tens
             out[guided] = ours(net, coarse, psf, {"flair": flair})[0]
     for method in (UNET, UNET_FLAIR):  # it keeps no consistency of its own
         if method in out:
-            wrong = coarse - measured(out[method], FACTOR, psf)
-            out[f"{method} + DC"] = out[method] + interpolated(wrong, FACTOR, psf)
+            wrong = coarse - forward_operator(out[method], FACTOR, psf)
+            out[f"{method} + DC"] = out[method] + interpolate(wrong, FACTOR, psf)
     for name, method in PAPER.items():
-        net = load_weights(f"model_{name}.pt", PaperNetwork(gated="without" not in name))
+        net = load_weights(f"model_{name}.pt", HfabNetwork(gated="without" not in name))
         if net is not None and psf == BLOCK:
             with torch.no_grad():
-                out[method] = net(torch.stack([back(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
+                out[method] = net(torch.stack([pseudo_inverse(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
     return out
 
 
@@ -126,14 +134,14 @@ def ours(
     noise: float | None = 0.0,
     factor: int = FACTOR,
 ) -> tuple[Tensor, Tensor]:
-    """Sharpened maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name."""
+    """SuperResolved maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name."""
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        start = interpolated(coarse[n : n + 1] / top, factor, psf)
+        start = interpolate(coarse[n : n + 1] / top, factor, psf)
         level = None if noise is None else torch.full_like(start, float(noise / top))
         mris = {name: image[n : n + 1] for name, image in (images or {}).items()}
-        x = evidence(start, factor, psf, noise=level, mris=mris)
+        x = network_input(start, factor, psf, noise=level, mris=mris)
         with torch.no_grad():
             found.append(net(x)[0] * top)
     both = torch.stack(found)
@@ -143,10 +151,10 @@ def ours(
 def classical(coarse: Tensor, psf: int, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
     """What one would use instead; the last only where there is a FLAIR."""
     out: dict[str, Callable[[], Tensor]] = {
-        "nearest": lambda: back(coarse, FACTOR, BLOCK),
+        "nearest": lambda: pseudo_inverse(coarse, FACTOR, BLOCK),
         "spline": lambda: spline(coarse, FACTOR),
         "bicubic": lambda: cubic(coarse, FACTOR),
-        "bicubic + DC" if psf == BLOCK else "zero filling": lambda: interpolated(coarse, FACTOR, psf),
+        "bicubic + DC" if psf == BLOCK else "zero filling": lambda: interpolate(coarse, FACTOR, psf),
         "TV + DC": lambda: total_variation(coarse, FACTOR, psf),
     }
     if flair is not None:
@@ -184,7 +192,7 @@ def _quality(context: Context) -> None:
     for set_, chosen in _sets(context, 40):
         fine, flair, t1, brain = (stacked(chosen, name) for name in ("fine", "flair", "t1", "brain"))
         for condition, psf in ACQUISITIONS.items():
-            coarse = measured(fine, FACTOR, psf)
+            coarse = forward_operator(fine, FACTOR, psf)
             results = {method: run() for method, run in classical(coarse, psf, flair).items()}
             results |= learned_baselines(coarse, psf, flair)
             spreads = {}
@@ -218,26 +226,26 @@ def _noise(context: Context) -> None:
     for set_, chosen in _sets(context, 24):
         fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
         for name, psf in ACQUISITIONS.items():
-            clean = measured(fine, FACTOR, psf)
+            clean = forward_operator(fine, FACTOR, psf)
             for level in (0.01, 0.03, 0.05):
                 generator = torch.Generator().manual_seed(context.seed)
                 coarse = clean + level * torch.randn(clean.shape, generator=generator)
                 condition, strength = f"{name}, noise {level:g}", TV_STRENGTH * level
                 results = {
                     "bicubic": cubic(coarse, FACTOR),
-                    INTERPOLATION[name]: interpolated(coarse, FACTOR, psf),
+                    INTERPOLATION[name]: interpolate(coarse, FACTOR, psf),
                     "TV": total_variation(coarse, FACTOR, psf, strength=strength),
                     "FLAIR-weighted TV": total_variation(coarse, FACTOR, psf, mri=flair, eta=ETA, strength=strength),
                 }
                 spreads = {}
-                for method, images, told in (
+                for method, images, known in (
                     (OURS, {}, level), (OURS_FLAIR, {"flair": flair}, level), (f"{OURS}, noise unknown", {}, None),
                     (f"{OURS_FLAIR}, noise unknown", {"flair": flair}, None),
                 ):  # fmt: skip
-                    results[method], spreads[method] = ours(net, coarse, psf, images, noise=told)
+                    results[method], spreads[method] = ours(net, coarse, psf, images, noise=known)
                 for method, pred in results.items():
                     record(context, set_, condition, method, pred, chosen)
-                    again = (measured(pred, FACTOR, psf) - coarse).square().mean((1, 2)).sqrt() / level
+                    again = (forward_operator(pred, FACTOR, psf) - coarse).square().mean((1, 2)).sqrt() / level
                     context.add(set_, condition, method, "measured again: RMS change / noise", again.tolist())
                 for method, sd in spreads.items():
                     record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
@@ -255,11 +263,11 @@ def _factors(context: Context) -> None:
             size = FINE // (2 * factor) * 2 * factor
             cut = [image[:, 1 : 1 + size, 1 : 1 + size] if size < FINE else image for image in (fine, flair)]
             if "matrix 16" in name:
-                cut = [measured(image, 2, BLOCK) for image in cut]
-            coarse = measured(cut[0], factor, psf)
+                cut = [forward_operator(image, 2, BLOCK) for image in cut]
+            coarse = forward_operator(cut[0], factor, psf)
             for method, pred in (
                 ("spline", spline(coarse, factor)),
-                ("aligned interpolation + DC", interpolated(coarse, factor, psf)),
+                ("aligned interpolation + DC", interpolate(coarse, factor, psf)),
                 (OURS, ours(net, coarse, psf, factor=factor)[0]),
                 (OURS_FLAIR, ours(net, coarse, psf, {"flair": cut[1]}, factor=factor)[0]),
             ):
@@ -280,10 +288,10 @@ def _ratio(context: Context) -> None:
             maps, flair, tumour = pair
             truth = (maps[0] * tumour).sum() / (maps[1] * tumour).sum()
             for name, psf in ACQUISITIONS.items():
-                coarse = measured(maps, FACTOR, psf)
+                coarse = forward_operator(maps, FACTOR, psf)
                 guide = {"flair": flair.expand(2, -1, -1)}
                 for method, pred in (
-                    (INTERPOLATION[name], interpolated(coarse, FACTOR, psf)),
+                    (INTERPOLATION[name], interpolate(coarse, FACTOR, psf)),
                     (OURS, ours(net, coarse, psf)[0]),
                     (OURS_FLAIR, ours(net, coarse, psf, guide)[0]),
                 ):
@@ -326,11 +334,11 @@ def _cost(context: Context) -> None:
     rng = np.random.default_rng(context.seed)
     chosen = cases(load_anatomy(SETS[0], context.data), 2 if context.quick else 8, rng, **GEOMETRY)
     fine = stacked(chosen, "fine")
-    coarse = measured(fine, FACTOR, BLOCK)
+    coarse = forward_operator(fine, FACTOR, BLOCK)
     ratios = []
     ours(net, coarse[:1], BLOCK)
     for n in range(len(chosen)):
-        repeated = back(coarse[n], FACTOR, BLOCK).numpy()
+        repeated = pseudo_inverse(coarse[n], FACTOR, BLOCK).numpy()
         times = [float("inf"), float("inf")]
         for _ in range(5):
             start = time.process_time()
@@ -343,11 +351,11 @@ def _cost(context: Context) -> None:
     torch.set_num_threads(threads)
     context.add("any", COST, OURS, "time / TV-Chambolle", ratios)
     context.add("any", COST, OURS, "peak memory of the process, GB",
-                [peak_memory([sys.executable, "-c", SHARPEN_A_SLICE])])  # fmt: skip
+                [peak_memory([sys.executable, "-c", SUPER_RESOLVE_SLICE])])  # fmt: skip
 
 
 COST = "cost of a slice, 32 to 128"
-SHARPEN_A_SLICE = (
+SUPER_RESOLVE_SLICE = (
     "import numpy as np; from mrsi_super_resolution import predict; v = np.zeros((32, 32), np.float32);"
     "v[8:24, 6:26] = 1; v[12, 12] = 2; predict(v, noise=0.01)"
 )
@@ -360,7 +368,7 @@ def _real(context: Context) -> None:
     fine, simulated, real = stacked(chosen, "fine"), stacked(chosen, "flair"), own_flair(chosen, context.data)
     pictures = []
     for name, psf in ACQUISITIONS.items():
-        coarse = measured(fine, FACTOR, psf)
+        coarse = forward_operator(fine, FACTOR, psf)
         results = {
             "spline": spline(coarse, FACTOR),
             "TV + DC": total_variation(coarse, FACTOR, psf),
@@ -374,7 +382,7 @@ def _real(context: Context) -> None:
         if psf == BLOCK:
             largest = np.argsort([-float(case.tissues.tumour.sum()) for case in chosen])[:3]
             for k in largest:
-                row = {"MRI": real[k], "coarse": back(coarse[k], FACTOR, BLOCK)}
+                row = {"MRI": real[k], "coarse": pseudo_inverse(coarse[k], FACTOR, BLOCK)}
                 row |= {m: results[m][k] for m in ("spline", WTV, OURS, OURS_FLAIR)} | {"truth": fine[k]}
                 pictures.append(row)
     draw(pictures, context.figures / "glioma.png")
@@ -392,7 +400,7 @@ def _public(context: Context) -> None:
         preds: dict[str, list[Tensor]] = {}
         for k, case in enumerate(chosen):
             rng = np.random.default_rng([context.seed, k])
-            coarse = measured(case.fine, FACTOR, BLOCK)
+            coarse = forward_operator(case.fine, FACTOR, BLOCK)
             noise = 0.01 * torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))
             noisy = coarse + noise * (coarse > 0)
             fine = case.grid.affine()
@@ -455,7 +463,7 @@ def _mismatch(context: Context) -> None:
     net = load_network()
     for set_, chosen in _sets(context, 24):
         fine, flair, t1 = (stacked(chosen, name) for name in ("fine", "flair", "t1"))
-        coarse = measured(fine, FACTOR, BLOCK)
+        coarse = forward_operator(fine, FACTOR, BLOCK)
         noisy = coarse + 0.03 * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(context.seed))
         affine = torch.diag(torch.tensor([FIELD_OF_VIEW / FINE, FIELD_OF_VIEW / FINE, THICKNESS, 1.0]))
         worse = {f"shifted {mm} mm": moved(flair, mm * FINE / FIELD_OF_VIEW) for mm in (1, 2, 3, 5)}
@@ -470,7 +478,7 @@ def _mismatch(context: Context) -> None:
             found = []
             for c, i in zip(noisy, image, strict=True):
                 one = c[None, ..., None]
-                tissue = tissue_of(one, background(one))
+                tissue = tissue_mask(one, background(one))
                 found.append(shift_needed(one, tissue, i[..., None], FACTOR, affine))
             context.add(set_, condition, OURS_FLAIR, "told that it is shifted, %", [100.0 * any(f) for f in found])
 
@@ -478,7 +486,7 @@ def _mismatch(context: Context) -> None:
 def _guided(net: torch.nn.Module, psf: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Methods as functions of coarse maps and FLAIRs."""
     return {
-        INTERPOLATION["block" if psf == BLOCK else "k-space"]: lambda c, f: interpolated(c, FACTOR, psf),
+        INTERPOLATION["block" if psf == BLOCK else "k-space"]: lambda c, f: interpolate(c, FACTOR, psf),
         "TV + DC": lambda c, _: total_variation(c, FACTOR, psf),
         WTV: lambda c, f: total_variation(c, FACTOR, psf, mri=f, eta=ETA),
         OURS: lambda c, f: ours(net, c, psf)[0],
@@ -500,7 +508,7 @@ def _lesions(context: Context) -> None:
             shown = flair + lesion * (0.9 - flair)
             for name, psf in ACQUISITIONS.items():
                 condition = f"{name}, lesions of {diameter:g} mm"
-                coarse, plain = measured(fine + contrast, FACTOR, psf), measured(fine, FACTOR, psf)
+                coarse, plain = forward_operator(fine + contrast, FACTOR, psf), forward_operator(fine, FACTOR, psf)
                 for method, run in _guided(net, psf).items():
                     alone, both = run(coarse, flair), run(coarse, shown)
                     bias = 100 * lesion_bias(alone, fine + contrast, lesion, contrast)

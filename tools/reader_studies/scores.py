@@ -91,8 +91,8 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
         good &= row.criterion in NAMES
         good &= row.score in set("12345") or (row.score == NOTHING and row.criterion in OPTIONAL)
         if not good:
-            told = f"{row.case}, {row.map}, again {row.again}, {row.criterion}, {row.score or 'nothing'}"
-            raise InputError(f"{path}: line {place} is not of this study ({told}); give it as exported")
+            line = f"{row.case}, {row.map}, again {row.again}, {row.criterion}, {row.score or 'nothing'}"
+            raise InputError(f"{path}: line {place} is not of this study ({line}); give it as exported")
     if (double := table.duplicated(["map", "again", "criterion"])).any():
         raise InputError(f"{path}: line {int(double.argmax()) + 2} scores a map a second time; give it as exported")
     optional = table[table["criterion"].isin(OPTIONAL)]

@@ -135,8 +135,8 @@ def solve(
         pull = strength * weights / shared[:, k] ** 2
         trust = 1.0 / sd[:, k] ** 2
         diagonal = trust + np.bincount(i, pull, count) + np.bincount(j, pull, count)
-        beside = sparse.coo_matrix((-pull, (i, j)), shape=(count, count))
-        matrix = (beside + beside.T + sparse.diags(diagonal)).tocsr()
+        off_diagonal = sparse.coo_matrix((-pull, (i, j)), shape=(count, count))
+        matrix = (off_diagonal + off_diagonal.T + sparse.diags(diagonal)).tocsr()
         jacobi = sparse.diags(1.0 / diagonal)
         out[:, k], failed = cg(matrix, trust * values[:, k], x0=values[:, k], rtol=1e-6, maxiter=1000, M=jacobi)
         if failed:

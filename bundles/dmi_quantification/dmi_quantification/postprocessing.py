@@ -15,9 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dmi_quantification.acquisition import fid_model, nearest_lines
-from dmi_quantification.findings import EXTRA_LINE, FAINT, WIDE, acquisition_findings, residual_findings
 from dmi_quantification.mri_prior import RobustPrior
 from dmi_quantification.residual import Residual, examine
+from dmi_quantification.warnings import EXTRA_LINE, FAINT, WIDE, acquisition_warnings, residual_warnings
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import as_flag
@@ -26,7 +26,7 @@ LARGEST_FIT = 2**29
 """Bytes of FIDs above which the fitted ones are written only if asked for."""
 
 
-class QuantifyFidsd(Transform):
+class PostprocessFidsd(Transform):
     """Maps with their standard deviations from the estimates, smoothed along an MRI where there is one.
 
     Args:
@@ -34,8 +34,8 @@ class QuantifyFidsd(Transform):
         prior: smoother of the amplitudes; None: none.
         water_mM: concentration of the reference; None: results are ratios to it.
         factors: by metabolite, by which its amplitude is multiplied for saturation and labelled nuclei.
-        delay: as of :class:`PrepareFidsd`.
-        max_shift: as of :class:`PrepareFidsd`.
+        delay: as of :class:`PreprocessFidsd`.
+        max_shift: as of :class:`PreprocessFidsd`.
         save_fit: whether to make "fit", the fitted FIDs; None: if they take less than half a gigabyte.
         trained: acquisition a network was trained at, as attributes of the model (``larmor``, ``dwell``, ``delay``).
         repeats: of the Monte Carlo that gives the bias and standard deviation of smoothed maps.
@@ -103,7 +103,7 @@ class QuantifyFidsd(Transform):
         doubtful = (snr < FAINT) | edge | merged | self._odd(left).reshape(-1, dynamics)
         echo = float(meta["echo"])
         nucleus = NUCLEI[str(meta["nucleus"])]
-        flags = acquisition_findings(
+        flags = acquisition_warnings(
             model,
             tabulated=[
                 nucleus.resonances[name]
@@ -117,7 +117,7 @@ class QuantifyFidsd(Transform):
             fitted_times=fitted_times,
         )
         flags += self._flags(snr[measured], edge, merged) + self._own_flags(model)
-        found, mirrored = residual_findings(left, model, self.metabolites, fitted_times=fitted_times)
+        found, mirrored = residual_warnings(left, model, self.metabolites, fitted_times=fitted_times)
         flags = found if mirrored else flags + found  # all else follows from the wrong sign
         bias = convert_to_tensor(out["bias"]).double().numpy().reshape(count, -1, dynamics) if "bias" in out else None
         if "mri" in out and self.prior is not None and self.prior.strength > 0:

@@ -31,7 +31,7 @@ FINER = 5
 """Points along a voxel at which the MRI is read."""
 
 
-class PrepareFidsd(MapTransform):
+class PreprocessFidsd(MapTransform):
     """Lay out the FIDs of a file for the estimator, with what describes their acquisition.
 
     Args:

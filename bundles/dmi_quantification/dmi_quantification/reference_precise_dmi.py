@@ -18,7 +18,7 @@ EXPECTED = 14.0
 """Mean size of a first sample whose lines have the amplitudes the training centres on."""
 
 
-class PaperCnn(nn.Module):
+class PreciseDmiCnn(nn.Module):
     """Convolutions of size 3 with PReLU and max pooling, then two fully connected layers (Fig. 1 of the paper).
 
     The paper's figure gives the numbers of kernels; its text does not, so they are ours.
@@ -118,7 +118,7 @@ class RandFidsd(Transform, Randomizable):
         return {**data, "image": torch.view_as_real(fids).transpose(1, 2).contiguous(), "label": amplitudes}
 
 
-class CnnEstimator(nn.Module):
+class PreciseDmiEstimator(nn.Module):
     """The paper's network in the place of :class:`dmi_quantification.network.FidLeastSquares`: same input and output.
 
     It knows one acquisition only, that of its training (lines, dwell time, delay), and gives amplitudes alone: standard
@@ -130,11 +130,11 @@ class CnnEstimator(nn.Module):
         cnn: the network; None: one without training.
     """
 
-    def __init__(self, *, peaks: int = 4, points: int = 512, cnn: PaperCnn | None = None) -> None:
+    def __init__(self, *, peaks: int = 4, points: int = 512, cnn: PreciseDmiCnn | None = None) -> None:
         super().__init__()
         self.peaks = peaks
         self.points = points
-        self.cnn = PaperCnn(peaks=peaks, points=points) if cnn is None else cnn
+        self.cnn = PreciseDmiCnn(peaks=peaks, points=points) if cnn is None else cnn
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the convolutions make of the FIDs (B, V, F), and the FIDs' scale (B, 1, 1)."""

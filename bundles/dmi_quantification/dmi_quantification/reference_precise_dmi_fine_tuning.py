@@ -17,14 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from dmi_quantification.mri_prior import neighbours, solve
-from dmi_quantification.reference_precise_dmi import CnnEstimator
+from dmi_quantification.reference_precise_dmi import PreciseDmiEstimator
 
 LARGEST_WEIGHT = 60.0
 """Of Eq. 5, which the paper does not print: with it the paper's prior has its threefold gain at lambda .01."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperPrior:
+class PreciseDmiPrior:
     """The optimum of Eq. 4 of the PRECISE-DMI paper, as one linear system; its fine-tuned network comes less near.
 
     Attributes:
@@ -40,7 +40,7 @@ class PaperPrior:
     ) -> NDArray[np.float64]:
         """Smooth; arguments and result as of :meth:`RobustPrior.__call__`, the standard deviations are not used."""
         pairs, change = neighbours(mri, mask)
-        weights = paper_weights(change, self.largest)
+        weights = edge_weights(change, self.largest)
         # the paper's batches of 3^n voxels take the mean, and every pair is in two of them
         strength = 2 * self.strength / 3**mri.ndim
         out = maps.copy()
@@ -48,14 +48,14 @@ class PaperPrior:
         return out
 
 
-def paper_weights(change: NDArray[np.float64], largest: float = LARGEST_WEIGHT) -> NDArray[np.float64]:
+def edge_weights(change: NDArray[np.float64], largest: float = LARGEST_WEIGHT) -> NDArray[np.float64]:
     """Weights (P,) of Eq. 5 of the PRECISE-DMI paper from the differences (P,) of the MRI."""
     with np.errstate(divide="ignore"):
         return np.minimum(1.0 / change**2, largest)
 
 
 def fine_tuned(
-    network: CnnEstimator,
+    network: PreciseDmiEstimator,
     features: Tensor,
     pairs: Tensor,
     weights: Tensor,
@@ -113,7 +113,7 @@ def fine_tuned(
 
 
 def fine_tuned_amplitudes(
-    network: CnnEstimator, rows: Tensor, pairs: Tensor, weights: Tensor, **options: Any
+    network: PreciseDmiEstimator, rows: Tensor, pairs: Tensor, weights: Tensor, **options: Any
 ) -> Tensor:
     """Amplitudes (V, K) in the unit of the FIDs.
 
@@ -136,7 +136,7 @@ class FineTuneFidsd(Transform):
     and noise is added, ``repeats`` times; each is fine-tuned like the data. Without an MRI nothing changes.
 
     Args:
-        weights: of :class:`dmi_quantification.reference_precise_dmi.PaperCnn`.
+        weights: of :class:`dmi_quantification.reference_precise_dmi.PreciseDmiCnn`.
         peaks: number K of lines.
         strength: lambda; the paper uses .004, .01 and .04.
         largest: greatest weight of Eq. 5.
@@ -169,7 +169,7 @@ class FineTuneFidsd(Transform):
         out = dict(data)
         if "mri" not in out or self.strength == 0:
             return out
-        network = CnnEstimator(peaks=self.peaks)
+        network = PreciseDmiEstimator(peaks=self.peaks)
         state = torch.load(self.weights, map_location="cpu", weights_only=True)
         network.load_state_dict({k: v.float() for k, v in state.items()})
         network.eval()
@@ -177,7 +177,7 @@ class FineTuneFidsd(Transform):
         voxels = convert_to_tensor(out["voxels"]).cpu().numpy().astype(bool)
         mri = convert_to_tensor(out["mri"]).cpu().double().numpy().reshape(voxels.shape)
         pairs, change = neighbours(mri, voxels)
-        weights = torch.from_numpy(paper_weights(change, self.largest)).float()
+        weights = torch.from_numpy(edge_weights(change, self.largest)).float()
         where = torch.from_numpy(pairs)
         generator = torch.Generator().manual_seed(self.seed)
         estimates = convert_to_tensor(out["pred"]).cpu().clone()

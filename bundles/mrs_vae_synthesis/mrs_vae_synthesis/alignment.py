@@ -49,7 +49,7 @@ def aligned(network: SessionVae, fids: Tensor, on: Tensor) -> Aligned:
     )  # fmt: skip
 
 
-def back(network: SessionVae, spectra: Tensor, phase: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def unaligned(network: SessionVae, spectra: Tensor, phase: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """FIDs (S, N, T) of spectra (S, N, 2 T) in the network's frame."""
     fids = torch.fft.ifft(as_complex(spectra), norm="ortho")
     return turned(fids * scale[:, None, None], phase, shift, Acquisition.of(network.acquisition).dwell)

@@ -48,7 +48,7 @@ FEW = 200
 SOME = 64
 """Sessions that are worked on at a time."""
 
-NOISE, TOLD, COPIED = (0.93, 1.07), 0.65, 0.9
+NOISE, TOLD_APART, COPIED = (0.93, 1.07), 0.65, 0.9
 """Bounds of the noise, of the accuracy of a classifier, and of the distance to the nearest of the training."""
 
 BIAS = {"NAA": 5.0, "tCr": 5.0, "tCho": 5.0, "Glx": 5.0, "GABA+": 10.0}
@@ -58,7 +58,7 @@ SHOWN = (0.2, 4.2)
 """ppm."""
 
 
-def verdicts(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
+def set_checks(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
     """Judge what a run has made, from the files that it wrote.
 
     Args:
@@ -113,11 +113,11 @@ def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str
     error /= len(fids) ** 0.5
     good = NOISE[0] - 2 * error <= ratio <= NOISE[1] + 2 * error
     lines = [f"noise over that of the training sessions: {ratio:.2f} (standard error {error:.2f}){_held(good)}"]
-    for name, seen in (("the spectra", rows_of), ("how far each point lies from the next", steps_of)):
-        a, b = seen(theirs), seen(ours)
+    for name, rows in (("the spectra", rows_of), ("how far each point lies from the next", steps_of)):
+        a, b = rows(theirs), rows(ours)
         owners = np.repeat(np.arange(len(fids)), len(b) // len(fids))
         accuracy = classifier_accuracy(a, b, owners, owners)
-        good &= (passed := accuracy <= TOLD)
+        good &= (passed := accuracy <= TOLD_APART)
         lines.append(
             f"a classifier that sees {name} tells {accuracy:.0%} from training sessions (chance: 50%){_held(passed)}"
         )
@@ -132,12 +132,12 @@ def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str
     # of a median, a quarter more than that of a mean
     distance, error = float(np.median(away)) / usual, 1.25 * float(away.std()) / len(away) ** 0.5 / usual
     copied = float(np.median(apart[:, 0])) / usual
-    told = f"distance to the nearest training session over that among these: {distance:.2f} (copies: {copied:.2f})"
+    line = f"distance to the nearest training session over that among these: {distance:.2f} (copies: {copied:.2f})"
     if copied > BLURRED:
-        lines.append(f"{told}: too few transients a session, too much noise to tell copies")
+        lines.append(f"{line}: too few transients a session, too much noise to tell copies")
     else:
         good &= (passed := distance >= COPIED - 2 * error)
-        lines.append(f"{told}{_held(passed)}")
+        lines.append(f"{line}{_held(passed)}")
     if (trained := len(distinct(network))) < FEW:
         lines.append(
             f"the network was trained on {trained} sessions: new ones lie close about these, and another subject may "

@@ -22,7 +22,7 @@ from mrsikit.physics import spectra
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
 
-BESIDE_NAA = 2.2
+ABOVE_NAA = 2.2
 """ppm from which on the difference sets its scale."""
 
 MEASURED, MADE = "#888888", "#1f77b4"
@@ -67,7 +67,7 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
         axis.set_yticks([])
         axis.invert_xaxis()
         if axis is axes[2] and axis.lines:  # for GABA+ at 3.0 ppm
-            heights = np.concatenate([line.get_ydata()[line.get_xdata() > BESIDE_NAA] for line in axis.lines])
+            heights = np.concatenate([line.get_ydata()[line.get_xdata() > ABOVE_NAA] for line in axis.lines])
             axis.set_ylim(heights.min() - 0.5 * np.ptp(heights), heights.max() + 0.1 * np.ptp(heights))
         if axis.lines:
             axis.legend(fontsize=7, frameon=False)
@@ -92,8 +92,8 @@ def _phased(session: Sessions) -> Tensor:
     middle = hz.median()
     moved = spectra.shifted(fids, middle - hz, at)
     # real and imaginary areas of whole lines, which tell the phase whatever lies between two points
-    seen = spectra.shifted(dry, middle - hz, at)
-    phase = spectra.spectrum(seen)[:, inside].sum(-1).angle()
+    aligned_dry = spectra.shifted(dry, middle - hz, at)
+    phase = spectra.spectrum(aligned_dry)[:, inside].sum(-1).angle()
     return spectra.phased(moved, -phase)
 
 

@@ -32,7 +32,7 @@ class SynthesisInferer(Inferer):
         """Synthesise.
 
         Args:
-            inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.preprocessing.PrepareSynthesisd`.
+            inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.preprocessing.PreprocessSessiond`.
             network: with its bank.
             args: not used.
             kwargs: likewise.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mrs_vae_synthesis.alignment import aligned, matched_sessions, point_weights
 from mrs_vae_synthesis.matched_filter import (
-    SEEN,
+    RESONANCES,
     WATER,
     as_complex,
     as_real,
@@ -26,12 +26,12 @@ REPEATS = 3
 MOST = 8000
 """Transients that templates are of."""
 
-ASIDE = 24
+WITHIN_DIRECTIONS = 24
 """Of the directions, those in which transients of one session differ."""
 
 
 @torch.no_grad()
-def begin(network: SessionVae, sessions: Sessions, *, water: bool = True) -> None:
+def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: bool = True) -> None:
     """Give a network the frame and the linear model of its training sessions.
 
     Templates are means of aligned transients. The directions are of the space that signals can be in: those in which
@@ -71,7 +71,7 @@ def begin(network: SessionVae, sessions: Sessions, *, water: bool = True) -> Non
     templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
     network.templates.copy_(as_real(templates))
 
-    band = SEEN if water else (SEEN[0], WATER[0])
+    band = RESONANCES if water else (RESONANCES[0], WATER[0])
     weight = point_weights(known).to(fids.device)
     space = torch.fft.fft(signal_space(fids.shape[-1], dwell, larmor, reference, band).to(fids.device).T, norm="ortho")
     space = torch.linalg.qr((space * weight[: fids.shape[-1]]).T)[0]
@@ -91,9 +91,13 @@ def begin(network: SessionVae, sessions: Sessions, *, water: bool = True) -> Non
     small = small - as_real(as_complex(network.centres * weight) @ space.conj())[on.long()]
     session_means = _session_means(small, on)
     own = small - torch.where(on[..., None], session_means[:, 1:], session_means[:, :1])
-    aside = _leading(own.flatten(0, 1), min(ASIDE, network.scores // 2)) if small.shape[1] > len(edits) else None
+    within_directions = (
+        _leading(own.flatten(0, 1), min(WITHIN_DIRECTIONS, network.scores // 2))
+        if small.shape[1] > len(edits)
+        else None
+    )
     between = _leading(session_means[:, [int(edit) for edit in edits]].flatten(0, 1), network.scores)
-    both = between if aside is None else torch.cat([aside, between], 1)
+    both = between if within_directions is None else torch.cat([within_directions, between], 1)
     directions = torch.linalg.qr(both)[0][:, : network.scores]
     missing = network.scores - directions.shape[1]
     network.directions[: network.scores - missing].copy_(as_real(as_complex(directions.T) @ space.T))

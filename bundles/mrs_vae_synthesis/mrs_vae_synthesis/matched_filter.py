@@ -16,7 +16,7 @@ BAND = (1.7, 4.2)
 SEARCH = 25.0
 """Largest shift that is sought (Hz)."""
 
-SEEN, SLOWEST = (-0.3, 5.6), 1.5
+RESONANCES, SLOWEST = (-0.3, 5.6), 1.5
 """Where anything resonates (ppm), and half the width of the narrowest line (Hz): what decays more slowly is noise."""
 
 WATER = (4.3, 5.1)
@@ -61,8 +61,8 @@ def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tens
     best = size.argmax(-1)
     before, top, after = (size.gather(-1, ((best + k) % count)[:, None])[:, 0] for k in (-1, 0, 1))
     curve = before - 2 * top + after
-    aside = torch.where(curve < 0, 0.5 * (before - after) / curve.clamp(max=-1e-30), 0.0).clamp(-0.5, 0.5)
-    shift = hz[best] + aside / (count * dwell)
+    offset = torch.where(curve < 0, 0.5 * (before - after) / curve.clamp(max=-1e-30), 0.0).clamp(-0.5, 0.5)
+    shift = hz[best] + offset / (count * dwell)
     at = torch.arange(fids.shape[-1], device=fids.device) * dwell
     total = (product * torch.exp(-2j * math.pi * shift[:, None] * at)).sum(-1)
     return total.angle(), shift, total.abs() / templates.abs().square().sum(-1).clamp(min=1e-30)
@@ -75,7 +75,7 @@ def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
 
 @functools.lru_cache(maxsize=4)
 def signal_space(
-    points: int, dwell: float, larmor: float, reference: float, band: tuple[float, float] = SEEN
+    points: int, dwell: float, larmor: float, reference: float, band: tuple[float, float] = RESONANCES
 ) -> Tensor:
     r"""Orthonormal FIDs (T, R) complex that span all decaying signals of a band (ppm).
 

@@ -81,11 +81,11 @@ class SessionVae(nn.Module):
         self.means = nn.Parameter(torch.zeros(2, scores))
         self.between = nn.Parameter(torch.zeros(2, scores, session))
         self.within = nn.Parameter(torch.zeros(2, scores, transient))
-        seen = session + 2 * transient + 3
+        condition = session + 2 * transient + 3
         self.pool = perceptron(scores + 2 * transient + 1, 64, width, silent=False)
-        self.correct_session = perceptron(seen + 64, 2 * session, width)
-        self.trust = perceptron(seen, transient, width)
-        self.correct_transient = perceptron(seen + transient + 1 + scores, 2 * transient, width)
+        self.correct_session = perceptron(condition + 64, 2 * session, width)
+        self.trust = perceptron(condition, transient, width)
+        self.correct_transient = perceptron(condition + transient + 1 + scores, 2 * transient, width)
         self.bend = perceptron(session + transient + 1, scores, width)
         self.bank = nn.Buffer(torch.zeros(sessions, session + 2 * transient + FACTORS))
         self.bank_transients = nn.Buffer(torch.zeros(sessions, kept, 1 + transient + 2))
@@ -127,19 +127,19 @@ class SessionVae(nn.Module):
         t, spread_t = self._transients(scores, z, on, noise)
 
         weight = (there / count)[..., None]
-        told = torch.cat([torch.log(noise), torch.log(count), (on * there).sum(1, keepdim=True) / count], 1)
+        summary = torch.cat([torch.log(noise), torch.log(count), (on * there).sum(1, keepdim=True) / count], 1)
         energy = torch.log((t.square() * weight).sum(1) + 1e-4)
-        seen = torch.cat([torch.asinh(z), energy, torch.asinh((t * weight).sum(1)), told], 1)
+        condition = torch.cat([torch.asinh(z), energy, torch.asinh((t * weight).sum(1)), summary], 1)
         left = self._left(scores, z, t, on, noise)
         edit = on[..., None] - 0.5
         pooled = (self.pool(torch.cat([left, torch.asinh(t), torch.asinh(t.square()), edit], -1)) * weight).sum(1)
-        more, wider = self.correct_session(torch.cat([seen, pooled], 1)).chunk(2, -1)
+        more, wider = self.correct_session(torch.cat([condition, pooled], 1)).chunk(2, -1)
         z = z + more * torch.sqrt(1 + z.square().mean(1, keepdim=True))
         t, _ = self._transients(scores, z, on, noise)
         left = self._left(scores, z, t, on, noise)
-        known = seen[:, None].expand(-1, t.shape[1], -1)
+        known = condition[:, None].expand(-1, t.shape[1], -1)
         more_t, wider_t = self.correct_transient(torch.cat([known, torch.asinh(t), edit, left], -1)).chunk(2, -1)
-        trust = 2 * torch.sigmoid(self.trust(seen))[:, None]
+        trust = 2 * torch.sigmoid(self.trust(condition))[:, None]
         t = t * trust + more_t * torch.sqrt(1 + t.square().mean(-1, keepdim=True))
         return z, torch.log(spread) + wider, t, torch.log(spread_t) + wider_t
 
@@ -180,8 +180,8 @@ class SessionVae(nn.Module):
             u, v, gain = self.between[edit], self.within[edit], self._gain(edit, noise)
             crossed = u.T @ v
             precision = precision + total[..., None] * (u.T @ u - crossed @ gain @ crossed.T) / variance[..., None]
-            aside = (gain @ (summed @ v)[..., None])[..., 0] @ crossed.T
-            pull = pull + (summed @ u - aside) / variance
+            crossed_pull = (gain @ (summed @ v)[..., None])[..., 0] @ crossed.T
+            pull = pull + (summed @ u - crossed_pull) / variance
         spread = torch.linalg.inv(precision)
         return (spread @ pull[..., None])[..., 0], spread.diagonal(dim1=1, dim2=2).clamp(min=1e-8)
 

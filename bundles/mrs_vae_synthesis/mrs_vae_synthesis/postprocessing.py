@@ -28,7 +28,7 @@ SYNTHETIC = "synthetic"
 """Ending of the files."""
 
 
-class RestoreSessiond(Transform):
+class PostprocessSessiond(Transform):
     """Lay synthetic transients out as NIfTI-MRS: (1, 1, 1, T, transients, edits), with what they are in the header.
 
     Args:

@@ -24,7 +24,7 @@ PLAN = 4
 """Columns after the deviates: whether a row is wanted and ON, whether it is measured and ON."""
 
 
-class PrepareSynthesisd(MapTransform):
+class PreprocessSessiond(MapTransform):
     """Draw the normal deviates of a session, and lay its measured transients, if it has any, beside them.
 
     Deviates depend on the seed and the place of the session alone.

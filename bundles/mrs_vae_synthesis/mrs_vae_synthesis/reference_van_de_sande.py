@@ -26,7 +26,7 @@ HYBRID = 0.5
 """Of the prior's spread: how far hybrid samples lie around what lies between two transients."""
 
 
-class PublishedVae(nn.Module):
+class VanDeSandeVae(nn.Module):
     """Spectra of single transients to latents and back.
 
     Args:
@@ -88,7 +88,7 @@ class RandDeviatesd(RandomizableTransform):
         return {**data, "image": torch.cat([image, drawn])}
 
 
-class PublishedLoss(nn.Module):
+class VanDeSandeLoss(nn.Module):
     """Squared error and, by ``weight``, divergence: a likelihood of noise of a variance of half the weight.
 
     Args:
@@ -144,8 +144,8 @@ class TransientSpectra(Dataset):
 
 
 @torch.no_grad()
-def published_samples(
-    network: PublishedVae, spectra: Tensor, number: int, sampling: str, generator: torch.Generator
+def van_de_sande_samples(
+    network: VanDeSandeVae, spectra: Tensor, number: int, sampling: str, generator: torch.Generator
 ) -> Tensor:
     """New spectra (number, 2 T) by the paper's ways.
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import aligned, back, network_input, spectra_of
+from mrs_vae_synthesis.alignment import aligned, network_input, spectra_of, unaligned
 from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import FACTORS, SessionVae
 from mrs_vae_synthesis.training import described
@@ -258,7 +258,7 @@ def _of_the_same_edit(on: Tensor, wanted: Tensor, deviates: Tensor) -> Tensor:
 def clean_fids(network: SessionVae, drawn: Drawn) -> Tensor:
     """(S, N, T) without noise."""
     scores = network.decode(drawn.z, drawn.t, drawn.on.to(drawn.z))
-    return back(network, spectra_of(network, scores, drawn.on), drawn.phase, drawn.shift, drawn.scale)
+    return unaligned(network, spectra_of(network, scores, drawn.on), drawn.phase, drawn.shift, drawn.scale)
 
 
 def with_noise(fids: Tensor, drawn: Drawn, draws: Draws) -> Tensor:

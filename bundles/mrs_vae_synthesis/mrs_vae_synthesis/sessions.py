@@ -52,8 +52,8 @@ class Acquisition:
 
     def stored(self) -> Tensor:
         """(7,) whole numbers."""
-        told = (self.dwell, self.larmor, self.reference, self.echo)
-        whole = [round(value / unit) for value, unit in zip(told, UNITS, strict=True)]
+        values = (self.dwell, self.larmor, self.reference, self.echo)
+        whole = [round(value / unit) for value, unit in zip(values, UNITS, strict=True)]
         return torch.tensor([*whole, self.points, int(self.edited), int(self.water)])
 
 

@@ -15,7 +15,7 @@ from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
 from mrs_vae_synthesis.alignment import Aligned, aligned, network_input
-from mrs_vae_synthesis.linear_initialisation import begin
+from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
 from mrs_vae_synthesis.network import EXTRA, SessionVae
 from mrs_vae_synthesis.nifti_sessions import measured_sessions
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
@@ -88,7 +88,8 @@ def points_of(dataset_dir: str | None) -> int:
 class SessionScores(Dataset):
     """Sessions as the network sees them, {"image": (N, K + 3)}, worked out when the first is asked for.
 
-    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_initialisation.begin` or of its weights.
+    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_initialisation.initialise_linear_model`
+    or of its weights.
 
     Args:
         network: whose frame counts.
@@ -168,7 +169,7 @@ class SessionLoss(nn.Module):
         return each.mean()
 
 
-class BeginLinear:
+class InitialiseLinearModel:
     """Handler: before the first epoch, give the network the frame and the linear model of the training sessions.
 
     Must stand before ResumableTraining, which puts the weights of a checkpoint in their place.
@@ -176,7 +177,7 @@ class BeginLinear:
     Args:
         network: in training.
         sessions: of the training.
-        water: as of :func:`mrs_vae_synthesis.linear_initialisation.begin`.
+        water: as of :func:`mrs_vae_synthesis.linear_initialisation.initialise_linear_model`.
     """
 
     def __init__(self, *, network: nn.Module, sessions: TrainingSessions, water: bool | str = True) -> None:
@@ -190,7 +191,7 @@ class BeginLinear:
         """Begin, where the sessions are: in the processor's memory."""
         module = cast(SessionVae, unwrapped(self.network))
         device = module.centres.device
-        begin(module.cpu(), self.sessions.sessions, water=self.water)
+        initialise_linear_model(module.cpu(), self.sessions.sessions, water=self.water)
         module.to(device)
 
 

@@ -1,6 +1,6 @@
 """Sharpen metabolite maps, slices or whole brains, by networks and along an MRI by non-local means."""
 
 from mrsi_gan_super_resolution.predict import predict
-from mrsikit.super_resolution.predict import Sharpened
+from mrsikit.super_resolution.predict import SuperResolved
 
-__all__ = ["Sharpened", "predict"]
+__all__ = ["SuperResolved", "predict"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mrsikit.physics.kspace import merged
-from mrsikit.physics.spatial_encoding import consistent, interpolated, measured
+from mrsikit.physics.spatial_encoding import data_consistency, forward_operator, interpolate
 from mrsikit.restoration.guided_non_local_means import guided_non_local_means
 from mrsikit.restoration.non_local_means import mri_features, non_local_means
 from mrsikit.runtime import as_flag
@@ -61,11 +61,11 @@ class MethodInferer(SliceStackInferer):
         method = (self.method or 2) if mris else 1
         features = self._features(mris) if method == 2 else None
         return [
-            self._sharpened(network, start, noise, mris if method == 3 else {}, features)
+            self._super_resolved(network, start, noise, mris if method == 3 else {}, features)
             for start, noise in zip(starts, noises, strict=True)
         ]
 
-    def _sharpened(
+    def _super_resolved(
         self,
         network: Callable[..., Tensor],
         start: Tensor,
@@ -74,19 +74,19 @@ class MethodInferer(SliceStackInferer):
         features: Tensor | None,
     ) -> Tensor:
         """One map, its deviation, and it without the MRIs, (3, X, Y, Z)."""
-        coarse = measured(self._batched(start), self.factor, self.psf, self.dims)
+        coarse = forward_operator(self._batched(start), self.factor, self.psf, self.dims)
         every = [slice(None)] + [slice(None, None, self.factor)] * self.dims
         level = self._batched(noise)[tuple(every)]
         known = not bool(level.isnan().any())
         if self.denoised and known:
             smooth = non_local_means(coarse, h=DENOISING * level.flatten(1).median(1).values)
-            start = self._unbatched(interpolated(smooth, self.factor, self.psf, self.dims))
-        seen, spread, alone = self._seen(network, start, noise, mris)
+            start = self._unbatched(interpolate(smooth, self.factor, self.psf, self.dims))
+        fine_map, spread, alone = self._network_maps(network, start, noise, mris)
         if features is not None:
             # of what is measured the network's map stays as it is: the MRI only adds what the acquisition does not see
-            begun = self._batched(seen)
+            begun = self._batched(fine_map)
             fine = guided_non_local_means(
-                measured(begun, self.factor, self.psf, self.dims),
+                forward_operator(begun, self.factor, self.psf, self.dims),
                 self.factor,
                 self.psf,
                 features,
@@ -94,12 +94,14 @@ class MethodInferer(SliceStackInferer):
                 dims=self.dims,
                 slab=SLAB if self.dims == 3 else None,
             )
-            seen, spread = self._unbatched(fine), self.guided_spread * spread
+            fine_map, spread = self._unbatched(fine), self.guided_spread * spread
         if self.consistency and known:
-            seen, alone = (self._kept(fine, coarse, level) for fine in (seen, alone))
-        return torch.stack([seen, spread, alone])
+            fine_map, alone = (self._data_consistent(fine, coarse, level) for fine in (fine_map, alone))
+        return torch.stack([fine_map, spread, alone])
 
-    def _seen(self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]) -> Tensor:
+    def _network_maps(
+        self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]
+    ) -> Tensor:
         """As :func:`slices_through`: of axial slices, or of those across each axis, merged."""
         if self.dims == 2:
             return slices_through(network, start, noise, mris, self.factor, self.psf)
@@ -112,8 +114,8 @@ class MethodInferer(SliceStackInferer):
         maps, spreads, alone = torch.stack(found).unbind(1)
         return torch.stack([merged(maps, self.factor), spreads.mean(0), merged(alone, self.factor)])
 
-    def _kept(self, fine: Tensor, coarse: Tensor, level: Tensor) -> Tensor:
-        kept = consistent(self._batched(fine), coarse, self.factor, self.psf, noise=level, dims=self.dims)
+    def _data_consistent(self, fine: Tensor, coarse: Tensor, level: Tensor) -> Tensor:
+        kept = data_consistency(self._batched(fine), coarse, self.factor, self.psf, noise=level, dims=self.dims)
         return self._unbatched(kept)
 
     def _features(self, mris: dict[str, Tensor]) -> Tensor:

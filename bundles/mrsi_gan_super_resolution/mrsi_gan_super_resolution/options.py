@@ -62,7 +62,7 @@ def option_problems(
     return problems
 
 
-def published_problems(*, generator: object, truth: object, **others: Any) -> list[str]:
+def reference_problems(*, generator: object, truth: object, **others: Any) -> list[str]:
     """Say what is wrong with the options of a run of the published networks.
 
     Args:

@@ -9,21 +9,21 @@ import numpy as np
 
 from mrsi_gan_super_resolution.options import least_slices, option_problems
 from mrsikit.io import InputError
-from mrsikit.super_resolution.predict import Sharpened, sharpen
+from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
 
-def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> Sharpened:
+def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> SuperResolved:
     """Sharpen a map: the pipeline of ``configs/inference.json`` on arrays.
 
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        given: as of :func:`mrsikit.super_resolution.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
-            ``t1_affine``, ``crlb``; and parameters of the config: ``method`` (1, 2, 3), ``dims`` (2, 3), ``factor``,
-            ``psf``, ``noise``, ``denoised``, ``consistency``, ``ratio``, ``ratios``, ``metabolites``, ``device``,
-            ``weights``.
+        given: as of :func:`mrsikit.super_resolution.predict.super_resolve`: ``affine``, ``flair``, ``flair_affine``,
+            ``t1``, ``t1_affine``, ``crlb``; and parameters of the config: ``method`` (1, 2, 3), ``dims`` (2, 3),
+            ``factor``, ``psf``, ``noise``, ``denoised``, ``consistency``, ``ratio``, ``ratios``, ``metabolites``,
+            ``device``, ``weights``.
 
     Raises:
         InputError: for all that the command refuses, or an unknown option.
@@ -39,4 +39,4 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     least = least_slices(given.get("dims"))
     if min((*np.shape(values), 1, 1)[:3]) < least:
         raise InputError(f"values has fewer than {least} slices: give a volume, or dims=2")
-    return sharpen(values, bundle_root=bundle_root, option_problems=option_problems, **given)
+    return super_resolve(values, bundle_root=bundle_root, option_problems=option_problems, **given)

@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mrsikit.physics.spatial_encoding import cubic, measured
-from mrsikit.super_resolution.network import FACTOR, FLAIR, HAS_FLAIR, START, T1
-from mrsikit.super_resolution.network import PSF as PSF_CHANNEL
+from mrsikit.physics.spatial_encoding import cubic, forward_operator
+from mrsikit.super_resolution.network import FACTOR, FLAIR, HAS_FLAIR, INTERPOLATED, PSF_CHANNEL, T1
 
 WIDTHS = (24, 48, 96, 192)
 """Channels of the U-Net at each resolution, which the paper does not print."""
@@ -69,7 +68,7 @@ class Generator(nn.Module):
         return x[:, :1] + self.tail(z)[..., :rows, :columns].float()
 
 
-class PublishedSharpener(Generator):
+class LiSuperResolution(Generator):
     """A published network in the place of the default one: as it was trained, on the cubic interpolation of the map.
 
     It states one deviation for all of a map, the error that its training ended with.
@@ -85,7 +84,7 @@ class PublishedSharpener(Generator):
     def forward(self, x: Tensor) -> Tensor:
         """Return map and standard deviation (B, 2, X, Y) of the default network's input (B, 10, X, Y)."""
         factor, psf = int(x[0, FACTOR, 0, 0]), int(x[0, PSF_CHANNEL, 0, 0])
-        images = [cubic(measured(x[:, START], factor, psf), factor)]
+        images = [cubic(forward_operator(x[:, INTERPOLATED], factor, psf), factor)]
         if self.two_inputs:
             images.append(torch.where(x[:, HAS_FLAIR] > 0, x[:, FLAIR], x[:, T1]))
         fine = super().forward(torch.stack(images, 1))

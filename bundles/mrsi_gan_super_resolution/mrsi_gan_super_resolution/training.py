@@ -22,7 +22,7 @@ TISSUE = 0.05
 """Part of a map's maximum above which errors count."""
 
 
-class RandPublishedPaird(RandomizableTransform):
+class RandLiPaird(RandomizableTransform):
     """Draw the paper's training pair from its cohort (:mod:`mrsikit.transforms.li_cohort`): a crop, flipped.
 
     Args:

@@ -17,8 +17,8 @@ class DetectionLoss(nn.Module):
             probability: (B, 1, ...) of being missing.
             label: (B, 4, ...) of :class:`mrsikit.transforms.missing_voxels.RandMissingVoxelsd`.
         """
-        hole, judge = label[:, 1:2], label[:, 2:3]
-        entropy = F.binary_cross_entropy(probability, hole, reduction="none")
+        missing, judge = label[:, 1:2], label[:, 2:3]
+        entropy = F.binary_cross_entropy(probability, missing, reduction="none")
         return (judge * entropy).sum() / judge.sum().clamp(min=1)
 
 
@@ -57,8 +57,8 @@ class InpaintingLoss(nn.Module):
             label: (B, 4, ...) of :class:`mrsikit.transforms.missing_voxels.RandMissingVoxelsd`.
         """
         filled, sd, probability = pred.split(1, 1)
-        clean, hole, judge, inverse_peak = label.split(1, 1)
-        where = torch.maximum(hole, ((probability > 0.5) & (judge > 0)).to(hole.dtype))
+        clean, missing, judge, inverse_peak = label.split(1, 1)
+        where = torch.maximum(missing, ((probability > 0.5) & (judge > 0)).to(missing.dtype))
         count = where.sum().clamp(min=1)
         error = filled - clean
         scaled = error * inverse_peak

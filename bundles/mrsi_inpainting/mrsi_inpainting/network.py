@@ -55,7 +55,7 @@ class SliceUNet(nn.Module):
         in_channels: of the input.
         out_channels: of the output.
         features: channels of the six stages, see monai's BasicUNet.
-        beside: channels that are also read in the slices before and after (3D).
+        neighbour_channels: channels that are also read in the slices before and after (3D).
     """
 
     def __init__(
@@ -65,14 +65,14 @@ class SliceUNet(nn.Module):
         in_channels: int,
         out_channels: int,
         features: tuple[int, ...],
-        beside: tuple[int, ...],
+        neighbour_channels: tuple[int, ...],
     ) -> None:
         super().__init__()
-        self.beside = list(beside)
+        self.neighbour_channels = list(neighbour_channels)
         # Group norm for small batches; interpolation, for transposed convolution leaves a checkerboard.
         self.unet = BasicUNet(
             spatial_dims=2,
-            in_channels=in_channels + (2 * len(beside) if spatial_dims == 3 else 0),
+            in_channels=in_channels + (2 * len(neighbour_channels) if spatial_dims == 3 else 0),
             out_channels=out_channels,
             features=features,
             act="SWISH",
@@ -86,7 +86,7 @@ class SliceUNet(nn.Module):
         """(B, in, X, Y[, Z]) to (B, out, X, Y[, Z]), X and Y multiples of 16."""
         if x.dim() == 4:
             return self.unet(x)
-        before, after = neighbours(x[:, self.beside], 4)
+        before, after = neighbours(x[:, self.neighbour_channels], 4)
         x = torch.cat([x, before, after], 1)
         slices = x.permute(0, 4, 1, 2, 3).reshape([x.shape[0] * x.shape[4], x.shape[1], x.shape[2], x.shape[3]])
         # A few slices at a time stay in the processor's cache.
@@ -142,10 +142,18 @@ class MapInpainter(nn.Module):
         self.threshold = threshold
         self.wrong_threshold = wrong_threshold
         self.detector = SliceUNet(
-            spatial_dims=spatial_dims, in_channels=5, out_channels=1, features=detector_features, beside=(0, 2)
+            spatial_dims=spatial_dims,
+            in_channels=5,
+            out_channels=1,
+            features=detector_features,
+            neighbour_channels=(0, 2),
         )
         self.filler = SliceUNet(
-            spatial_dims=spatial_dims, in_channels=11, out_channels=6, features=filler_features, beside=(0, 9)
+            spatial_dims=spatial_dims,
+            in_channels=11,
+            out_channels=6,
+            features=filler_features,
+            neighbour_channels=(0, 9),
         )
         self.log_sd_shift = nn.Buffer(torch.zeros(1))
         """Calibration of the stated SD, found on validation subjects after training (log scale)."""
@@ -166,19 +174,21 @@ class MapInpainter(nn.Module):
         mean = (torch.minimum(values, 3.0 * mean) * use).sum(axes, keepdim=True) / count
         return torch.where(mean > 0, mean, torch.ones_like(mean))
 
-    def clues(self, values: Tensor, evidence: Tensor, brain: Tensor) -> Tensor:
+    def clues(self, values: Tensor, observation: Tensor, brain: Tensor) -> Tensor:
         """What the detector sees of maps of unit scale, (B, 5, ...)."""
-        known = (evidence > 0.5).to(values.dtype)
+        known = (observation > 0.5).to(values.dtype)
         zero = (values == 0).to(values.dtype)
         fill = pyramid_fill(values, (1.0 - known) * (1.0 - zero))
-        return torch.cat([values.clamp(-2.0, 8.0), fill, zero, evidence, brain], 1)
+        return torch.cat([values.clamp(-2.0, 8.0), fill, zero, observation, brain], 1)
 
-    def guides(self, values: Tensor, missing: Tensor, evidence: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def guides(
+        self, values: Tensor, missing: Tensor, observation: Tensor, brain: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What the filler sees of maps of unit scale, given the missing voxels (1, else 0).
 
         Returns:
             (B, 11, ...): measured values, four classical fills and zero in units of the local contrast, its logarithm,
-            missing, brain, trusted, evidence; then local mean and contrast, each (B, 1, ...).
+            missing, brain, trusted, observation; then local mean and contrast, each (B, 1, ...).
         """
         kept = 1.0 - missing
         # Zeros outside a known brain are no data at a lost rim, but the best guide next to it: both fills are made.
@@ -194,16 +204,16 @@ class MapInpainter(nn.Module):
             start = smooth_fill(values, kept, pyramid_fill(values, kept))
         outer = least_curvature(kept * values + missing * start, kept)
         fills = ((torch.cat([outer, inner, soft, mean], 1) - level) / contrast).clamp(-8.0, 8.0)
-        seen = kept * ((values - level) / contrast).clamp(-8.0, 8.0)
+        measured = kept * ((values - level) / contrast).clamp(-8.0, 8.0)
         zero = (-level / contrast).clamp(-16.0, 16.0)
-        inputs = [seen, fills, zero, contrast.log(), missing, brain, within * (values != 0), evidence]
+        inputs = [measured, fills, zero, contrast.log(), missing, brain, within * (values != 0), observation]
         return torch.cat(inputs, 1), level, contrast
 
     def forward(self, x: Tensor) -> Tensor:
         """Find and fill.
 
         Args:
-            x: (B, 3, X, Y[, Z]): map (any unit; zero where known missing), evidence (1 missing, 0 observed, -1
+            x: (B, 3, X, Y[, Z]): map (any unit; zero where known missing), observation (1 missing, 0 observed, -1
                 unknown), brain (1 inside, 0 outside, -1 unknown).
 
         Returns:
@@ -236,22 +246,22 @@ class MapInpainter(nn.Module):
         views = [unmirrored]
         if not self.training:
             views = [unmirrored, [2], [3], [2, 3]] if x.dim() == 4 else [unmirrored]
-        values, evidence, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
+        values, observation, brain = x[:, 0:1], x[:, 1:2], x[:, 2:3]
         # Only fills and means need the padding along the last axis; the U-Nets read one slice of it on each side.
         depth = x.shape[-1]
         top = max(0, starts[-1] - 1) if x.dim() == 5 else 0
         slices = min(depth, starts[-1] + sizes[-1] + 1) - top if x.dim() == 5 else depth
         probability = torch.zeros_like(values.narrow(-1, top, slices))
         # Detection is averaged over the mirror images first, so that all of them fill the same voxels.
-        clues = self.clues(values, evidence, brain).narrow(-1, top, slices)
+        clues = self.clues(values, observation, brain).narrow(-1, top, slices)
         for axes in views:
             logit = torch.flip(self.detector(torch.flip(clues, axes)), axes)
             probability = probability + torch.sigmoid(logit) / len(views)
         probability = F.pad(probability, [top, depth - top - slices])
         judged = judged_missing(values, probability, self.threshold, self.wrong_threshold).to(x.dtype)
-        missing = torch.where(evidence < -0.5, judged, (evidence > 0.5).to(x.dtype))
+        missing = torch.where(observation < -0.5, judged, (observation > 0.5).to(x.dtype))
         with torch.no_grad():
-            guides, level, contrast = self.guides(values, missing, evidence, brain)
+            guides, level, contrast = self.guides(values, missing, observation, brain)
         guides = guides.narrow(-1, top, slices)
         level, contrast = level.narrow(-1, top, slices), contrast.narrow(-1, top, slices)
         fills = guides[:, 1:5]

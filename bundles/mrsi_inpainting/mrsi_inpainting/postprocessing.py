@@ -22,7 +22,7 @@ TRAINED_LOSS = 0.4
 NEGATIVE_SHARE = 0.05
 
 
-class FillHolesd(Transform):
+class PostprocessMapd(Transform):
     """Put the network's fill into the missing voxels of the map as it came, and nowhere else.
 
     Args:
@@ -49,33 +49,33 @@ class FillHolesd(Transform):
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         fill, sd, probability = self._unstacked(out[self.pred], plain, upright)
-        seen, evidence, brain = self._unstacked(out[self.image], plain, upright)
-        judged = (evidence < -0.5) & judged_missing(seen, probability, self.threshold, self.wrong_threshold)
-        holes = (evidence > 0.5) | judged
+        measured, observation, brain = self._unstacked(out[self.image], plain, upright)
+        judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
+        missing = (observation > 0.5) | judged
         # A fit that cannot be negative must not become so in a hole
-        negative = (torch.isfinite(plain) & ~holes & (plain < 0)).flatten(1).any(1)
+        negative = (torch.isfinite(plain) & ~missing & (plain < 0)).flatten(1).any(1)
         fill = torch.where(negative.reshape(-1, *[1] * (plain.ndim - 1)), fill, fill.clamp(min=0))
-        out["inpainted"] = self._like(torch.where(holes, fill, plain), values)
-        out["holes"] = self._like(holes.to(torch.uint8), values)
-        out["uncertainty"] = self._like(torch.where(holes, sd, 0.0), values)
-        signal = (seen != 0) & (brain != 0)
-        lost = float(holes.sum() / (signal | holes).sum().clamp(min=1))
+        out["inpainted"] = self._like(torch.where(missing, fill, plain), values)
+        out["holes"] = self._like(missing.to(torch.uint8), values)
+        out["uncertainty"] = self._like(torch.where(missing, sd, 0.0), values)
+        signal = (measured != 0) & (brain != 0)
+        lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "maps": plain.shape[0],
             "network": "2D" if out[self.image].ndim == 3 else "3D",
-            "voxels filled": int(holes.sum()),
+            "voxels filled": int(missing.sum()),
             "of these judged missing": int(judged.sum()),
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
             "share of map filled": round(lost, 4),
-            "median uncertainty of filled / median of map": self._ratio(sd[holes], seen[signal & (seen > 0)]),
+            "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal & (measured > 0)]),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
-        out["flags"] = self._flags(plain, seen, holes, evidence, brain, lost, out[self.image].ndim - 1)
+        out["flags"] = self._flags(plain, measured, missing, observation, brain, lost, out[self.image].ndim - 1)
         if plain.ndim == 4 and plain.shape[-1] > 1 and out[self.image].ndim == 3 and upright != 2:
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
-            out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), seen, brain)
+            out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, brain)
         return out
 
     @staticmethod
@@ -98,7 +98,14 @@ class FillHolesd(Transform):
         return round(float(uncertainty.median() / values.median()), 4) if len(uncertainty) and len(values) else 0.0
 
     def _flags(
-        self, values: Tensor, seen: Tensor, holes: Tensor, evidence: Tensor, brain: Tensor, lost: float, dims: int
+        self,
+        values: Tensor,
+        measured: Tensor,
+        missing: Tensor,
+        observation: Tensor,
+        brain: Tensor,
+        lost: float,
+        dims: int,
     ) -> list[str]:
         flags = []
         low, high = MATRIX[dims]
@@ -107,33 +114,33 @@ class FillHolesd(Transform):
         if lost > TRAINED_LOSS:
             flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
         brain_known = bool((brain > -0.5).any())
-        if bool((evidence < -0.5).any()) and not brain_known:
+        if bool((observation < -0.5).any()) and not brain_known:
             flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
-        unknown = evidence < -0.5
-        if unknown.any() and not (holes | (unknown & (seen == 0))).any():
+        unknown = observation < -0.5
+        if unknown.any() and not (missing | (unknown & (measured == 0))).any():
             flags.append("no voxel is zero, so none can be found failed: set failed ones to 0 or NaN, or mark them")
-        below, signals = int((seen < 0).sum()), int((seen != 0).sum())
+        below, signals = int((measured < 0).sum()), int((measured != 0).sum())
         if below > NEGATIVE_SHARE * signals:
             flags.append(f"{below} of {signals} values are negative; the networks were trained on concentrations")
-        if not (seen != 0).any():
+        if not (measured != 0).any():
             flags.append("no voxel was left to fill the others from: are the Cramér-Rao bounds in percent?")
-        if (seen.abs() * (brain == 0)).sum() > (seen.abs() * (brain != 0)).sum():
+        if (measured.abs() * (brain == 0)).sum() > (measured.abs() * (brain != 0)).sum():
             flags.append("most of the map's signal lies outside the brain mask: is it inverted?")
-        left = torch.isfinite(values) & (values != 0) & (seen == 0) & ~holes
+        left = torch.isfinite(values) & (values != 0) & (measured == 0) & ~missing
         if left.any():
             where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
             flags.append(f"{int(left.sum())} poor fits were left as they are, for they lie outside {where}")
-        if (~torch.isfinite(values) & ~holes).any():
+        if (~torch.isfinite(values) & ~missing).any():
             flags.append("NaN or infinity outside the head was left as it is")
         return flags
 
     @staticmethod
-    def _mask_flags(marked: Tensor, seen: Tensor, brain: Tensor) -> list[str]:
+    def _mask_flags(marked: Tensor, measured: Tensor, brain: Tensor) -> list[str]:
         """What is odd about the user's mask of missing voxels."""
         if (brain > -0.5).any():
             outside = int((marked & (brain == 0)).sum())
             return [f"{outside} voxels marked missing lie outside the brain mask and were left"] if outside else []
-        outside, count = int((marked & ~outlines(seen)).sum()), int(marked.sum())
+        outside, count = int((marked & ~outlines(measured)).sum()), int(marked.sum())
         if outside <= count / 2:
             return []
         return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]

@@ -27,8 +27,8 @@ def outlines(maps: Tensor) -> Tensor:
     return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
 
 
-class PrepareMapd(MapTransform):
-    """Gather the evidence on each voxel and lay maps out for the network.
+class PreprocessMapd(MapTransform):
+    """Gather the observation on each voxel and lay maps out for the network.
 
     Missing for sure: what the user's mask marks; NaN, infinity and fits with a Cramér-Rao bound above ``max_crlb``
     inside the head. The head is the brain mask, or else the outline of the good fits: outside it NaN and bad fits are
@@ -114,7 +114,7 @@ class PrepareMapd(MapTransform):
     def _layers(self, values: Tensor, companions: Mapping[str, Tensor]) -> list[Tensor]:
         finite = torch.isfinite(values)
         clean = torch.where(finite, values, 0.0)
-        evidence = torch.full_like(values, UNKNOWN)
+        observation = torch.full_like(values, UNKNOWN)
         brain = torch.full_like(values, UNKNOWN)
         lost = ~finite
         if self.crlb in companions:
@@ -127,15 +127,15 @@ class PrepareMapd(MapTransform):
             head = torch.ones_like(lost)
         else:
             head = outlines(torch.where(lost, 0.0, clean))
-        evidence[lost & head] = MISSING
-        evidence[lost & ~head & (clean != 0)] = OBSERVED
+        observation[lost & head] = MISSING
+        observation[lost & ~head & (clean != 0)] = OBSERVED
         clean = torch.where(lost & ~head, 0.0, clean)
         if self.missing in companions:
-            evidence[evidence == UNKNOWN] = OBSERVED
-            evidence[(companions[self.missing] > 0) & (brain != 0)] = MISSING
+            observation[observation == UNKNOWN] = OBSERVED
+            observation[(companions[self.missing] > 0) & (brain != 0)] = MISSING
         # Outside a known brain nothing is missing
-        evidence[(brain == 0) & (evidence == UNKNOWN)] = OBSERVED
-        return [torch.where(evidence == MISSING, 0.0, clean), evidence, brain]
+        observation[(brain == 0) & (observation == UNKNOWN)] = OBSERVED
+        return [torch.where(observation == MISSING, 0.0, clean), observation, brain]
 
     def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
         if self.volumetric is not None:

@@ -9,7 +9,7 @@ from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
 
-class PaperUNet(nn.Module):
+class PhamUNet(nn.Module):
     """The U-Net of Pham 2025: 32-64-128-256-512 channels, batch norm, max-pooling, transposed convolution, sigmoid.
 
     Args:
@@ -34,7 +34,7 @@ class PaperUNet(nn.Module):
         return torch.sigmoid(self.unet(x))
 
 
-class PaperLoss(nn.Module):
+class PhamLoss(nn.Module):
     """Half mean squared error, half one minus SSIM over the whole map (Pham 2025, Eq. 2 with alpha = 0.5)."""
 
     def __init__(self, *, spatial_dims: int, alpha: float = 0.5) -> None:

@@ -35,9 +35,9 @@ def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]],
     for batch in batches:
         pred = part(batch["image"].to(part.log_sd_shift.device)).cpu()
         for one, label in zip(pred, batch["label"], strict=True):
-            hole = label[1] > 0.5
-            if hole.sum() >= 20:
-                ratios.append((one[0] - label[0])[hole].abs() / one[1][hole])
+            missing = label[1] > 0.5
+            if missing.sum() >= 20:
+                ratios.append((one[0] - label[0])[missing].abs() / one[1][missing])
     if not ratios:
         logger.warning("no validation map has 20 hole voxels: the standard deviation was not calibrated")
         return 1.0

@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 from mrsikit.super_resolution.options import option_problems
-from mrsikit.super_resolution.predict import Sharpened, sharpen
+from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
 
-def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> Sharpened:
+def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> SuperResolved:
     """Sharpen a map: the pipeline of ``configs/inference.json`` on arrays.
 
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        given: as of :func:`mrsikit.super_resolution.predict.sharpen`: ``affine``, ``flair``, ``flair_affine``, ``t1``,
-            ``t1_affine``, ``crlb``; and parameters of the config: ``factor``, ``psf``, ``noise``, ``ratio``,
+        given: as of :func:`mrsikit.super_resolution.predict.super_resolve`: ``affine``, ``flair``, ``flair_affine``,
+            ``t1``, ``t1_affine``, ``crlb``; and parameters of the config: ``factor``, ``psf``, ``noise``, ``ratio``,
             ``ratios``, ``metabolites``, ``device``, ``weights``.
 
     Raises:
@@ -32,4 +32,4 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
         >>> predict(naa, factor=2, noise=0.3).sr.shape
         (32, 32)
     """
-    return sharpen(values, bundle_root=bundle_root, option_problems=option_problems, **given)
+    return super_resolve(values, bundle_root=bundle_root, option_problems=option_problems, **given)

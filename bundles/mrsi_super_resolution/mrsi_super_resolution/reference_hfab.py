@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from monai.transforms import Transform
 from torch import Tensor, nn
 
-from mrsikit.physics.spatial_encoding import BLOCK, back, measured
+from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, pseudo_inverse
 from mrsikit.super_resolution.blocks import EnhancedResidualBlock, GatedFeedForward, HighFrequencyAttention
 
 
-class PaperNetwork(nn.Module):
+class HfabNetwork(nn.Module):
     """The published network: 32 x 32 map and FLAIR of 128 x 128 to the map at 128 x 128, about 650,000 parameters.
 
     Args:
@@ -63,14 +63,14 @@ class LogCoshLoss(nn.Module):
         return (error + F.softplus(-2 * error) - math.log(2)).mean()
 
 
-class PaperPaird(Transform):
+class HfabPaird(Transform):
     """The paper's training pair: the mean of each block, repeated over it, beside the FLAIR.
 
     Args:
         factor: fine voxels a coarse one.
 
     Output:
-        "image" (2, X, Y) of :class:`mrsi_super_resolution.reference_hfab.PaperNetwork`, "label" (1, X, Y).
+        "image" (2, X, Y) of :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`, "label" (1, X, Y).
     """
 
     def __init__(self, *, factor: int = 4) -> None:
@@ -78,5 +78,5 @@ class PaperPaird(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
-        coarse = back(measured(data["map"], self.factor, BLOCK), self.factor, BLOCK)
+        coarse = pseudo_inverse(forward_operator(data["map"], self.factor, BLOCK), self.factor, BLOCK)
         return {"image": torch.stack([coarse, data["flair"]]), "label": data["map"][None]}

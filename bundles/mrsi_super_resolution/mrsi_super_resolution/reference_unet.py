@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from monai.networks.nets import BasicUNet
 from torch import Tensor, nn
 
-from mrsikit.super_resolution.network import CHANNELS, MOST_LOG_SD, MRI_SETS, START, mri_set
+from mrsikit.super_resolution.network import CHANNELS, INTERPOLATED, MOST_LOG_SD, MRI_SETS, mri_set
 
 
 class PlainUNet(nn.Module):
@@ -33,4 +33,4 @@ class PlainUNet(nn.Module):
         out = self.unet(padded)[..., :rows, :columns].float()
         shift = self.log_sd_shift[mri_set(x)]
         sd = torch.exp((out[:, 1] - 3.0 + shift[:, None, None]).clamp(-9.0, MOST_LOG_SD))
-        return torch.stack([x[:, START] + out[:, 0], sd], 1)
+        return torch.stack([x[:, INTERPOLATED] + out[:, 0], sd], 1)

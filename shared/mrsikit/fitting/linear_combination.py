@@ -153,12 +153,12 @@ class _Problem:
         envelope = _envelope(self.at, *(torch.tensor(hz).log() for hz in START))
         self.sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
         self.pattern = torch.fft.fft(self.basis * self.sharp).abs().square().sum(0).sqrt()
-        columns = self.seen(self.basis * envelope)
+        columns = self.spectra_in_range(self.basis * envelope)
         self.both = torch.linalg.qr(torch.cat([columns, self.baseline]).T)[0]
         self.flat = torch.linalg.qr(self.baseline.T)[0]
         self.upright = (columns - (columns @ self.flat) @ self.flat.T).sum(0)
 
-    def seen(self, fids: Tensor) -> Tensor:
+    def spectra_in_range(self, fids: Tensor) -> Tensor:
         """(..., 2 P): real and imaginary spectra in the range; the transform keeps lengths."""
         values = torch.fft.fft(fids, norm="ortho")[..., self.inside]
         return torch.cat([values.real, values.imag], -1)
@@ -246,7 +246,7 @@ class _Problem:
     def _columns(self, theta: Tensor) -> Tensor:
         """(N, L, 2 P): basis members as broadened and shifted, and the baseline's splines."""
         envelope = self._envelopes(theta)
-        members = self.seen(self.basis * envelope[:, None])
+        members = self.spectra_in_range(self.basis * envelope[:, None])
         return torch.cat([members, self.baseline.expand(len(theta), -1, -1)], 1)
 
     def _envelopes(self, theta: Tensor) -> Tensor:
@@ -265,7 +265,7 @@ class _Problem:
             -math.pi * theta[:, 2:3].exp() * self.at,
             -2 * (math.pi * theta[:, 3:4].exp() * self.at) ** 2 / (4 * math.log(2)),
         )
-        return torch.stack([phase, *(self.seen(rate * fid) for rate in rates)], 1)
+        return torch.stack([phase, *(self.spectra_in_range(rate * fid) for rate in rates)], 1)
 
     def _step(self, theta: Tensor, state: dict[str, Tensor], damping: Tensor) -> Tensor:
         slopes = self._slopes(theta, state)

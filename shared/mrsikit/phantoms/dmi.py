@@ -21,7 +21,7 @@ LESION_LEVEL = 1.0
 FINER = 5
 """Voxels of the MRI along a voxel of the DMI."""
 
-SEEN_BY = {"A": "neither", "B": "DMI", "C": "both", "D": "MRI"}
+SHOWN_BY = {"A": "neither", "B": "DMI", "C": "both", "D": "MRI"}
 """The four lesions of the PRECISE-DMI paper (Fig. 3) and which modality sees them."""
 
 
@@ -141,9 +141,9 @@ def with_lesions(
         mask[where] = True
         masks[letter] = mask
         change[mask] = contrast * (np.array(LESION, np.float32) - amplitudes[mask])
-        if SEEN_BY[letter] in ("DMI", "both"):
+        if SHOWN_BY[letter] in ("DMI", "both"):
             amplitudes[mask] += change[mask]
-        if SEEN_BY[letter] in ("MRI", "both"):
+        if SHOWN_BY[letter] in ("MRI", "both"):
             mri[tuple(slice(s.start * FINER, s.stop * FINER) for s in where)] = LESION_LEVEL
     mri = np.maximum(mri + mri_noise * rng.standard_normal(mri.shape), 0).astype(np.float32)
     return DmiPhantom(

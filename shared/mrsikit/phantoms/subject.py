@@ -201,7 +201,7 @@ class VirtualSubject:
         gm, wm, csf, depth, ventricles, to_ventricle = looked_up[:6]
         brain = torch.sigmoid(depth * 1.5)
         if self.anatomy.averaged:
-            gm, wm, csf = self._sharpened(points, gm, wm, csf, depth)
+            gm, wm, csf = self._deblurred(points, gm, wm, csf, depth)
         if self.deform:
             # What fluid leaves becomes white matter, what it gains was tissue
             growth = self.ventricle_growth + self.ventricle_waves(points)[0]
@@ -221,7 +221,7 @@ class VirtualSubject:
             drawn = 1 - whole
         return torch.stack([gm * drawn, wm * drawn, csf * drawn, viable, necrosis, tumour.oedema, brain, ventricles])
 
-    def _sharpened(self, points: Tensor, gm: Tensor, wm: Tensor, csf: Tensor, depth: Tensor) -> tuple[Tensor, ...]:
+    def _deblurred(self, points: Tensor, gm: Tensor, wm: Tensor, csf: Tensor, depth: Tensor) -> tuple[Tensor, ...]:
         """One subject's crisp tissues from the population's blurred ones."""
         logits = 2.2 * torch.stack([gm, wm, csf]).clamp(min=0.02).log()
         logits = logits + torch.tensor([0.5, 0.5, 0.4]).view(-1, *[1] * gm.ndim) * self.tissue_noise(points)

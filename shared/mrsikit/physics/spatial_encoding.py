@@ -1,8 +1,9 @@
-r"""What an acquisition keeps of a fine map: the mean of each block, or the centre of k-space, plain or after Hamming.
+r"""Spatial encoding: the forward operator from a fine map to the coarse map that an acquisition measures.
 
-The coarse map y = A x; :func:`back` is the pseudo-inverse :math:`A^+` (for Hamming's filter without its inverse), so
-:math:`x + A^+ (y - A x)` is the map nearest to x that is measured as y. Images are real, their last two axes in plane,
-or, where ``dims`` is 3, their last three those of space, and a coarse voxel is the middle of its fine ones.
+The forward operator A takes the mean of each block, or the centre of k-space, with or without a Hamming filter, and the
+coarse map is y = A x. :func:`pseudo_inverse` is :math:`A^+` (for the Hamming filter without the filter's inverse), so
+:math:`x + A^+ (y - A x)` is the map nearest to x that is measured as y. Images are real. Their last two axes are in
+plane; where ``dims`` is 3, their last three axes are those of space. A coarse voxel is the centre of its fine voxels.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from mrsikit.physics.kspace import hamming_weights, low_pass_sample, weighted, z
 BLOCK, KSPACE, HAMMING = 0, 1, 2
 """Point-spread functions."""
 
-PSF = {"block": BLOCK, "kspace": KSPACE, "hamming": HAMMING}
+PSF_CODES = {"block": BLOCK, "kspace": KSPACE, "hamming": HAMMING}
 MOST_GAIN = 12.5
 """Of the inverse of Hamming's filter: that at the ends of an axis. The corners of k-space, which the filter leaves with
 less than a hundredth, stay damped."""
@@ -28,7 +29,7 @@ NEIGHBOURS, ABOVE_NOISE = 3, 1.5
 """Coarse voxels in which a difference is held against the noise, and c; chosen on BrainWeb 1."""
 
 
-def measured(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
+def forward_operator(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise.
 
     Raises:
@@ -45,7 +46,7 @@ def measured(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     return low_pass_sample(fine, factor, dims)
 
 
-def back(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
+def pseudo_inverse(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     """Fine map (..., factor X, factor Y) of least norm: each block constant, or zero filling."""
     if psf == BLOCK:
         for axis in range(-dims, 0):
@@ -54,7 +55,7 @@ def back(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     return zero_fill(coarse, factor, dims)
 
 
-def interpolated(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
+def interpolate(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
     """Fine map that gives the coarse one when it is measured again.
 
     Blocks: cubic interpolation, aligned to the block's centres, plus each block's difference. K-space: zero filling,
@@ -71,7 +72,7 @@ def interpolated(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor
     """
     if psf == BLOCK:
         fine = cubic(coarse, factor, dims)
-        return fine + back(coarse - measured(fine, factor, psf, dims), factor, psf, dims)
+        return fine + pseudo_inverse(coarse - forward_operator(fine, factor, psf, dims), factor, psf, dims)
     fine = zero_fill(coarse, factor, dims)
     if psf == HAMMING:
         _in_plane(dims)
@@ -80,7 +81,7 @@ def interpolated(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor
     return fine
 
 
-def consistent(
+def data_consistency(
     fine: Tensor, coarse: Tensor, factor: int, psf: int, *, noise: float | Tensor = 0.0, dims: int = 2
 ) -> Tensor:
     r"""Give a fine map back what it has lost of the measurement, as far as that stands out of the noise.
@@ -102,7 +103,7 @@ def consistent(
     Returns:
         As ``fine``.
     """
-    wrong = coarse - measured(fine, factor, psf, dims)
+    wrong = coarse - forward_operator(fine, factor, psf, dims)
     if psf != BLOCK:  # the encode without a counterpart is never explained, and would be added again each time
         wrong = low_pass_sample(zero_fill(wrong, factor, dims), factor, dims)
     variance = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device).square()
@@ -110,7 +111,7 @@ def consistent(
         pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
         around = pool(wrong.square()[:, None], NEIGHBOURS, 1, NEIGHBOURS // 2, count_include_pad=False)[:, 0]
         wrong = wrong * (1 - ABOVE_NOISE * variance / around.clamp(min=1e-20)).clamp(min=0)
-    return fine + interpolated(wrong, factor, psf, dims)
+    return fine + interpolate(wrong, factor, psf, dims)
 
 
 def _in_plane(dims: int) -> None:

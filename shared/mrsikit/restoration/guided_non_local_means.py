@@ -5,10 +5,10 @@ From the interpolation, or any other start, passes of
 .. math:: x \leftarrow \mathrm{FNLM}(x; f, h_f, h_x)
 
 with :math:`h_f` and :math:`h_x` narrower from pass to pass, each followed by data consistency
-(:func:`mrsikit.physics.spatial_encoding.consistent`). The MRI only says which voxels are averaged, so a lesion that it
-alone shows can hardly come into the map. :math:`h_x` keeps lesions that the map alone shows: it is the map's spread
-around a voxel, but no less than the noise. After a network, which has removed the noise, take for y the forward model
-of the network's own map: then the means only add what the acquisition does not measure.
+(:func:`mrsikit.physics.spatial_encoding.data_consistency`). The MRI only says which voxels are averaged, so a lesion
+that it alone shows can hardly come into the map. :math:`h_x` keeps lesions that the map alone shows: it is the map's
+spread around a voxel, but no less than the noise. After a network, which has removed the noise, take for y the forward
+model of the network's own map: then the means only add what the acquisition does not measure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrsikit.physics.spatial_encoding import consistent, interpolated
+from mrsikit.physics.spatial_encoding import data_consistency, interpolate
 from mrsikit.restoration.non_local_means import feature_non_local_means
 
 WIDTHS = (0.5, 0.1)
@@ -69,7 +69,7 @@ def guided_non_local_means(
     Returns:
         (B, factor X, factor Y[, factor Z]).
     """
-    fine = interpolated(coarse, factor, psf, dims) if start is None else start
+    fine = interpolate(coarse, factor, psf, dims) if start is None else start
     around = _spread(fine, dims)
     least = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device)
     if least.ndim:
@@ -86,7 +86,7 @@ def guided_non_local_means(
             h_image=(spread * around / 2**k).clamp(min=least),
             slab=slab,
         )
-        fine = consistent(fine, coarse, factor, psf, noise=noise, dims=dims)
+        fine = data_consistency(fine, coarse, factor, psf, noise=noise, dims=dims)
     return fine
 
 

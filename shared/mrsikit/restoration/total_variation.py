@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mrsikit.physics.kspace import low_pass_sample, zero_fill
-from mrsikit.physics.spatial_encoding import BLOCK, back, interpolated, measured
+from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, interpolate, pseudo_inverse
 
 LEAST_LIMIT = 0.02
 """Of the dual: with a smaller lambda the data step is scaled up instead, or nothing would move for long."""
@@ -49,7 +49,7 @@ def total_variation(
     """
     if psf != BLOCK:  # the encode without a counterpart is never explained, and would add up
         coarse = low_pass_sample(zero_fill(coarse, factor, dims), factor, dims)
-    fine = interpolated(coarse, factor, psf, dims)
+    fine = interpolate(coarse, factor, psf, dims)
     weight = torch.ones_like(fine)
     if mri is not None:
         weight = eta / torch.sqrt(_gradient(mri, dims).square().sum(0) + eta**2)
@@ -64,7 +64,7 @@ def total_variation(
         length = dual.square().sum(0).sqrt().clamp(min=1e-12)
         dual = dual * torch.clamp(limit * weight / length, max=1.0)
         stepped = fine + step * _divergence(dual)
-        new = stepped + kappa * back(coarse - measured(stepped, factor, psf, dims), factor, psf, dims)
+        new = stepped + kappa * pseudo_inverse(coarse - forward_operator(stepped, factor, psf, dims), factor, psf, dims)
         ahead, fine = 2 * new - fine, new
     return fine
 

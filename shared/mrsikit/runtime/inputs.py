@@ -258,10 +258,10 @@ class InputFolder:
         return next((name for name in outputs if stem.endswith(f"_{name}")), "") or next(companions, "")
 
     def _with_companions(self, item: dict[str, str]) -> dict[str, str]:
-        beside = {name: self._beside(item["image"], name) for name in self.companions if name not in item}
-        return item | {name: str(paths[0]) for name, paths in beside.items() if paths}
+        found = {name: self._companion_files(item["image"], name) for name in self.companions if name not in item}
+        return item | {name: str(paths[0]) for name, paths in found.items() if paths}
 
-    def _beside(self, image: str, name: str) -> list[Path]:
+    def _companion_files(self, image: str, name: str) -> list[Path]:
         endings = (".nii.gz", ".nii", ".mnc", ".NII.GZ", ".NII", ".MNC")
         found: dict[tuple[int, int], Path] = {}
         for written in _writings(name):
@@ -274,7 +274,7 @@ class InputFolder:
         return list(found.values())
 
     def _doubled_companions(self, image: str) -> list[str]:
-        doubled = {name: self._beside(image, name) for name in self.companions}
+        doubled = {name: self._companion_files(image, name) for name in self.companions}
         return [
             f"{image}: has two companions {' and '.join(p.name for p in paths)}; keep one"
             for paths in doubled.values()
@@ -293,9 +293,9 @@ class InputFolder:
         return {name: str((source.parent / Path(entry[name]).expanduser()).absolute()) for name in names}
 
 
-def _has_image(beside: Path, stem: str) -> bool:
+def _has_image(found: Path, stem: str) -> bool:
     """Whether an image of that stem lies beside a file."""
-    return any(stem_of(path) == stem for path in _images(beside.parent))
+    return any(stem_of(path) == stem for path in _images(found.parent))
 
 
 def _writings(name: str) -> tuple[str, ...]:

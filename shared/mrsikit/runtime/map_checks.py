@@ -106,9 +106,9 @@ def _overlap_problems(
     filled = np.argwhere((np.nan_to_num(values) != 0).any(-1))
     ends = np.stack([filled.min(0) - 0.5, filled.max(0) + 0.5], 1)
     corners = np.array([[*corner, 1] for corner in itertools.product(*ends)]).T
-    seen = np.linalg.solve(affine, map_affine @ corners)[:3]
+    corner_voxels = np.linalg.solve(affine, map_affine @ corners)[:3]
     size = np.array((*shape, 1)[:3])
-    if (seen.max(1) < -0.5).any() or (seen.min(1) > size - 0.5).any():
+    if (corner_voxels.max(1) < -0.5).any() or (corner_voxels.min(1) > size - 0.5).any():
         return ["does not overlap its map by the headers; give an image of the same session, not moved since"]
     return []
 

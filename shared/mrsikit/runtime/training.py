@@ -27,9 +27,9 @@ def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
     """Write a torch file whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(dict(state), beside)
-    os.replace(beside, path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(dict(state), partial)
+    os.replace(partial, path)
 
 
 def unwrapped(network: nn.Module) -> nn.Module:

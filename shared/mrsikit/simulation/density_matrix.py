@@ -142,11 +142,11 @@ def editing(ppm: float, larmor: float, reference: float, duration: float = EDIT_
     hz = (reference - ppm) * larmor
 
     def run(spins: _Spins, rho: Matrix) -> Matrix:
-        # in the frame that turns with the pulse, then back
+        # in the rotating that turns with the pulse, then back
         total, y = spins.sum(spins.z), spins.sum(spins.y)
-        frame = spins.hamiltonian - 2 * math.pi * hz * total
+        rotating = spins.hamiltonian - 2 * math.pi * hz * total
         step = duration / EDIT_STEPS
-        u = functools.reduce(lambda done, turn: _evolution(frame + turn / step * y, step) @ done, turns, _one(rho))
+        u = functools.reduce(lambda done, turn: _evolution(rotating + turn / step * y, step) @ done, turns, _one(rho))
         u = _evolution(2 * math.pi * hz * total, duration) @ u
         return _through(spins, u, rho, 1)
 
@@ -245,8 +245,8 @@ def simulated_fid(
         for step in sequence:
             rho = step(spins, rho)
         energies, states = np.linalg.eigh(spins.hamiltonian)
-        seen = np.sum([spins.x[k] + 1j * spins.y[k] for k in spins.protons if k != system.exchanging], 0)
-        inner = (states.conj().T @ rho @ states) * (states.conj().T @ seen @ states).T
+        detection = np.sum([spins.x[k] + 1j * spins.y[k] for k in spins.protons if k != system.exchanging], 0)
+        inner = (states.conj().T @ rho @ states) * (states.conj().T @ detection @ states).T
         # the trace of rho(t) and the detector is a sum of lines at differences of energies
         scale = system.count / (len(rho) / 4)
         used = np.abs(inner) > 1e-9 * max(1e-30, np.abs(inner).max())

@@ -10,8 +10,8 @@ from monai.inferers import Inferer
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.physics.spatial_encoding import PSF
-from mrsikit.super_resolution.network import MRIS, evidence
+from mrsikit.physics.spatial_encoding import PSF_CODES
+from mrsikit.super_resolution.network import MRIS, network_input
 
 SLICES = 8
 """At a time."""
@@ -30,13 +30,13 @@ class SliceStackInferer(Inferer):
     def __init__(self, *, factor: int = 4, psf: str = "block") -> None:
         super().__init__()
         self.factor = factor
-        self.psf = PSF[psf]
+        self.psf = PSF_CODES[psf]
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Sharpen.
 
         Args:
-            inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.super_resolution.preprocessing.PrepareCoarsed`.
+            inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
             network: of (n, 10, X, Y), as :class:`mrsikit.super_resolution.network.SuperResolution`.
             args: not used.
             kwargs: likewise.
@@ -84,7 +84,7 @@ def slices_through(
     steps = list(zip(*stacks, strict=True))
     for plane, level, *images in tqdm(steps, desc="sharpening", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
-        x = evidence(plane, factor, psf, noise=known, mris=dict(zip(mris, images, strict=True)))
+        x = network_input(plane, factor, psf, noise=known, mris=dict(zip(mris, images, strict=True)))
         pred = network(x)
         alone = pred[:, :1]
         if mris:

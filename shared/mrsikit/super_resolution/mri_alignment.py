@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from mrsikit.physics.spatial_encoding import BLOCK, measured
+from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
 from mrsikit.restoration.brain_mask import brain_outline
 
 ELSEWHERE = 0.08
@@ -30,7 +30,7 @@ COVERED = 0.95
 """Share of the tissue that an MRI must cover to be one of all of it."""
 
 
-def beside(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
+def share_outside_brain(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
     """Share of a map's tissue that lies outside the brain of an MRI (X, Y, Z), of the map that fits it best.
 
     Counted where a map (M, X, Y, Z), of no sign, has half of the typical value of its tissue.
@@ -48,7 +48,7 @@ def shift_needed(maps: Tensor, tissue: Tensor, mri: Tensor, factor: int, affine:
 
     Args:
         maps: (M, X, Y, Z) coarse.
-        tissue: same shape, of :func:`mrsikit.super_resolution.tissue_mask.tissue_of`; voxels without tissue around
+        tissue: same shape, of :func:`mrsikit.super_resolution.tissue_mask.tissue_mask`; voxels without tissue around
             them count as 0.
         mri: (factor X, factor Y, Z) on the fine grid, brain about 0 to 1.
         factor: fine voxels a coarse one.
@@ -100,12 +100,12 @@ def mri_shift(coarse: Tensor, mri: Tensor, factor: int, reach: tuple[int, int]) 
     left = torch.empty(2 * high + 1, 2 * wide + 1, dtype=y.dtype)
     for i in range(2 * high + 1):
         for j in range(2 * wide + 1):
-            told = measured(parts[..., i : i + rows, j : j + columns], factor, BLOCK).flatten(2)
-            told = F.pad(told, [0, 0, 0, 1], value=1.0)
-            products = told @ told.mT
+            regressors = forward_operator(parts[..., i : i + rows, j : j + columns], factor, BLOCK).flatten(2)
+            regressors = F.pad(regressors, [0, 0, 0, 1], value=1.0)
+            products = regressors @ regressors.mT
             ridge = 1e-6 * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(3)
-            weights = torch.linalg.solve(products + ridge, told @ y.movedim(0, 2))
-            unexplained = (y - (weights.mT @ told).movedim(0, 1)).square().sum((1, 2))
+            weights = torch.linalg.solve(products + ridge, regressors @ y.movedim(0, 2))
+            unexplained = (y - (weights.mT @ regressors).movedim(0, 1)).square().sum((1, 2))
             left[i, j] = unexplained.clamp(min=1e-12).log().sum()
     best = int(left.argmin())
     shift = high - best // (2 * wide + 1), wide - best % (2 * wide + 1)

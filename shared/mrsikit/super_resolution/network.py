@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mrsikit.physics.kspace import band_weights, hamming_weights, weighted
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN, measured
+from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN, forward_operator
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.blocks import (
     SLOPE,
@@ -20,7 +20,7 @@ from mrsikit.super_resolution.blocks import (
     collapse,
 )
 
-START, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF, TV = range(10)
+INTERPOLATED, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF_CHANNEL, TV = range(10)
 """Channels of the default network's input."""
 
 CHANNELS = 10
@@ -44,7 +44,7 @@ TV_STRENGTH = 2.0
 """Of the noise, chosen on BrainWeb 1."""
 
 
-def evidence(
+def network_input(
     start: Tensor, factor: int, psf: int, *, noise: Tensor | None = None, mris: Mapping[str, Tensor] | None = None
 ) -> Tensor:
     """The input of :class:`SuperResolution`: what is known of a map, and its sharpening by total variation.
@@ -60,14 +60,14 @@ def evidence(
         (B, 10, X, Y).
     """
     out = start.new_zeros(len(start), CHANNELS, *start.shape[1:])
-    out[:, START], out[:, FACTOR], out[:, PSF] = start, factor, psf
+    out[:, INTERPOLATED], out[:, FACTOR], out[:, PSF_CHANNEL] = start, factor, psf
     if noise is not None:
         out[:, NOISE], out[:, NOISE_KNOWN] = noise, 1
     strength = TV_STRENGTH * out[:, NOISE].flatten(1).median(1).values[:, None, None]
     if psf == HAMMING:  # the interpolation undoes the filter, and with it the filter's smoothing of the noise
         strength = strength / HAMMING_NOISE
     sampled = BLOCK if psf == BLOCK else KSPACE
-    coarse = measured(start, factor, sampled)
+    coarse = forward_operator(start, factor, sampled)
     out[:, TV] = total_variation(coarse, factor, sampled, strength=strength, iterations=TV_ITERATIONS)
     for name, image in (mris or {}).items():
         channel, flag = MRIS[name]
@@ -210,39 +210,39 @@ class SuperResolution(nn.Module):
             (B, 2, X, Y): the map and its standard deviation.
         """
         start, flair, t1, has_flair, has_t1, noise, known, factor, psf, tv = x.unbind(1)
-        noise, sharper = noise * known, tv - start
+        noise, tv_detail = noise * known, tv - start
         rows, columns = x.shape[-2], x.shape[-1]
-        images = torch.stack([start, flair, t1, 10.0 * noise, sharper], 1)
+        images = torch.stack([start, flair, t1, 10.0 * noise, tv_detail], 1)
         images = F.pad(images, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
         flags = [has_flair, has_t1, 10.0 * noise.mean([1, 2], keepdim=True), known]
         flags += [(factor == value).to(x.dtype) for value in (2, 3, 4)]
         flags += [(psf == value).to(x.dtype) for value in (self.block, self.kspace, self.hamming)]
-        told = torch.stack([flag[:, 0, 0] for flag in flags], 1)
+        condition = torch.stack([flag[:, 0, 0] for flag in flags], 1)
         z = self.stem(images.contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
-        for tell, stage, down in zip(self.conditions, self.encoder, self.down):  # noqa: B905 (TorchScript)
-            z = stage(z + tell(told)[..., None, None])
+        for embed, stage, down in zip(self.conditions, self.encoder, self.down):  # noqa: B905 (TorchScript)
+            z = stage(z + embed(condition)[..., None, None])
             skips.append(z)
             z = down(z)
-        z = self.bottom(z + self.bottom_conditions(told)[..., None, None])
+        z = self.bottom(z + self.bottom_conditions(condition)[..., None, None])
         for up, mix, stage in zip(self.up, self.mix, self.decoder):  # noqa: B905 (TorchScript)
             z = stage(mix(torch.cat([up(z), skips.pop()], 1)))
         z = z[..., :rows, :columns]
         classes = torch.softmax(self.classes(z).float(), 1)
         regressed = torch.stack(
             [
-                self._explained(start[b], classes[b], noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
+                self._regression(start[b], classes[b], noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
                 for b in range(len(x))
             ]
         )
         explained, unexplained = regressed[:, 0], regressed[:, 1]
-        seen = torch.stack([start, explained, start + explained, unexplained, sharper], 1)
-        out = self.tail(self.last(self.context(self.join(torch.cat([z, seen], 1))))).float()
-        sources = torch.stack([explained, unexplained, sharper], 1)
+        candidates = torch.stack([start, explained, start + explained, unexplained, tv_detail], 1)
+        out = self.tail(self.last(self.context(self.join(torch.cat([z, candidates], 1))))).float()
+        sources = torch.stack([explained, unexplained, tv_detail], 1)
         added = explained + (out[:, 2:] * sources).sum(1) + out[:, 0]
         residual = torch.stack(
             [
-                self._kept(
+                self._data_consistency(
                     added[b],
                     noise[b],
                     bool(known[b, 0, 0] > 0.5),
@@ -252,14 +252,14 @@ class SuperResolution(nn.Module):
                 for b in range(len(x))
             ]
         )
-        # the normalisations hide how large anything is, so the spread is told
+        # the normalisations hide how large anything is, so the spread is condition
         sizes = sources.detach().square().mean([2, 3]).sqrt() / (start.square().mean([1, 2]).sqrt()[:, None] + 1e-6)
-        shift = self.spread(torch.cat([told, torch.log(sizes + 1e-3)], 1))[:, 0].float()
-        shift = shift + self.log_sd_shift[(told[:, 0] > 0.5).long() + 2 * (told[:, 1] > 0.5).long()]
+        shift = self.spread(torch.cat([condition, torch.log(sizes + 1e-3)], 1))[:, 0].float()
+        shift = shift + self.log_sd_shift[(condition[:, 0] > 0.5).long() + 2 * (condition[:, 1] > 0.5).long()]
         sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, self.most_log_sd))
         return torch.stack([start + residual, sd], 1)
 
-    def _explained(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
+    def _regression(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
         """What the classes (K, X, Y) tell of the map beyond its interpolation (X, Y), by regression on them.
 
         Returns:
@@ -283,12 +283,12 @@ class SuperResolution(nn.Module):
         level = torch.linalg.solve(products + ridge, a @ (weight * d) / a.shape[1]).to(classes)
         fine = (level[:, None, None] * classes).sum(0)
         if psf == self.block:
-            seen = self._consistent(F.avg_pool2d(fine[None, None], factor), factor)
+            measurable = self._smooth_from_block_means(F.avg_pool2d(fine[None, None], factor), factor)
         else:
-            seen = self._in_band(fine[None], factor)[0]
-        return torch.stack([fine - seen, start - seen])
+            measurable = self._in_band(fine[None], factor)[0]
+        return torch.stack([fine - measurable, start - measurable])
 
-    def _consistent(self, coarse: Tensor, factor: int) -> Tensor:
+    def _smooth_from_block_means(self, coarse: Tensor, factor: int) -> Tensor:
         """Smooth image (X, Y) whose blocks have these means (1, 1, X / factor, Y / factor)."""
         fine = F.interpolate(coarse, scale_factor=float(factor), mode="bicubic", align_corners=False)
         error = coarse - F.avg_pool2d(fine, factor)
@@ -298,15 +298,15 @@ class SuperResolution(nn.Module):
         """Images (C, X, Y) without the encodes that k-space sampling does not see."""
         return weighted(images, band_weights(images.shape[-2], images.shape[-1], factor).to(images))
 
-    def _kept(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:
+    def _data_consistency(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:
         """What of one residual (X, Y) the measurement does not speak against."""
         if not known:
             return residual
         error = torch.exp(2 * self.log_error)
         if psf == self.block:
             trust = error / (error + noise**2)
-            seen = F.avg_pool2d(residual[None, None], factor) * F.avg_pool2d(trust[None, None], factor)
-            return residual - self._consistent(seen, factor)
+            measurable = F.avg_pool2d(residual[None, None], factor) * F.avg_pool2d(trust[None, None], factor)
+            return residual - self._smooth_from_block_means(measurable, factor)
         power = band_weights(residual.shape[0], residual.shape[1], factor).to(residual) * error
         variance = (noise**2).mean() + 1e-12
         if psf == self.hamming:

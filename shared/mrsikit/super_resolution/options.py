@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mrsikit.io import InputError
-from mrsikit.physics.spatial_encoding import PSF
+from mrsikit.physics.spatial_encoding import PSF_CODES
 
 FACTORS = (2, 3, 4)
 
@@ -124,7 +124,7 @@ def option_problems(
 
     Args:
         factor: one of :data:`FACTORS`.
-        psf: one of :data:`mrsikit.physics.spatial_encoding.PSF`.
+        psf: one of :data:`mrsikit.physics.spatial_encoding.PSF_CODES`.
         noise: as of :func:`noise_levels`.
         ratios: as of :func:`ratio_pairs`.
         metabolites: likewise.
@@ -135,8 +135,8 @@ def option_problems(
     problems = []
     if type(factor) is not int or factor not in FACTORS:
         problems.append(f"--factor {factor}: is none of {', '.join(map(str, FACTORS))}")
-    if not isinstance(psf, str) or psf not in PSF:
-        problems.append(f"--psf {psf}: is none of {', '.join(PSF)}")
+    if not isinstance(psf, str) or psf not in PSF_CODES:
+        problems.append(f"--psf {psf}: is none of {', '.join(PSF_CODES)}")
     for judged in (lambda: noise_levels(noise), lambda: ratio_pairs(ratios, metabolites)):
         try:
             judged()

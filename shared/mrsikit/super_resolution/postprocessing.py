@@ -39,14 +39,14 @@ MATRIX = (16, 64)
 """Smallest and largest coarse matrix that was tried."""
 
 
-class RestoreFined(Transform):
+class PostprocessFineMapd(Transform):
     """Put the network's slices back together, in the map's unit and on the fine grid.
 
     Args:
         image: key of the network's input.
         pred: key of what the inferer makes of it, (3 M, factor X, factor Y, Z or factor Z): each map, its standard
             deviation, and the map without the MRIs.
-        factor: as of :class:`PrepareCoarsed`.
+        factor: as of :class:`PreprocessCoarseMapd`.
         psf: as of it, as the next two.
         noise: likewise.
         ratio: likewise.
@@ -101,7 +101,7 @@ class RestoreFined(Transform):
         pred = pred.reshape(count, 3, *pred.shape[1:]).movedim(1, 0)
         scale, unmeasured = (convert_to_tensor(out[name]).cpu() for name in ("scale", "unmeasured"))
         pred = pred * scale.repeat_interleave(slices // scale.shape[1], 1)[:, None, None]
-        pred = torch.stack([pred[0], torch.hypot(pred[1], convert_to_tensor(out["doubt"]).cpu()), pred[2]])
+        pred = torch.stack([pred[0], torch.hypot(pred[1], convert_to_tensor(out["imputed_sd"]).cpu()), pred[2]])
         unmeasured = unmeasured.repeat_interleave(slices // unmeasured.shape[1], 1)
         pred = torch.where(unmeasured[:, None, None], torch.nan, pred).movedim(-1, 2 + axis)
         affine = out[self.image].affine if isinstance(out[self.image], MetaTensor) else torch.eye(4)
@@ -111,7 +111,7 @@ class RestoreFined(Transform):
             out[name] = MetaTensor(result if plain.ndim == 4 else result[..., 0], meta=meta)
         share = convert_to_tensor(out["noise_share"]).cpu()
         typical = None if share.isnan().all() else share
-        told = [] if typical is None else ["unknown" if s.isnan() else f"{float(s):.3g}" for s in typical]
+        shares = [] if typical is None else ["unknown" if s.isnan() else f"{float(s):.3g}" for s in typical]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "fine matrix": "x".join(str(n) for n in out["sr"].shape[1:]),
@@ -120,7 +120,7 @@ class RestoreFined(Transform):
             "MRI": out["used"] or "none",
             **({"method": method} if method else {}),
             "noise": out["noise_from"],
-            "noise / maximum": told[0] if len(set(told)) == 1 else ", ".join(told),
+            "noise / maximum": shares[0] if len(set(shares)) == 1 else ", ".join(shares),
             "median uncertainty / median of map": self._relative(out["uncertainty"], out["sr"]),
         }
         out["flags"] = self._flags(out, plain, typical)
@@ -240,15 +240,16 @@ class RestoreFined(Transform):
             shift = out["shifted"][name]
             if share < COVERED:
                 flags.append(f"the {name} covers {share:.0%} of the tissue; the rest was sharpened without it")
-            elif out["beside"][name] > ELSEWHERE:
+            elif out["outside_brain"][name] > ELSEWHERE:
                 flags.append(
-                    f"{out['beside'][name]:.0%} of the tissue lies outside the brain that the {name} shows: check its "
-                    "registration"
+                    f"{out['outside_brain'][name]:.0%} of the tissue lies outside the brain that the {name} shows: "
+                    "check its registration"
                 )
             elif any(shift):
-                told = ", ".join(f"{round(way):+d}" for way in shift)
+                moved = ", ".join(f"{round(way):+d}" for way in shift)
                 flags.append(
-                    f"the {name} would fit the map better moved by {told} mm (right, front, up): check its registration"
+                    f"the {name} would fit the map better moved by {moved} mm (right, front, up): check its "
+                    "registration"
                 )
         return flags
 

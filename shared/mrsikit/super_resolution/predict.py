@@ -21,7 +21,7 @@ UNJUDGED = ("ratio", "device", "weights")
 """Options that are judged when they are used."""
 
 
-class Sharpened(NamedTuple):
+class SuperResolved(NamedTuple):
     """Result of a sharpening.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sharpened(NamedTuple):
     without_mri: np.ndarray | None = None
 
 
-def sharpen(
+def super_resolve(
     values: np.ndarray,
     *,
     bundle_root: str | Path,
@@ -56,7 +56,7 @@ def sharpen(
     t1_affine: np.ndarray | None = None,
     crlb: np.ndarray | None = None,
     **options: Any,
-) -> Sharpened:
+) -> SuperResolved:
     """Sharpen a map: the pipeline of a bundle's ``configs/inference.json`` on arrays.
 
     Args:
@@ -112,7 +112,7 @@ def sharpen(
         refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
         data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
-    sharpened, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
+    fine, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
     axes = {"ratio": 4, "ratio_uncertainty": 4, "without_mri": values.ndim}
     more = {name: channel_last(out[name], count) for name, count in axes.items() if name in out}
-    return Sharpened(sharpened, spread, np.asarray(out["sr"].affine), out["flags"], **more)
+    return SuperResolved(fine, spread, np.asarray(out["sr"].affine), out["flags"], **more)

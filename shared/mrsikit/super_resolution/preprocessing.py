@@ -16,14 +16,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from mrsikit.io.readers import CODES
-from mrsikit.physics.spatial_encoding import BLOCK, PSF, back, interpolated
+from mrsikit.physics.spatial_encoding import BLOCK, PSF_CODES, interpolate, pseudo_inverse
 from mrsikit.restoration.resampling import image_on_grid, upright_axis
 from mrsikit.runtime import as_flag
 from mrsikit.runtime.map_checks import FAILED_FIT
-from mrsikit.super_resolution.mri_alignment import COVERED, beside, shift_needed
+from mrsikit.super_resolution.mri_alignment import COVERED, share_outside_brain, shift_needed
 from mrsikit.super_resolution.network import MRIS, NO_TRUST
 from mrsikit.super_resolution.options import noise_levels
-from mrsikit.super_resolution.tissue_mask import SUPPORT, background, tissue_of, without_gaps
+from mrsikit.super_resolution.tissue_mask import SUPPORT, background, impute_missing, tissue_mask
 
 MOST_POINTS = 6
 """At which an MRI is read along one axis of a fine voxel."""
@@ -32,7 +32,7 @@ THICKER = 1.2
 """How much longer than the others the side of a voxel across its slice must be to tell which axis that is."""
 
 
-class PrepareCoarsed(MapTransform):
+class PreprocessCoarseMapd(MapTransform):
     """Interpolate each map so that the acquisition would measure it alike, beside its noise and the MRIs.
 
     The noise is the map's Cramér-Rao bounds, or ``noise`` everywhere, or unknown; a ratio's is never known, for it is
@@ -59,12 +59,12 @@ class PrepareCoarsed(MapTransform):
         maps, the standard deviation of each one's noise, NaN where it is not known, FLAIR and T1, 0 where there is
         none; "map" the map as it came; "scale" (M, Z or 1), what each slice was divided by; "covered", by MRI, the
         share of the tissue that it covers; "used", the MRIs that show anything; "shifted", by MRI, mm (right, front,
-        up) by which it would fit the map better; "beside", by MRI, the share of the tissue that lies outside its brain;
-        "doubt" (M, factor X, factor Y, Z or factor Z), the deviation of what was not measured in the map's unit, 0
-        elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is from and its
-        median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured; "unmeasured" (M, Z),
-        slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum; "unplaced", MRIs whose
-        headers give no position.
+        up) by which it would fit the map better; "outside_brain", by MRI, the share of the tissue that lies outside its
+        brain; "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of imputed voxels in the
+        map's unit, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is
+        from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured;
+        "unmeasured" (M, Z), slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum;
+        "unplaced", MRIs whose headers give no position.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class PrepareCoarsed(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.factor = factor
-        self.psf = PSF[psf]
+        self.psf = PSF_CODES[psf]
         self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
         self.crlb = crlb
@@ -100,7 +100,7 @@ class PrepareCoarsed(MapTransform):
             missing = ~torch.isfinite(maps)
             missing = missing if bounds is None else missing | ~(bounds < FAILED_FIT)
             quiet = background(maps)
-            maps, lost, doubt = without_gaps(maps, missing)
+            maps, lost, imputed_sd = impute_missing(maps, missing)
             out["unmeasured"] = missing.any(1).any(1) & ~maps.any(1).any(1)
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
             scale = scale if self.dims == 2 else scale.amax(1, keepdim=True)
@@ -108,9 +108,9 @@ class PrepareCoarsed(MapTransform):
             maps = maps / scale[:, None, None]
             level = self._noise(out, maps, scale, lost, bounds)
             fine_affine = affine.double()[:, turned(axis)] @ subdivided(self.factor, self.dims)
-            starts = self._spatial(interpolated, maps, self.psf)
-            coarse = tissue_of(maps, quiet / scale)
-            tissue = (self._spatial(back, coarse.float(), BLOCK) > 0) & (starts.abs() > SUPPORT)
+            starts = self._spatial(interpolate, maps, self.psf)
+            coarse = tissue_mask(maps, quiet / scale)
+            tissue = (self._spatial(pseudo_inverse, coarse.float(), BLOCK) > 0) & (starts.abs() > SUPPORT)
             images = self._mris(out, (starts.abs() > SUPPORT).any(0), tissue.any(0), fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
             out["used"] = " and ".join(name for name, (image, _) in images.items() if image.any())
@@ -122,15 +122,17 @@ class PrepareCoarsed(MapTransform):
                 for name, (image, share) in images.items()
             }
             whole = starts.abs() * scale.repeat_interleave(starts.shape[3] // scale.shape[1], 1)[:, None, None]
-            out["beside"] = {name: beside(whole, tissue, image) for name, (image, _) in images.items()}
-            noise = starts.new_full((), torch.nan) if level is None else self._spatial(back, level, BLOCK)
+            out["outside_brain"] = {
+                name: share_outside_brain(whole, tissue, image) for name, (image, _) in images.items()
+            }
+            noise = starts.new_full((), torch.nan) if level is None else self._spatial(pseudo_inverse, level, BLOCK)
             layers = [starts, noise.expand_as(starts)]
             layers += [
                 images[name][0][None] if name in images else starts.new_zeros(1, *starts.shape[1:]) for name in MRIS
             ]
             out["map"], out["scale"] = MetaTensor(values, meta={**meta, "affine": affine}), scale
             out["slice_axis"], out["lost"] = axis, int(lost.sum())
-            out["doubt"] = self._spatial(back, doubt, BLOCK)
+            out["imputed_sd"] = self._spatial(pseudo_inverse, imputed_sd, BLOCK)
             out["unplaced"] = " and ".join(name for name in images if without_position(out[name]))
             out[key] = MetaTensor(torch.cat(layers), meta={**meta, "affine": fine_affine})
         return out

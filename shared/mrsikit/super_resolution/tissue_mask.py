@@ -44,7 +44,7 @@ def background(maps: Tensor) -> Tensor:
     return torch.where(quiet.isinf(), 0.0, quiet)
 
 
-def tissue_of(maps: Tensor, quiet: Tensor) -> Tensor:
+def tissue_mask(maps: Tensor, quiet: Tensor) -> Tensor:
     """Voxels of tissue, and not of noise around the head.
 
     Above :data:`SUPPORT` of the slice's maximum and above the noise in the corners of the slice, in pieces that hold a
@@ -71,7 +71,7 @@ def _tissue(plane: Tensor, quiet: Tensor) -> Tensor:
     return torch.isin(torch.from_numpy(pieces), torch.tensor(sorted(cores))) if cores else above
 
 
-def without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def impute_missing(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Maps (M, X, Y, Z) whose ``missing`` voxels, all that hold no number among them, are filled.
 
     Returns:
@@ -79,7 +79,7 @@ def without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]
         tissue, and how far what stands there is from the tissue's mean.
     """
     filled = torch.where(missing, 0.0, maps)
-    lost, doubt, quiet = torch.zeros_like(missing), torch.zeros_like(filled), background(maps)
+    lost, imputed_sd, quiet = torch.zeros_like(missing), torch.zeros_like(filled), background(maps)
     for m, z in torch.nonzero(missing.any(1).any(1)).tolist():
         plane, without, values = filled[m, :, :, z], missing[m, :, :, z], maps[m, :, :, z]
         if not plane.any():
@@ -100,5 +100,5 @@ def without_gaps(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]
         lost[m, :, :, z] = within
         filled[m, :, :, z] = torch.where(within, fill, plane)
         wide = torch.hypot(tissue.std(correction=0), (tissue.mean() - fill) * ~signal)
-        doubt[m, :, :, z] = torch.where(within, wide, 0.0)
-    return filled, lost, doubt
+        imputed_sd[m, :, :, z] = torch.where(within, wide, 0.0)
+    return filled, lost, imputed_sd

@@ -12,11 +12,19 @@ from monai.transforms import RandomizableTransform
 from torch import Tensor
 
 from mrsikit.physics.kspace import hamming_weights, weighted
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, back, interpolated, measured
-from mrsikit.super_resolution.network import MRIS, NO_TRUST, evidence
+from mrsikit.physics.spatial_encoding import (
+    BLOCK,
+    HAMMING,
+    HAMMING_NOISE,
+    KSPACE,
+    forward_operator,
+    interpolate,
+    pseudo_inverse,
+)
+from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 
 
-class RandMeasuredd(RandomizableTransform):
+class RandCoarseMapd(RandomizableTransform):
     """Measure a fine map coarsely, and lay out the default network's input.
 
     Drawn: factor 4, 3 or 2; in one of seven heads half the size, as a coarse matrix or a large field of view makes it;
@@ -46,7 +54,7 @@ class RandMeasuredd(RandomizableTransform):
         fine = images["map"]
         factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
         psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=self.psf))
-        coarse = measured(fine, factor, psf)
+        coarse = forward_operator(fine, factor, psf)
         noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
         level = torch.full_like(coarse, noise)
         if psf == BLOCK and rng.random() < 0.3:
@@ -64,11 +72,11 @@ class RandMeasuredd(RandomizableTransform):
         top = coarse.max().clamp(min=1e-6)
         coarse, level, fine = coarse / top, level / top, fine / top
         known = rng.random() < 0.85
-        image = evidence(
-            interpolated(coarse, factor, psf)[None],
+        image = network_input(
+            interpolate(coarse, factor, psf)[None],
             factor,
             psf,
-            noise=back(level, factor, BLOCK)[None] if known else None,
+            noise=pseudo_inverse(level, factor, BLOCK)[None] if known else None,
             mris={name: images[name][None] for name in MRIS if name in images},
         )
         return {"image": image[0], "label": torch.cat([fine[None], lesions])}

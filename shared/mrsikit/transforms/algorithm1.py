@@ -57,6 +57,6 @@ class RandAlgorithm1d(RandomizableTransform):
             fractions = pool(fractions[None], factor)[0]
         clean = weighted_map(Tissues(*fractions), float(rng.choice(TUMOUR_WEIGHTS)))
         stage = min(len(self.fractions) - 1, max(0, data["epoch"] - 1) * len(self.fractions) // self.epochs)
-        hole = algorithm1((clean > 0).numpy(), self.fractions[stage], rng, count=self.count)
-        holes = torch.from_numpy(hole).to(clean.dtype)
-        return {"image": (clean * (1 - holes))[None], "label": torch.stack([clean, holes])}
+        lost = algorithm1((clean > 0).numpy(), self.fractions[stage], rng, count=self.count)
+        missing = torch.from_numpy(lost).to(clean.dtype)
+        return {"image": (clean * (1 - missing))[None], "label": torch.stack([clean, missing])}

@@ -112,12 +112,12 @@ class RandFineMapd(RandomizableTransform):
         if rng.random() < 0.8:
             for k in range(rng.integers(1, MOST_LESIONS + 1)):
                 where = lesion(image.shape, brain, rng) * (tissues.gm + tissues.wm + tissues.tumour)
-                seen_in = str(rng.choice(["map", "mri", "both"], p=[0.4, 0.4, 0.2]))
-                if seen_in != "mri":
+                shown_in = str(rng.choice(["map", "mri", "both"], p=[0.4, 0.4, 0.2]))
+                if shown_in != "mri":
                     image = _changed(image, where, brain, rng)
-                if seen_in != "mri" or contrasts:
-                    lesions[k + MOST_LESIONS * (seen_in == "mri")] = where
-                if seen_in != "map":
+                if shown_in != "mri" or contrasts:
+                    lesions[k + MOST_LESIONS * (shown_in == "mri")] = where
+                if shown_in != "map":
                     contrasts = _shown(contrasts, where, tissues, brain, rng)
         return image, contrasts, lesions
 

@@ -30,7 +30,7 @@ SOFT_PASSES, SOFT_WINDOW, SOFT_WIDTHS, SOFT_SPREAD = 3, 9, (0.8, 0.2), 2.0
 """Of the non-local means that make the softer ground truth."""
 
 
-class PublishedCohortd(MapTransform):
+class LiCohortd(MapTransform):
     """Replace a seed by maps of the virtual patient it stands for, by the paper's rule and on its grids.
 
     Physics: a map .1 GM + .12 WM + tau tumour on 256 x 256 voxels of 1 mm, its maximum 1; k-space crops of it to 184 x
@@ -65,12 +65,12 @@ class PublishedCohortd(MapTransform):
             seed = int(out.pop(key))
             rng = np.random.default_rng([seed, 2])
             slices = self.draw({"tissues": seed})["tissues"].float() / 255
-            made = [published_maps(Tissues(*fractions), rng) for fractions in slices]
+            made = [li_maps(Tissues(*fractions), rng) for fractions in slices]
             out |= {name: torch.stack([m[name] for m in made]).half() for name in made[0]}
         return out
 
 
-def published_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None) -> dict[str, Tensor]:
+def li_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None) -> dict[str, Tensor]:
     """One map by the paper's rule, on its grids.
 
     Args:

@@ -34,9 +34,9 @@ class RandMissingVoxelsd(RandomizableTransform):
         the entries of :class:`RandMetaboliteMapd`.
 
     Output:
-        "image" (3, X, Y[, Z]): measured map with the holes at zero; evidence (1 missing, 0 observed, -1 unknown); brain
-        evidence (1, 0, -1). "label" (4, ...): clean map; holes (1, else 0); weight of the voxel in the judgement of
-        what is missing (0 where it is known or cannot be told); one over the map's maximum.
+        "image" (3, X, Y[, Z]): measured map with missing voxels at zero; observation mask (1 missing, 0 observed, -1
+        unknown); brain (1 inside, 0 outside, -1 unknown). "label" (4, ...): clean map; holes (1, else 0); weight of the
+        voxel in the judgement of what is missing (0 where it is known or cannot be told); one over the map's maximum.
     """
 
     def __init__(
@@ -66,28 +66,28 @@ class RandMissingVoxelsd(RandomizableTransform):
             target[wrong & (error < max(0.35, 4 * noise))] = -1
             target[wrong & (error >= max(0.35, 4 * noise))] = 1
         spoilt[lost] = 0
-        evidence = np.full(clean.shape, -1, np.float32)
+        observation = np.full(clean.shape, -1, np.float32)
         given = rng.random()
         if given < self.given[0]:
-            evidence = (target == 1).astype(np.float32)
+            observation = (target == 1).astype(np.float32)
         elif given < sum(self.given):
-            evidence[(target == 1) & (_blob(clean.shape, rng) > 0)] = 1
-        evidence[~inside] = 0
+            observation[(target == 1) & (_blob(clean.shape, rng) > 0)] = 1
+        observation[~inside] = 0
         known_brain = np.full(clean.shape, -1, np.float32)
         if rng.random() < 0.5:
             known_brain = self._brain(brain | (target == 1), inside, rng).astype(np.float32)
         known_brain[~inside] = 0
         # Zeros outside a known brain are not missing; what a map holds there was measured.
-        evidence[(known_brain == 0) & (evidence < 0)] = 0
+        observation[(known_brain == 0) & (observation < 0)] = 0
         # A filled ventricle is invented tissue, a filled notch of the outline is not; far outside nothing is learnt.
         # Values that are wrong are rare and must not cost too many right ones.
         judge = np.where(ndimage.binary_dilation(brain, iterations=3), 0.5, 0.1)
         judge[ndimage.binary_erosion(brain, iterations=2)] = 8.0
         judge[(spoilt != 0) & (target != 1)] = 0.3
         judge[target == 1] = 1.0
-        judge = judge * (evidence < 0) * (target >= 0)
+        judge = judge * (observation < 0) * (target >= 0)
         peak = max(float(np.percentile(clean, 99.8)), 0.5)
-        image = np.stack([np.where(evidence == 1, 0, spoilt), evidence, known_brain])
+        image = np.stack([np.where(observation == 1, 0, spoilt), observation, known_brain])
         label = np.stack([clean, target == 1, judge, np.full(clean.shape, 1 / peak)])
         return {
             "image": torch.from_numpy(image.astype(np.float32)),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dmi_quantification.mri_prior import RobustPrior, neighbours, solve
-from dmi_quantification.reference_precise_dmi_fine_tuning import PaperPrior
+from dmi_quantification.reference_precise_dmi_fine_tuning import PreciseDmiPrior
 from mrsikit.phantoms.dmi import FINER, rings
 
 SD = np.array([0.6, 0.45, 0.43, 0.33])
@@ -24,7 +24,7 @@ def repeated(prior: object, truth: np.ndarray, mri: np.ndarray, mask: np.ndarray
 def test_a_lesion_that_the_mri_does_not_show_stays() -> None:
     truth, mri, phantom = scene()
     robust = repeated(RobustPrior(), truth, mri, phantom.mask).mean(0) - truth
-    paper = repeated(PaperPrior(), truth, mri, phantom.mask).mean(0) - truth
+    paper = repeated(PreciseDmiPrior(), truth, mri, phantom.mask).mean(0) - truth
     where = phantom.lesions["B"]
     contrast = truth[where][0, 3] - 1.0
     assert abs(robust[where][:, 3].mean()) < 0.06 * contrast

@@ -5,18 +5,18 @@ import pytest
 import torch
 from command_lines import on_one_core, run_line
 
-from dmi_quantification.reference_precise_dmi import CnnEstimator, PaperCnn, RandFidsd
+from dmi_quantification.reference_precise_dmi import PreciseDmiCnn, PreciseDmiEstimator, RandFidsd
 
 from .conftest import BUNDLE, MODEL
 
 
 def test_the_network_takes_any_leading_axes_and_works_in_units_of_the_largest() -> None:
-    network = PaperCnn(points=256, largest=20.0).eval()
+    network = PreciseDmiCnn(points=256, largest=20.0).eval()
     x = torch.randn(3, 2, 2, 256)
     out = network(x)
     assert out.shape == (3, 2, 4)
     torch.testing.assert_close(out[1, 0], network(x[1, 0]))
-    double = PaperCnn(points=256, largest=40.0).eval()
+    double = PreciseDmiCnn(points=256, largest=40.0).eval()
     double.load_state_dict(network.state_dict())
     torch.testing.assert_close(double(2 * x), 2 * out)
 
@@ -42,7 +42,7 @@ def test_training_fids_are_drawn_as_the_paper_says() -> None:
 
 
 def test_the_estimator_takes_the_place_of_the_least_squares() -> None:
-    network = CnnEstimator(points=512).eval()
+    network = PreciseDmiEstimator(points=512).eval()
     x = torch.randn(1, 2, 5 + 7, 256)
     out = network(x)
     assert out.shape == (1, 19, 7)
@@ -63,6 +63,6 @@ def test_training_runs_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     train("halves", 2)
     (tmp_path / "halves.pt").unlink()
     resumed = train("halves", 3)
-    assert whole.keys() == CnnEstimator(points=64).state_dict().keys()
+    assert whole.keys() == PreciseDmiEstimator(points=64).state_dict().keys()
     for name, value in whole.items():
         torch.testing.assert_close(value, resumed[name], rtol=0, atol=0)

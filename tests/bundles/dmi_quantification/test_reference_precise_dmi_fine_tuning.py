@@ -3,15 +3,15 @@ import pytest
 import torch
 
 from dmi_quantification.mri_prior import neighbours
-from dmi_quantification.reference_precise_dmi import CnnEstimator
+from dmi_quantification.reference_precise_dmi import PreciseDmiEstimator
 from dmi_quantification.reference_precise_dmi_fine_tuning import fine_tuned
 
 
 @pytest.fixture(scope="module")
-def scene() -> tuple[CnnEstimator, torch.Tensor, torch.Tensor]:
+def scene() -> tuple[PreciseDmiEstimator, torch.Tensor, torch.Tensor]:
     """A network, features of an 8 x 8 grid in two halves, and its pairs."""
     torch.manual_seed(0)
-    network = CnnEstimator(points=64).eval()
+    network = PreciseDmiEstimator(points=64).eval()
     halves = torch.zeros(8, 8, network.cnn.connected[0].in_features)
     halves[4:] += 1.0
     features = (halves + 0.5 * torch.randn(halves.shape)).flatten(0, 1)

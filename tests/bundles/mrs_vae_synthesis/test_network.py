@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mrs_vae_synthesis.alignment import EDGE, aligned, back, network_input, point_weights, scores_of, spectra_of
-from mrs_vae_synthesis.linear_initialisation import begin
+from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
 from mrs_vae_synthesis.matched_filter import (
     WATER,
     as_complex,
@@ -154,7 +154,7 @@ def test_a_network_without_water_describes_lines_all_the_better(unseen: Sessions
     ppm = unseen.reference - torch.fft.fftfreq(unseen.fids.shape[-1], unseen.dwell) / unseen.larmor
     for water in (True, False):
         network = SessionVae(scores=24, session=4, transient=1, width=16, sessions=20, kept=8).eval()
-        begin(network, unseen, water=water)
+        initialise_linear_model(network, unseen, water=water)
         known = Acquisition.of(network.acquisition)
         assert known.water is water
         beside = (ppm > EDGE).repeat(2)
@@ -187,7 +187,7 @@ def test_a_network_is_made_as_large_as_its_weights(tmp_path: Path) -> None:
 
 def test_the_linear_start_is_fitted_to_its_sessions(unseen: Sessions) -> None:
     network = SessionVae(scores=24, session=8, transient=4, width=16, sessions=20, kept=8).eval()
-    begin(network, unseen)
+    initialise_linear_model(network, unseen)
     directions = network.directions @ network.directions.T
     torch.testing.assert_close(directions, torch.eye(24), atol=1e-3, rtol=0)
     assert unseen.clean is not None

@@ -1,6 +1,6 @@
 import pytest
 
-from mrsi_gan_super_resolution.options import option_problems, published_problems
+from mrsi_gan_super_resolution.options import option_problems, reference_problems
 
 
 def test_the_defaults_are_right() -> None:
@@ -28,6 +28,6 @@ def test_each_wrong_option_is_named(options: dict[str, object], words: str) -> N
 
 
 def test_the_published_networks_are_known_by_name() -> None:
-    assert published_problems(generator="gan", truth="soft") == []
-    problems = published_problems(generator="diffusion", truth="blunt", dims=4)
+    assert reference_problems(generator="gan", truth="soft") == []
+    problems = reference_problems(generator="diffusion", truth="blunt", dims=4)
     assert [line.split(":")[0] for line in problems] == ["--dims 4", "--generator diffusion", "--truth blunt"]

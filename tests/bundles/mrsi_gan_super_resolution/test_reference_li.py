@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from mrsi_gan_super_resolution.losses import DiscriminatorLoss, GeneratorLoss
-from mrsi_gan_super_resolution.reference_li import Discriminator, Generator, PublishedSharpener
-from mrsikit.physics.spatial_encoding import KSPACE, cubic, interpolated, measured
-from mrsikit.super_resolution.network import evidence
+from mrsi_gan_super_resolution.reference_li import Discriminator, Generator, LiSuperResolution
+from mrsikit.physics.spatial_encoding import KSPACE, cubic, forward_operator, interpolate
+from mrsikit.super_resolution.network import network_input
 
 
 def changed(network: Generator) -> Generator:
@@ -60,15 +60,15 @@ def test_the_discriminator_is_rewarded_for_telling() -> None:
 
 def test_a_published_network_is_applied_to_the_cubic_interpolation() -> None:
     torch.manual_seed(0)
-    coarse = measured(torch.rand(1, 48, 48), 4, KSPACE)
+    coarse = forward_operator(torch.rand(1, 48, 48), 4, KSPACE)
     flair = torch.rand(1, 48, 48)
     level = torch.full_like(flair, 0.01)
-    x = evidence(interpolated(coarse, 4, KSPACE), 4, KSPACE, noise=level, mris={"t1": flair})
-    network = PublishedSharpener(two_inputs=True)
+    x = network_input(interpolate(coarse, 4, KSPACE), 4, KSPACE, noise=level, mris={"t1": flair})
+    network = LiSuperResolution(two_inputs=True)
     changed(network).error.fill_(0.07)
     fine, sd = network(x)[0]
     bare = changed(Generator(two_inputs=True))
     bare.load_state_dict(network.state_dict())
-    again = measured(interpolated(coarse, 4, KSPACE), 4, KSPACE)  # without the encode that has no counterpart
+    again = forward_operator(interpolate(coarse, 4, KSPACE), 4, KSPACE)  # without the encode that has no counterpart
     torch.testing.assert_close(fine, bare(torch.stack([cubic(again, 4), flair], 1))[0, 0], atol=1e-5, rtol=0)
     assert (sd == network.error).all()

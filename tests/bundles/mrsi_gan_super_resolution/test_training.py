@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mrsi_gan_super_resolution.training import RandPublishedPaird, tissue_error
+from mrsi_gan_super_resolution.training import RandLiPaird, tissue_error
 from mrsikit.physics.spatial_encoding import cubic
 from mrsikit.transforms.li_cohort import COARSE, FINE
 
@@ -15,7 +15,7 @@ def maps() -> dict[str, torch.Tensor]:
 
 def test_pairs_are_the_same_crop_of_map_mri_and_truth(maps: dict[str, torch.Tensor]) -> None:
     data = {name: m[None].half() for name, m in maps.items()}
-    draw = RandPublishedPaird(truth="sharp", two_inputs=True, size=96)
+    draw = RandLiPaird(truth="sharp", two_inputs=True, size=96)
     start = cubic(data["coarse"][0].float(), 4)
     flipped = set()
     for seed in range(8):
@@ -33,7 +33,7 @@ def test_pairs_are_the_same_crop_of_map_mri_and_truth(maps: dict[str, torch.Tens
         else:
             pytest.fail("the crop is nowhere in the slice")
     assert len(flipped) > 1
-    whole = RandPublishedPaird(truth="soft", size=None)(data)
+    whole = RandLiPaird(truth="soft", size=None)(data)
     assert whole["image"].shape == (1, FINE, FINE)
     torch.testing.assert_close(whole["label"][0], data["soft"][0].float())
 

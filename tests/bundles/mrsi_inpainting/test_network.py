@@ -4,7 +4,7 @@ from torch import Tensor
 
 from mrsi_inpainting.batched_fills import least_curvature, pyramid_fill, smooth_fill
 from mrsi_inpainting.network import Finder, Inpainter
-from mrsi_inpainting.reference_pham import PaperUNet
+from mrsi_inpainting.reference_pham import PhamUNet
 from mrsikit.restoration.inpainting import biharmonic
 
 from .conftest import decided_network
@@ -15,15 +15,15 @@ def network() -> Inpainter:
     return decided_network()
 
 
-def example(*size: int, seed: int = 0, maps: int = 1, evidence: float | None = None, brain: float = -1.0) -> Tensor:
-    """(1, 3 maps, *size): positive maps with some zeros, voxels of unknown state or of ``evidence``."""
+def example(*size: int, seed: int = 0, maps: int = 1, observation: float | None = None, brain: float = -1.0) -> Tensor:
+    """(1, 3 maps, *size): positive maps with some zeros, voxels of unknown state or of ``observation``."""
     generator = torch.Generator().manual_seed(seed)
     channels = []
     for _ in range(maps):
         values = 5 + torch.rand(size, generator=generator)
         hole = torch.rand(size, generator=generator) < 0.15
         values[hole] = 0
-        state = torch.full(size, -1.0) if evidence is None else torch.full(size, evidence)
+        state = torch.full(size, -1.0) if observation is None else torch.full(size, observation)
         channels += [values, state, torch.full(size, brain)]
     return torch.stack(channels)[None]
 
@@ -142,7 +142,7 @@ def test_the_finder_is_the_inpainters_detector(size: tuple[int, ...]) -> None:
 
 
 def test_what_a_map_holds_where_it_is_known_missing_does_not_matter(network: Inpainter) -> None:
-    x = example(32, 32, evidence=0.0)
+    x = example(32, 32, observation=0.0)
     x[:, 1, 10:14, 10:14] = 1
     other = x.clone()
     other[:, 0, 10:14, 10:14] = 1e4
@@ -220,7 +220,7 @@ def test_least_curvature_is_the_biharmonic_fill(size: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_paper_unet_has_the_papers_size_and_range(dims: int) -> None:
-    network = PaperUNet(spatial_dims=dims).eval()
+    network = PhamUNet(spatial_dims=dims).eval()
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     assert parameters == pytest.approx({2: 7.8, 3: 22.6}[dims], rel=0.05)
     out = run(network, torch.rand(1, 1, *(16,) * dims))

@@ -8,7 +8,7 @@ import pytest
 from mrsi_inpainting import predict
 from mrsi_inpainting.predict import COMPANIONS
 from mrsikit.io import InputError, read_map
-from mrsikit.metrics.holes import filled_fraction, hole_detection
+from mrsikit.metrics.missing_voxels import filled_fraction, missing_voxel_detection
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import mixed
@@ -119,7 +119,7 @@ def test_shipped_weights_find_holes(spoilt_slices: list) -> None:
     holes = np.concatenate([case[1].ravel() for case in spoilt_slices])
     for options, precision in (({}, 0.85), ({"threshold": 0.5}, 0.9)):
         found = [predict(spoilt, **options).holes for _, _, spoilt, _ in spoilt_slices]
-        detection = hole_detection(np.concatenate([f.ravel() for f in found]), holes)
+        detection = missing_voxel_detection(np.concatenate([f.ravel() for f in found]), holes)
         assert detection.recall > 0.9
         assert detection.precision > precision
 

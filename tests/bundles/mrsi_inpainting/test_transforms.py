@@ -5,8 +5,8 @@ from monai.data import MetaTensor
 from torch import Tensor
 
 from mrsi_inpainting.network import Inpainter
-from mrsi_inpainting.postprocessing import FillHolesd
-from mrsi_inpainting.preprocessing import PrepareMapd
+from mrsi_inpainting.postprocessing import PostprocessMapd
+from mrsi_inpainting.preprocessing import PreprocessMapd
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 
@@ -28,17 +28,17 @@ def slice_map() -> np.ndarray:
 
 
 def prepared(values: np.ndarray, **options: object) -> tuple[Tensor, Tensor, Tensor]:
-    """Map, evidence and brain channel of a one-slice map."""
+    """Map, observation and brain channel of a one-slice map."""
     companions = {k: tensor(v) for k, v in options.items() if isinstance(v, np.ndarray)}
     rest = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
-    out = PrepareMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
+    out = PreprocessMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
     assert out.shape == (3, *values.shape[1:])
     return out[0:1], out[1:2], out[2:3]
 
 
 def test_without_companions_all_is_unknown() -> None:
-    values, evidence, brain = prepared(slice_map())
-    assert (evidence == UNKNOWN).all()
+    values, observation, brain = prepared(slice_map())
+    assert (observation == UNKNOWN).all()
     assert (brain == UNKNOWN).all()
     np.testing.assert_array_equal(values, slice_map())
 
@@ -47,9 +47,9 @@ def test_without_companions_all_is_unknown() -> None:
 def test_not_a_number_is_missing_in_the_head_and_background_outside(bad: float) -> None:
     spoilt = slice_map()
     spoilt[CENTRE] = spoilt[OUTSIDE] = bad
-    values, evidence, _ = prepared(spoilt)
-    assert evidence[CENTRE] == MISSING
-    assert evidence[OUTSIDE] == UNKNOWN
+    values, observation, _ = prepared(spoilt)
+    assert observation[CENTRE] == MISSING
+    assert observation[OUTSIDE] == UNKNOWN
     assert values[CENTRE] == values[OUTSIDE] == 0
 
 
@@ -58,18 +58,18 @@ def test_with_a_brain_mask_not_a_number_is_missing_wherever_there_is_brain() -> 
     spoilt[OUTSIDE] = spoilt[0, 2, 1] = np.nan
     brain = (spoilt > 0).astype(float)
     brain[OUTSIDE] = 1
-    _, evidence, known = prepared(spoilt, brain=brain)
-    assert evidence[OUTSIDE] == MISSING
-    assert evidence[0, 2, 1] == OBSERVED
-    assert evidence[CENTRE] == UNKNOWN
+    _, observation, known = prepared(spoilt, brain=brain)
+    assert observation[OUTSIDE] == MISSING
+    assert observation[0, 2, 1] == OBSERVED
+    assert observation[CENTRE] == UNKNOWN
     np.testing.assert_array_equal(known, brain)
 
 
 def test_mask_makes_all_other_voxels_observed() -> None:
     mask = np.zeros((1, 32, 32))
     mask[CENTRE] = 1
-    values, evidence, _ = prepared(slice_map(), missing=mask)
-    np.testing.assert_array_equal(evidence, mask)
+    values, observation, _ = prepared(slice_map(), missing=mask)
+    np.testing.assert_array_equal(observation, mask)
     assert values[CENTRE] == 0
     spoilt = slice_map()
     spoilt[0, 10, 16] = np.nan
@@ -80,25 +80,25 @@ def test_poor_fits_are_missing_above_the_bound_given() -> None:
     bounds = np.full((1, 32, 32), 5.0)
     bounds[0, 16, 16:19] = 15, 20, 25
     bounds[0, 17, 16] = np.nan
-    _, evidence, _ = prepared(slice_map(), crlb=bounds)
-    assert evidence[0, 16, 16:19].tolist() == [UNKNOWN, UNKNOWN, MISSING]
-    assert evidence[0, 17, 16] == MISSING
-    _, evidence, _ = prepared(slice_map(), crlb=bounds, max_crlb=10)
-    assert evidence[0, 16, 16:19].tolist() == [MISSING] * 3
+    _, observation, _ = prepared(slice_map(), crlb=bounds)
+    assert observation[0, 16, 16:19].tolist() == [UNKNOWN, UNKNOWN, MISSING]
+    assert observation[0, 17, 16] == MISSING
+    _, observation, _ = prepared(slice_map(), crlb=bounds, max_crlb=10)
+    assert observation[0, 16, 16:19].tolist() == [MISSING] * 3
 
 
 def test_poor_fits_of_the_background_are_not_filled() -> None:
     bounds = np.where(slice_map() > 0, 5.0, 999.0)
-    _, evidence, _ = prepared(slice_map(), crlb=bounds)
-    assert evidence[OUTSIDE] == UNKNOWN
+    _, observation, _ = prepared(slice_map(), crlb=bounds)
+    assert observation[OUTSIDE] == UNKNOWN
     # fitting programs write small amplitudes there
     inside = slice_map() > 0
     noisy = np.where(inside, slice_map(), 0.3 * np.abs(np.random.default_rng(0).standard_normal(inside.shape)) + 0.01)
     bounds[CENTRE] = 999.0
     for companions in ({}, {"brain": inside.astype(float)}):
-        values, evidence, _ = prepared(noisy, crlb=bounds, **companions)
-        assert evidence[CENTRE] == MISSING
-        assert (evidence == MISSING).sum() <= (1 if companions else 12)  # the outline closes notches of the disc
+        values, observation, _ = prepared(noisy, crlb=bounds, **companions)
+        assert observation[CENTRE] == MISSING
+        assert (observation == MISSING).sum() <= (1 if companions else 12)  # the outline closes notches of the disc
         assert not values[~inside].any()
         flags = flags_of(noisy, crlb=bounds, **companions)
         assert "poor fits were left" in flags
@@ -125,13 +125,13 @@ def test_network_is_chosen_by_the_voxels_or_the_user(
     spacing: tuple[float, ...], depth: int, volumetric: bool | str | None, expected: bool
 ) -> None:
     volume = np.stack([disc(16, depth=depth)] * 2)
-    image = PrepareMapd(volumetric=volumetric)({"image": tensor(volume, spacing)})["image"]
+    image = PreprocessMapd(volumetric=volumetric)({"image": tensor(volume, spacing)})["image"]
     assert image.shape == ((6, 16, 16, depth) if expected else (6 * depth, 16, 16))
 
 
 def test_volumetric_must_be_yes_or_no() -> None:
     with pytest.raises(InputError, match="volumetric"):
-        PrepareMapd(volumetric="maybe")
+        PreprocessMapd(volumetric="maybe")
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,9 @@ def network() -> Inpainter:
 
 @torch.no_grad()
 def filled(network: Inpainter, values: MetaTensor, threshold: float = 0.5, **companions: MetaTensor) -> dict:
-    item = PrepareMapd()({"image": values, **companions})
+    item = PreprocessMapd()({"image": values, **companions})
     item["pred"] = network(item["image"][None])[0]
-    return FillHolesd(threshold=threshold)(item)
+    return PostprocessMapd(threshold=threshold)(item)
 
 
 @pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (4.0, 4.0, 12.0)], ids=["3D", "slice-wise"])
@@ -200,9 +200,9 @@ def fill_from(pred: float, values: np.ndarray) -> float:
     """What becomes of the voxel (0, 0), known missing, when the network says ``pred``."""
     mask = np.zeros_like(values)
     mask[0, 0, 0] = 1
-    item = PrepareMapd()({"image": tensor(values), "missing": tensor(mask)})
+    item = PreprocessMapd()({"image": tensor(values), "missing": tensor(mask)})
     item["pred"] = torch.full((3 * len(values), *values.shape[1:]), pred)
-    return float(FillHolesd()(item)["inpainted"][0, 0, 0])
+    return float(PostprocessMapd()(item)["inpainted"][0, 0, 0])
 
 
 def test_fill_is_negative_only_where_the_map_is() -> None:
@@ -218,9 +218,9 @@ def test_fill_is_negative_only_where_the_map_is() -> None:
 
 
 def flags_of(values: np.ndarray, **companions: np.ndarray) -> str:
-    item = PrepareMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
+    item = PreprocessMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
     item["pred"] = torch.zeros_like(item["image"].as_tensor())
-    return "; ".join(FillHolesd()(item)["flags"])
+    return "; ".join(PostprocessMapd()(item)["flags"])
 
 
 def test_flags_say_what_the_user_must_know() -> None:
@@ -242,9 +242,9 @@ def test_a_mask_of_all_zeros_marks_nothing_outside_the_brain() -> None:
     values[CENTRE] = 0
     mask = (values == 0).astype(float)
     brain = brain_outline(values[0])[None].astype(float)
-    _, evidence, _ = prepared(values, missing=mask, brain=brain)
-    assert evidence[CENTRE] == MISSING
-    assert not (evidence[brain == 0] == MISSING).any()
+    _, observation, _ = prepared(values, missing=mask, brain=brain)
+    assert observation[CENTRE] == MISSING
+    assert not (observation[brain == 0] == MISSING).any()
     assert "voxels marked missing lie outside the brain mask" in flags_of(values, missing=mask, brain=brain)
     assert "is its background marked?" in flags_of(values, missing=mask)
     few = np.zeros_like(mask)
@@ -276,9 +276,9 @@ def test_volumes_are_read_axially_however_they_are_stored(order: tuple[int, ...]
     turned[:, :3] = affine[:, list(order)]
     results = []
     for stored, matrix in ((values, affine), (values.transpose(0, *(1 + axis for axis in order)), turned)):
-        item = PrepareMapd()({"image": MetaTensor(torch.from_numpy(np.ascontiguousarray(stored)), affine=matrix)})
+        item = PreprocessMapd()({"image": MetaTensor(torch.from_numpy(np.ascontiguousarray(stored)), affine=matrix)})
         item["pred"] = network(item["image"].as_tensor()[None])[0].detach()
-        results.append(FillHolesd()(item))
+        results.append(PostprocessMapd()(item))
     for name in ("inpainted", "holes", "uncertainty"):
         upright, other = (np.asarray(result[name]) for result in results)
         np.testing.assert_allclose(other, upright.transpose(0, *(1 + axis for axis in order)), rtol=1e-5, atol=1e-5)
@@ -289,9 +289,9 @@ def test_thick_slices_that_are_not_axial_are_named() -> None:
     values = torch.from_numpy(disc(16, depth=4)[None])
     coronal = torch.tensor([[4.0, 0, 0, 0], [0, 0, 12.0, 0], [0, 4.0, 0, 0], [0, 0, 0, 1]])
     for affine, said in ((coronal, True), (torch.diag(torch.tensor([4.0, 4.0, 12.0, 1.0])), False)):
-        item = PrepareMapd()({"image": MetaTensor(values, affine=affine)})
+        item = PreprocessMapd()({"image": MetaTensor(values, affine=affine)})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
-        assert any("not axial" in flag for flag in FillHolesd()(item)["flags"]) is said
+        assert any("not axial" in flag for flag in PostprocessMapd()(item)["flags"]) is said
 
 
 def test_maps_in_which_nothing_can_be_found_are_named() -> None:
@@ -303,11 +303,11 @@ def test_maps_in_which_nothing_can_be_found_are_named() -> None:
         (full - 1.5, {}, "values are negative", True),
         (full, {}, "values are negative", False),
     ):
-        item = PrepareMapd()({"image": tensor(values), **options})
+        item = PreprocessMapd()({"image": tensor(values), **options})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
-        assert any(words in flag for flag in FillHolesd(wrong_threshold=1.0)(item)["flags"]) is said
+        assert any(words in flag for flag in PostprocessMapd(wrong_threshold=1.0)(item)["flags"]) is said
 
 
 def test_a_single_slice_never_goes_to_the_network_for_volumes() -> None:
     values = torch.from_numpy(disc(16)[None, :, :, None])
-    assert PrepareMapd(volumetric=True)({"image": MetaTensor(values)})["image"].shape == (3, 16, 16)
+    assert PreprocessMapd(volumetric=True)({"image": MetaTensor(values)})["image"].shape == (3, 16, 16)

@@ -9,11 +9,11 @@ from coarse_maps import flair_grid, grid, head
 from monai.data import MetaTensor
 
 from mrsikit.io import read_map
-from mrsikit.physics.spatial_encoding import PSF
+from mrsikit.physics.spatial_encoding import PSF_CODES
 from mrsikit.runtime.pipeline import BundlePipeline
 from mrsikit.super_resolution.inferer import parts
-from mrsikit.super_resolution.network import CHANNELS, SuperResolution, evidence
-from mrsikit.super_resolution.preprocessing import PrepareCoarsed
+from mrsikit.super_resolution.network import CHANNELS, SuperResolution, network_input
+from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
 
 from .conftest import BUNDLE, SHIPPED
 
@@ -40,8 +40,8 @@ def test_exported_torchscript_equals_eager(tmp_path: Path, psf: str, guided: boo
     if guided:
         image = torch.from_numpy(head(flair_grid(), (160, 160, 12)))
         data["flair"] = MetaTensor(image[None], affine=torch.from_numpy(flair_grid()))
-    starts, noises, mris = parts(PrepareCoarsed(psf=psf, noise=0.1)(data)["image"].as_tensor()[..., 0])
-    x = evidence(starts, 4, PSF[psf], noise=noises, mris={name: image[None] for name, image in mris.items()})
+    starts, noises, mris = parts(PreprocessCoarseMapd(psf=psf, noise=0.1)(data)["image"].as_tensor()[..., 0])
+    x = network_input(starts, 4, PSF_CODES[psf], noise=noises, mris={name: image[None] for name, image in mris.items()})
     assert x.shape[1] == CHANNELS
     line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def"]
     line += ["--filepath", str(tmp_path / "model.ts"), "--ckpt_file", str(SHIPPED)]

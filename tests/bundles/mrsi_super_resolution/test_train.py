@@ -6,7 +6,7 @@ import torch
 from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
 
-from mrsi_super_resolution.reference_hfab import PaperNetwork
+from mrsi_super_resolution.reference_hfab import HfabNetwork
 from mrsi_super_resolution.reference_unet import PlainUNet
 from mrsikit.io import read_map
 from mrsikit.super_resolution.blocks import collapse
@@ -80,8 +80,8 @@ def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) ->
     ("configs", "options", "network"),
     [
         (("train", "train_unet"), {"size": 48}, PlainUNet()),
-        (("train", "train_hfab"), {"size": 64}, PaperNetwork()),
-        (("train", "train_hfab"), {"size": 64, "gated": "false"}, PaperNetwork(gated=False)),
+        (("train", "train_hfab"), {"size": 64}, HfabNetwork()),
+        (("train", "train_hfab"), {"size": 64, "gated": "false"}, HfabNetwork(gated=False)),
     ],
     ids=["U-Net", "paper", "paper without GDFN"],
 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mrsikit.phantoms.dmi import FINER, LESION, SEEN_BY, b0_map, b1_map, broadening_of, rings
+from mrsikit.phantoms.dmi import FINER, LESION, SHOWN_BY, b0_map, b1_map, broadening_of, rings
 
 
 @pytest.mark.parametrize(("dims", "lesion"), [(2, 1), (2, 2), (2, 4), (3, 2)])
@@ -14,7 +14,7 @@ def test_each_lesion_is_seen_by_what_it_should_be(dims: int, lesion: int) -> Non
         assert (phantom.compartments[mask] == 2).all()
         abnormal = np.allclose(phantom.amplitudes[mask], LESION)
         bright = np.allclose(coarse[mask], 1.0)
-        assert (abnormal, bright) == (SEEN_BY[letter] in ("DMI", "both"), SEEN_BY[letter] in ("MRI", "both"))
+        assert (abnormal, bright) == (SHOWN_BY[letter] in ("DMI", "both"), SHOWN_BY[letter] in ("MRI", "both"))
 
 
 def test_contrast_and_noise_are_as_asked() -> None:

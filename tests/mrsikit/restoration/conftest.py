@@ -35,6 +35,6 @@ def mni_draws(mni_map: np.ndarray) -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def mni_holes(mni_draws: list[np.ndarray]) -> np.ndarray:
+def mni_missing(mni_draws: list[np.ndarray]) -> np.ndarray:
     """The first of `mni_draws`."""
     return mni_draws[0]

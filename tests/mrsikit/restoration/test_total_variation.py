@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, interpolated, measured
+from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, forward_operator, interpolate
 from mrsikit.restoration.total_variation import _divergence, _gradient, total_variation
 
 
@@ -17,16 +17,16 @@ def variation(image: torch.Tensor) -> float:
 @pytest.mark.parametrize("psf", [BLOCK, KSPACE])
 def test_sharper_than_interpolation_and_measured_alike(psf: int) -> None:
     image = disc()
-    coarse = measured(image, 4, psf)
-    start, fine = interpolated(coarse, 4, psf), total_variation(coarse, 4, psf)
+    coarse = forward_operator(image, 4, psf)
+    start, fine = interpolate(coarse, 4, psf), total_variation(coarse, 4, psf)
     assert (fine - image).square().mean() < 0.85 * (start - image).square().mean()
     assert variation(fine) < variation(start)
-    torch.testing.assert_close(measured(fine, 4, psf), coarse, atol=1e-5, rtol=0)
+    torch.testing.assert_close(forward_operator(fine, 4, psf), coarse, atol=1e-5, rtol=0)
 
 
 def test_an_mri_puts_the_edge_in_its_place() -> None:
     image = disc()
-    coarse = measured(image, 4, BLOCK)
+    coarse = forward_operator(image, 4, BLOCK)
     plain, guided = (total_variation(coarse, 4, BLOCK, mri=mri) for mri in (None, image))
     assert (guided - image).square().mean() < 0.3 * (plain - image).square().mean()
 
@@ -35,7 +35,7 @@ def test_an_mri_puts_the_edge_in_its_place() -> None:
 def test_strength_takes_noise_away(psf: int) -> None:
     image = disc()
     noise = 0.1 * torch.randn(12, 12, generator=torch.Generator().manual_seed(0))
-    coarse = measured(image, 4, psf) + noise
+    coarse = forward_operator(image, 4, psf) + noise
     exact, faint, smooth = (total_variation(coarse, 4, psf, strength=s) for s in (0.0, 1e-3, 0.3))
     assert (smooth - image).square().mean() < (exact - image).square().mean()
     assert (faint - exact).square().mean() < 0.5 * (smooth - exact).square().mean()
@@ -51,7 +51,7 @@ def test_divergence_is_minus_the_adjoint() -> None:
 
 def test_each_map_has_its_strength() -> None:
     generator = torch.Generator().manual_seed(0)
-    coarse = measured(disc(), 4, BLOCK) + 0.05 * torch.randn(3, 12, 12, generator=generator)
+    coarse = forward_operator(disc(), 4, BLOCK) + 0.05 * torch.randn(3, 12, 12, generator=generator)
     strengths = (0.0, 0.004, 0.3)
     both = total_variation(coarse, 4, BLOCK, strength=torch.tensor(strengths)[:, None, None])
     for one, image, strength in zip(both, coarse, strengths, strict=True):
@@ -59,19 +59,19 @@ def test_each_map_has_its_strength() -> None:
 
 
 def test_a_small_strength_moves_as_soon() -> None:
-    coarse = measured(disc(), 4, BLOCK)
+    coarse = forward_operator(disc(), 4, BLOCK)
     few, many = (total_variation(coarse, 4, BLOCK, strength=2e-4, iterations=n) for n in (200, 3000))
-    assert (few - many).abs().mean() < 0.3 * (many - interpolated(coarse, 4, BLOCK)).abs().mean()
+    assert (few - many).abs().mean() < 0.3 * (many - interpolate(coarse, 4, BLOCK)).abs().mean()
 
 
 @pytest.mark.parametrize("psf", [BLOCK, KSPACE])
 def test_balls_are_sharpened_as_discs_are(psf: int) -> None:
     at = torch.arange(32.0) - 15.2
     ball = ((at[:, None, None] ** 2 + at[None, :, None] ** 2 + at[None, None] ** 2).sqrt() < 9.3).float()
-    coarse = measured(ball, 4, psf, 3)
-    start, fine = interpolated(coarse, 4, psf, 3), total_variation(coarse, 4, psf, dims=3)
+    coarse = forward_operator(ball, 4, psf, 3)
+    start, fine = interpolate(coarse, 4, psf, 3), total_variation(coarse, 4, psf, dims=3)
     assert (fine - ball).square().mean() < 0.8 * (start - ball).square().mean()
-    torch.testing.assert_close(measured(fine, 4, psf, 3), coarse, atol=1e-5, rtol=0)
+    torch.testing.assert_close(forward_operator(fine, 4, psf, 3), coarse, atol=1e-5, rtol=0)
     guided = total_variation(coarse, 4, psf, mri=ball, dims=3)
     assert (guided - ball).square().mean() < 0.5 * (fine - ball).square().mean()
 
@@ -79,7 +79,7 @@ def test_balls_are_sharpened_as_discs_are(psf: int) -> None:
 def test_in_three_dimensions_it_converges() -> None:
     axes = torch.meshgrid(*(torch.arange(16.0) - 7.5,) * 3, indexing="ij")
     ball = (sum(a**2 for a in axes) < 25).float()
-    noisy = measured(ball, 4, BLOCK, 3) + 0.1 * torch.randn(4, 4, 4, generator=torch.Generator().manual_seed(0))
+    noisy = forward_operator(ball, 4, BLOCK, 3) + 0.1 * torch.randn(4, 4, 4, generator=torch.Generator().manual_seed(0))
     few, many = (total_variation(noisy, 4, BLOCK, strength=0.5, iterations=n, dims=3) for n in (400, 1600))
     assert float((few - many).abs().max()) < 0.05
 
@@ -87,7 +87,7 @@ def test_in_three_dimensions_it_converges() -> None:
 def test_an_edge_of_the_mri_along_any_axis_guides_a_volume() -> None:
     step = torch.zeros(16, 16, 16)
     step[6:] = 1
-    coarse = measured(step, 4, BLOCK, 3)
+    coarse = forward_operator(step, 4, BLOCK, 3)
     plain, guided = (total_variation(coarse, 4, BLOCK, mri=mri, dims=3) for mri in (None, step))
     assert float((guided - step).square().mean()) < 0.3 * float((plain - step).square().mean())
 

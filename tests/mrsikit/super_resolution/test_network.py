@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, interpolated, measured
+from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, forward_operator, interpolate
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.blocks import InstanceNorm, RepeatedConvolution, collapse
-from mrsikit.super_resolution.network import NOISE, START, TV, Context, SuperResolution, evidence
+from mrsikit.super_resolution.network import INTERPOLATED, NOISE, TV, Context, SuperResolution, network_input
 
 
 def network(seed: int = 0) -> SuperResolution:
@@ -17,10 +17,10 @@ def network(seed: int = 0) -> SuperResolution:
 
 
 def layered(coarse: torch.Tensor, factor: int, psf: int, noise: float | None) -> torch.Tensor:
-    start = interpolated(coarse[None], factor, psf)
+    start = interpolate(coarse[None], factor, psf)
     flair = torch.rand(start.shape, generator=torch.Generator().manual_seed(1))
     level = None if noise is None else torch.full_like(start, noise)
-    return evidence(start, factor, psf, noise=level, mris={"flair": flair})
+    return network_input(start, factor, psf, noise=level, mris={"flair": flair})
 
 
 def coarse_map(rows: int = 12, columns: int = 15) -> torch.Tensor:
@@ -65,11 +65,11 @@ def test_context_adds_nothing_at_first_and_then_what_is_seen_a_lesion_away() -> 
 def test_without_noise_what_was_measured_stays(factor: int, psf: int) -> None:
     coarse = coarse_map()
     if psf == KSPACE:  # what a real image can give: not the encode that has no counterpart
-        coarse = measured(interpolated(coarse, factor, psf), factor, psf)
+        coarse = forward_operator(interpolate(coarse, factor, psf), factor, psf)
     with torch.no_grad():
         fine = network()(layered(coarse, factor, psf, 0.0))[0, 0]
-    assert (fine - interpolated(coarse, factor, psf)).abs().max() > 0.01
-    torch.testing.assert_close(measured(fine, factor, psf), coarse, atol=2e-5, rtol=0)
+    assert (fine - interpolate(coarse, factor, psf)).abs().max() > 0.01
+    torch.testing.assert_close(forward_operator(fine, factor, psf), coarse, atol=2e-5, rtol=0)
 
 
 def test_the_more_noise_the_more_freedom() -> None:
@@ -78,7 +78,7 @@ def test_the_more_noise_the_more_freedom() -> None:
     with torch.no_grad():
         for noise in (0.0, 0.01, 0.1, None):
             fine = network()(layered(coarse, 4, BLOCK, noise))[0, 0]
-            moved.append(float((measured(fine, 4, BLOCK) - coarse).abs().mean()))
+            moved.append(float((forward_operator(fine, 4, BLOCK) - coarse).abs().mean()))
     assert moved[0] < 1e-5 < moved[1] < min(moved[2:])
 
 
@@ -87,7 +87,7 @@ def test_noise_that_varies_frees_where_it_is() -> None:
     x = layered(coarse, 4, BLOCK, 0.0)
     x[0, NOISE, :24] = 0.2
     with torch.no_grad():
-        moved = (measured(network()(x)[0, 0], 4, BLOCK) - coarse).abs()
+        moved = (forward_operator(network()(x)[0, 0], 4, BLOCK) - coarse).abs()
     assert moved[6:].max() < 2e-5
     assert moved[:6].mean() > 1e-3
 
@@ -125,16 +125,16 @@ def test_classes_that_explain_a_map_give_it_back_whatever_its_contrast(factor: i
     # k-space has no encode beside the highest: what it cannot hold is no part of a real map
     for levels in ((1.0, 0.2, 0.5, 0.0, 0.8), (0.1, 0.9, 0.0, 0.4, 0.3)):
         truth = (torch.tensor(levels)[:, None, None] * classes).sum(0)
-        start = interpolated(measured(truth, factor, psf), factor, psf)
-        found = start + network()._explained(start, classes, torch.zeros(48, 40), factor, psf)[0]
+        start = interpolate(forward_operator(truth, factor, psf), factor, psf)
+        found = start + network()._regression(start, classes, torch.zeros(48, 40), factor, psf)[0]
         before, after = ((image - truth).square().mean().sqrt() for image in (start, found))
         assert after < (0.2 if psf == HAMMING else 0.1) * before
 
 
 def test_what_the_classes_do_not_explain_stays_as_interpolated() -> None:
     classes = torch.ones(3, 32, 32) / 3
-    start = interpolated(coarse_map(8, 8), 4, BLOCK)
-    added = network()._explained(start, classes, torch.zeros(32, 32), 4, BLOCK)[0]
+    start = interpolate(coarse_map(8, 8), 4, BLOCK)
+    added = network()._regression(start, classes, torch.zeros(32, 32), 4, BLOCK)[0]
     torch.testing.assert_close(added, torch.zeros(32, 32), atol=1e-5, rtol=0)
 
 
@@ -146,8 +146,8 @@ def test_a_lesion_that_no_class_has_is_what_stays_unexplained(psf: int) -> None:
     lesion = torch.zeros(64, 64)
     lesion[36:48, 20:32] = 0.6
     for truth, least, most in ((plain, -0.05, 0.05), (plain + lesion, 0.3, 0.7)):
-        start = interpolated(measured(truth, 4, psf), 4, psf)
-        unexplained = network()._explained(start, classes, torch.zeros(64, 64), 4, psf)[1]
+        start = interpolate(forward_operator(truth, 4, psf), 4, psf)
+        unexplained = network()._regression(start, classes, torch.zeros(64, 64), 4, psf)[1]
         assert least < float(unexplained[40:44, 24:28].mean()) < most
         assert float(unexplained[12:26, 12:52].abs().mean()) < 0.03
 
@@ -158,8 +158,8 @@ def test_a_small_class_keeps_its_level() -> None:
     head = (torch.hypot(x - 32, y - 32) < 26).float() - lesion
     classes = torch.stack([1 - head - lesion, head, lesion])
     truth = head + 2 * lesion
-    start = interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
-    found = start + network()._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
+    start = interpolate(forward_operator(truth, 4, BLOCK), 4, BLOCK)
+    found = start + network()._regression(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
     assert float(found[lesion > 0].mean()) == pytest.approx(2, rel=0.02)
 
 
@@ -167,14 +167,14 @@ def test_voxels_without_trust_do_not_say_what_a_class_holds() -> None:
     classes = torch.stack([torch.zeros(64, 64), torch.ones(64, 64)])
     classes[0, :, :30], classes[1, :, :30] = 1, 0
     truth = 0.3 * classes[0] + classes[1]
-    coarse, noise = measured(truth, 4, BLOCK), torch.zeros(64, 64)
+    coarse, noise = forward_operator(truth, 4, BLOCK), torch.zeros(64, 64)
     coarse[2:6, 2:5], noise[8:24, 8:20] = 3.0, 0.2
-    start = interpolated(coarse, 4, BLOCK)
+    start = interpolate(coarse, 4, BLOCK)
     net = network()
-    trusting = net._explained(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
-    wary = net._explained(start, classes, noise, 4, BLOCK)[0]
+    trusting = net._regression(start, classes, torch.zeros(64, 64), 4, BLOCK)[0]
+    wary = net._regression(start, classes, noise, 4, BLOCK)[0]
     edge = slice(28, 32)
-    ideal = truth - interpolated(measured(truth, 4, BLOCK), 4, BLOCK)
+    ideal = truth - interpolate(forward_operator(truth, 4, BLOCK), 4, BLOCK)
     errors = [(found - ideal)[:, edge].square().mean() for found in (trusting, wary)]
     assert errors[1] < 0.1 * errors[0]
 
@@ -183,9 +183,9 @@ def test_voxels_without_trust_do_not_say_what_a_class_holds() -> None:
 def test_total_variation_comes_by_the_noise_and_can_be_taken_as_it_is(psf: int) -> None:
     coarse = coarse_map()
     exact, smooth = layered(coarse, 4, psf, None), layered(coarse, 4, psf, 0.1)
-    start = exact[0, START]
+    start = exact[0, INTERPOLATED]
     sampled, noise = (BLOCK, 0.1) if psf == BLOCK else (KSPACE, 0.1 / (0.397 if psf == HAMMING else 1))
-    given = measured(start, 4, sampled)
+    given = forward_operator(start, 4, sampled)
     for layers, strength in ((exact, 0.0), (smooth, 2 * noise)):
         expected = total_variation(given, 4, sampled, strength=strength, iterations=50)
         torch.testing.assert_close(layers[0, TV], expected, atol=1e-4, rtol=1e-4)
@@ -198,7 +198,7 @@ def test_total_variation_comes_by_the_noise_and_can_be_taken_as_it_is(psf: int) 
 
 def test_an_empty_map_has_a_finite_gradient() -> None:
     net = network()
-    out = net(evidence(torch.zeros(1, 48, 48), 4, BLOCK, noise=torch.full((1, 48, 48), 0.01)))
+    out = net(network_input(torch.zeros(1, 48, 48), 4, BLOCK, noise=torch.full((1, 48, 48), 0.01)))
     out.sum().backward()
     assert torch.isfinite(out).all()
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
@@ -209,7 +209,7 @@ def test_the_spread_knows_how_much_stays_unexplained() -> None:
     torch.nn.init.zeros_(net.tail.weight)
     with torch.no_grad():
         net.spread.weight[0, -2] = 1.0
-        plain = layered(measured(coarse_map(48, 60), 4, BLOCK), 4, BLOCK, None)
+        plain = layered(forward_operator(coarse_map(48, 60), 4, BLOCK), 4, BLOCK, None)
         spreads = [float(net(x)[0, 1].mean()) for x in (plain, layered(coarse_map(), 4, BLOCK, None))]
     assert spreads[1] > 1.3 * spreads[0]
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mrsikit.super_resolution.network import CHANNELS, HAS_FLAIR, HAS_T1, MRI_SETS, START, mri_set
+from mrsikit.super_resolution.network import CHANNELS, HAS_FLAIR, HAS_T1, INTERPOLATED, MRI_SETS, mri_set
 from mrsikit.super_resolution.sd_calibration import calibrate
 
 
@@ -15,7 +15,7 @@ class Stated(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         factor = self.log_sd_shift[mri_set(x)].exp()[:, None, None]
-        return torch.stack([x[:, START], torch.full_like(x[:, 0], 0.1) * factor], 1)
+        return torch.stack([x[:, INTERPOLATED], torch.full_like(x[:, 0], 0.1) * factor], 1)
 
 
 def test_calibrated_intervals_hold_their_share_for_every_set_of_mris() -> None:
@@ -28,7 +28,7 @@ def test_calibrated_intervals_hold_their_share_for_every_set_of_mris() -> None:
         image = torch.zeros(3, CHANNELS, 40, 40)
         image[1, HAS_FLAIR], image[2, HAS_T1] = 1, 1
         spread = 0.1 * torch.tensor([3.0, 0.5, 0.1])[:, None, None]
-        image[:, START] = label[:, 0] + spread * torch.randn(3, 40, 40, generator=generator) * (label[:, 0] > 0)
+        image[:, INTERPOLATED] = label[:, 0] + spread * torch.randn(3, 40, 40, generator=generator) * (label[:, 0] > 0)
         batches.append({"image": image, "label": label})
     network = Stated()
     found = calibrate(network, batches)

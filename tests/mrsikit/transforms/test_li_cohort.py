@@ -4,8 +4,8 @@ import torch
 
 from mrsikit.phantoms.subject import Tissues
 from mrsikit.physics.kspace import resample
-from mrsikit.physics.spatial_encoding import KSPACE, interpolated, measured
-from mrsikit.transforms.li_cohort import COARSE, FINE, VERY_FINE, PublishedCohortd, published_maps, softened
+from mrsikit.physics.spatial_encoding import KSPACE, forward_operator, interpolate
+from mrsikit.transforms.li_cohort import COARSE, FINE, VERY_FINE, LiCohortd, li_maps, softened
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def tissues() -> Tissues:
 
 @pytest.fixture(scope="module")
 def maps(tissues: Tissues) -> dict[str, torch.Tensor]:
-    return published_maps(tissues, np.random.default_rng(0), tau=0.4)
+    return li_maps(tissues, np.random.default_rng(0), tau=0.4)
 
 
 def test_maps_follow_the_papers_rule_on_its_grids(tissues: Tissues, maps: dict[str, torch.Tensor]) -> None:
@@ -35,24 +35,24 @@ def test_maps_follow_the_papers_rule_on_its_grids(tissues: Tissues, maps: dict[s
     middle = [FINE // 2 + round(d * FINE / VERY_FINE) for d in (0, 40, 25, 73)]
     fluid, tumour, white, grey = (float(maps["sharp"][m, FINE // 2]) for m in middle)
     assert [fluid, tumour, white, grey] == pytest.approx([0, 1, 0.3, 0.25], abs=0.05)
-    torch.testing.assert_close(measured(maps["sharp"], 4, KSPACE), maps["coarse"], atol=0.02, rtol=0)
+    torch.testing.assert_close(forward_operator(maps["sharp"], 4, KSPACE), maps["coarse"], atol=0.02, rtol=0)
 
 
 def test_the_soft_truth_lies_between_the_interpolation_and_the_sharp_one(maps: dict[str, torch.Tensor]) -> None:
     def error(a: torch.Tensor, b: torch.Tensor) -> float:
         return float((a - b).square().mean())
 
-    start = interpolated(maps["coarse"], 4, KSPACE)
+    start = interpolate(maps["coarse"], 4, KSPACE)
     assert error(maps["soft"], maps["sharp"]) < error(start, maps["sharp"])
     assert error(maps["soft"], start) < error(maps["sharp"], start)
-    alike = measured(maps["soft"], 4, KSPACE)
-    torch.testing.assert_close(alike, measured(start, 4, KSPACE), atol=1e-4, rtol=0)
+    alike = forward_operator(maps["soft"], 4, KSPACE)
+    torch.testing.assert_close(alike, forward_operator(start, 4, KSPACE), atol=1e-4, rtol=0)
     brain = resample(maps["mri"], (FINE, FINE)) > 0.1
     torch.testing.assert_close(softened(maps["coarse"][None], [maps["mri"]], brain).shape, (1, FINE, FINE))
 
 
 def test_a_virtual_patient_is_the_same_each_time() -> None:
-    first, again = (PublishedCohortd(slices=1)({"tissues": 7}) for _ in range(2))
+    first, again = (LiCohortd(slices=1)({"tissues": 7}) for _ in range(2))
     assert set(first) == {"coarse", "sharp", "soft", "mri"}
     for name, value in first.items():
         assert value.dtype == torch.float16

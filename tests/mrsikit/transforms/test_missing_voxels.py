@@ -26,18 +26,18 @@ def test_image_evidence_and_label_agree(request, dims):
     seen = set()
     for seed in range(40 if dims == 2 else 12):
         before, out = spoil(seed, tissues)
-        image, evidence, brain = out["image"].numpy()
+        image, observation, brain = out["image"].numpy()
         clean, hole, judge, scale = out["label"].numpy()
         assert out["image"].dtype == out["label"].dtype == torch.float32
-        assert set(np.unique(evidence)) <= {-1, 0, 1}
+        assert set(np.unique(observation)) <= {-1, 0, 1}
         assert set(np.unique(brain)) <= {-1, 0, 1}
         assert set(np.unique(hole)) <= {0, 1}
         np.testing.assert_array_equal(clean, before["clean"])
 
         # known missing voxels are holes, are zero, and need no judgement
-        assert hole[evidence == 1].all()
-        assert not image[evidence == 1].any()
-        assert not judge[evidence >= 0].any()
+        assert hole[observation == 1].all()
+        assert not image[observation == 1].any()
+        assert not judge[observation >= 0].any()
         assert judge.min() >= 0
         # a voxel that is neither hole nor excluded from judgement is as measured, but for errors within the noise
         untouched = (hole == 0) & (judge > 0)
@@ -47,13 +47,13 @@ def test_image_evidence_and_label_agree(request, dims):
         assert (np.abs(image - clean)[wrong] >= max(0.35, 4 * before["noise"]) - 1e-5).all()
         # outside the matrix all is known and nothing is missing
         outside = ~before["inside"]
-        for layer in (image, evidence, brain, hole, judge):
+        for layer in (image, observation, brain, hole, judge):
             assert not layer[outside].any()
         # outside a known brain nothing is unknown
-        assert not (evidence[brain == 0] == -1).any()
+        assert not (observation[brain == 0] == -1).any()
         assert np.ptp(scale) == 0
         assert 0 < scale.max() <= 2
-        seen.add((bool((evidence == -1).any()), bool((brain >= 0).all() and not (brain == -1).any())))
+        seen.add((bool((observation == -1).any()), bool((brain >= 0).all() and not (brain == -1).any())))
     assert len(seen) >= 3, "masks and brains are given in some draws and not in others"
 
 

@@ -61,7 +61,7 @@ pre { overflow-x: auto; font-size: .8rem; background: #f5f5f5; padding: .6rem; }
 <p class="research">$research</p>
 <p>$description</p>
 <p>$counts</p>
-$findings
+$checks
 <div class="wide">$table</div>
 $cases
 </body>
@@ -91,7 +91,7 @@ def write_report(
     draw: Callable[[InputFolder, Path], bytes] | None = None,
     caption: str = "",
     spatial: bool = True,
-    findings: Callable[[Any], Sequence[str]] | None = None,
+    checks: Callable[[Any], Sequence[str]] | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv`` and ``report.html`` from the files that lie in the output folder.
@@ -109,7 +109,7 @@ def write_report(
         draw: makes the figure of an input instead of :func:`mrsikit.runtime.report.draw_case`; PNG.
         caption: plain text below every figure.
         spatial: whether figures show the head, and a word on its orientation belongs below them.
-        findings: judges all that was made, given the inputs: a line each, in a list above the table.
+        checks: judges all that was made, given the inputs: a line each, in a list above the table.
         max_figures: figures on the page; further inputs are in the table only, which keeps the page loadable.
 
     Returns:
@@ -139,7 +139,7 @@ def write_report(
     )
     if len(done) > max_figures:
         counts += f"; figures of the first {max_figures}"
-    found = findings(inputs) if findings is not None and done else []
+    found = checks(inputs) if checks is not None and done else []
     for line in found:
         logger.info("%s", line)
     page = PAGE.substitute(
@@ -147,7 +147,7 @@ def write_report(
         research=RESEARCH_ONLY,
         description=html.escape(description),
         counts=f"{counts}.",
-        findings=_as_list(found),
+        checks=_as_list(found),
         table=_as_table(rows),
         cases="\n".join(cases),
     )

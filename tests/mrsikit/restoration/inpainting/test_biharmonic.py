@@ -5,9 +5,9 @@ from skimage.restoration import inpaint_biharmonic
 from mrsikit.restoration.inpainting import biharmonic
 
 
-def test_it_is_scikit_image_on_the_scaled_map(mni_map, mni_holes):
-    expected = inpaint_biharmonic(np.where(mni_holes, 0.0, mni_map), mni_holes, split_into_regions=True)
-    np.testing.assert_allclose(biharmonic(mni_map, mni_holes), expected, atol=1e-5)
+def test_it_is_scikit_image_on_the_scaled_map(mni_map, mni_missing):
+    expected = inpaint_biharmonic(np.where(mni_missing, 0.0, mni_map), mni_missing, split_into_regions=True)
+    np.testing.assert_allclose(biharmonic(mni_map, mni_missing), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (12, 12, 12)], ids=str)

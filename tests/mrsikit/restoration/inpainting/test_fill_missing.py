@@ -56,11 +56,11 @@ def test_a_constant_map_is_restored(fill, shape):
 
 @each_fill
 @pytest.mark.parametrize("unit", [1e6, 1e-6, -1.0])
-def test_fills_follow_the_unit_of_the_map(fill, unit, mni_map, mni_holes):
+def test_fills_follow_the_unit_of_the_map(fill, unit, mni_map, mni_missing):
     if unit < 0 and fill in (FILLS["gaussian"], FILLS["mean"]):
         pytest.skip("without a brain mask the brain is where the map is above zero")
-    reference = fill(mni_map, mni_holes)
-    np.testing.assert_allclose(fill(mni_map * np.float32(unit), mni_holes) / unit, reference, atol=2e-5)
+    reference = fill(mni_map, mni_missing)
+    np.testing.assert_allclose(fill(mni_map * np.float32(unit), mni_missing) / unit, reference, atol=2e-5)
 
 
 @each_fill

@@ -38,9 +38,9 @@ def test_without_a_brain_the_outside_is_no_data_but_a_ventricle_is():
     assert (filled[beside] < 4).all()
 
 
-def test_a_larger_sigma_averages_more_noise(mni_map, mni_holes):
+def test_a_larger_sigma_averages_more_noise(mni_map, mni_missing):
     flat = np.where(mni_map > 0, 1 + 0.3 * np.random.default_rng(0).standard_normal(mni_map.shape), 0)
-    spread = [gaussian(flat, mni_holes, sigma=sigma)[mni_holes].std() for sigma in (0.6, 1.0, 2.0)]
+    spread = [gaussian(flat, mni_missing, sigma=sigma)[mni_missing].std() for sigma in (0.6, 1.0, 2.0)]
     assert spread[0] > spread[1] > spread[2]
 
 

@@ -8,13 +8,13 @@ from monai.metrics import CumulativeIterationMetric, compute_confusion_matrix_me
 from scipy import ndimage
 
 
-def hole_mse(pred: torch.Tensor, truth: torch.Tensor, holes: torch.Tensor) -> torch.Tensor:
+def missing_voxel_mse(pred: torch.Tensor, truth: torch.Tensor, missing: torch.Tensor) -> torch.Tensor:
     """Mean squared error over the missing voxels of each case.
 
     Args:
         pred: filled maps, ``(B, M, X, Y[, Z])``, any unit.
         truth: complete maps, same shape and unit.
-        holes: same shape, non-zero where the voxel was missing.
+        missing: same shape, non-zero where the voxel was missing.
 
     Returns:
         ``(B,)`` in the map's unit squared; NaN for a case without a hole.
@@ -22,24 +22,24 @@ def hole_mse(pred: torch.Tensor, truth: torch.Tensor, holes: torch.Tensor) -> to
     Raises:
         ValueError: the shapes differ.
     """
-    if not pred.shape == truth.shape == holes.shape:
-        raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, holes {holes.shape}")
-    inside = holes.flatten(1) != 0
+    if not pred.shape == truth.shape == missing.shape:
+        raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, holes {missing.shape}")
+    inside = missing.flatten(1) != 0
     # where, not a product: a NaN outside the holes must not reach the sum
     squared = torch.where(inside, (pred.flatten(1) - truth.flatten(1)) ** 2, 0.0)
     return squared.sum(1) / inside.sum(1)
 
 
-class HoleMSEMetric(CumulativeIterationMetric):
+class MissingVoxelMSEMetric(CumulativeIterationMetric):
     """MSE over the missing voxels, as a MONAI metric: mean over cases, those without a hole left out.
 
     ``y`` carries two channels for each of M maps: the truth, then the mask of missing voxels, ``(B, 2M, X, Y[, Z])``.
     ``y_pred`` carries the same number C of channels for each map, the filled map first: ``(B, C*M, X, Y[, Z])``.
     Lists of channel-first tensors do as well, so
-    ``IgniteMetricHandler(metric_fn=HoleMSEMetric(), output_transform=from_engine(["pred", "label"]))`` works.
+    ``IgniteMetricHandler(metric_fn=MissingVoxelMSEMetric(), output_transform=from_engine(["pred", "label"]))`` works.
 
     Example:
-        >>> metric = HoleMSEMetric()
+        >>> metric = MissingVoxelMSEMetric()
         >>> truth, mask = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
         >>> _ = metric(y_pred=truth + 2, y=torch.cat([truth, mask], 1))
         >>> metric.aggregate().item()
@@ -51,7 +51,7 @@ class HoleMSEMetric(CumulativeIterationMetric):
             got = None if y is None else tuple(y.shape)
             raise ValueError(f"y needs (truth, mask) channels for each map in y_pred {tuple(y_pred.shape)}, got {got}")
         maps = y.shape[1] // 2
-        return hole_mse(y_pred[:, :: y_pred.shape[1] // maps], y[:, ::2], y[:, 1::2]).unsqueeze(1)
+        return missing_voxel_mse(y_pred[:, :: y_pred.shape[1] // maps], y[:, ::2], y[:, 1::2]).unsqueeze(1)
 
     def aggregate(self) -> torch.Tensor:
         """Mean over all cases with a hole so far, a scalar; NaN if there is none.
@@ -72,12 +72,12 @@ class Detection(NamedTuple):
     precision: float
 
 
-def hole_detection(found: np.ndarray, holes: np.ndarray, region: np.ndarray | None = None) -> Detection:
+def missing_voxel_detection(found: np.ndarray, missing: np.ndarray, region: np.ndarray | None = None) -> Detection:
     """Recall and precision of the voxels judged missing.
 
     Args:
         found: True where a voxel is judged missing, any shape.
-        holes: True where it really is, same shape.
+        missing: True where it really is, same shape.
         region: True where voxels count, same shape; all by default.
 
     Returns:
@@ -86,31 +86,31 @@ def hole_detection(found: np.ndarray, holes: np.ndarray, region: np.ndarray | No
     Raises:
         ValueError: the shapes differ.
     """
-    found, holes = np.asarray(found, dtype=bool), np.asarray(holes, dtype=bool)
-    counted = np.ones(holes.shape, dtype=bool) if region is None else np.asarray(region, dtype=bool)
-    if not found.shape == holes.shape == counted.shape:
-        raise ValueError(f"shapes differ: found {found.shape}, holes {holes.shape}, region {counted.shape}")
+    found, missing = np.asarray(found, dtype=bool), np.asarray(missing, dtype=bool)
+    counted = np.ones(missing.shape, dtype=bool) if region is None else np.asarray(region, dtype=bool)
+    if not found.shape == missing.shape == counted.shape:
+        raise ValueError(f"shapes differ: found {found.shape}, holes {missing.shape}, region {counted.shape}")
     if not counted.any():
         return Detection(float("nan"), float("nan"))
     matrix = get_confusion_matrix(
-        torch.from_numpy(found[counted])[None, None].float(), torch.from_numpy(holes[counted])[None, None].float()
+        torch.from_numpy(found[counted])[None, None].float(), torch.from_numpy(missing[counted])[None, None].float()
     )
     recall, precision = (compute_confusion_matrix_metric(name, matrix).item() for name in ("recall", "precision"))
     return Detection(recall, precision)
 
 
-def filled_fraction(holes: np.ndarray, region: np.ndarray) -> float:
+def filled_fraction(missing: np.ndarray, region: np.ndarray) -> float:
     """Share of a region's voxels judged missing, and so filled: of ventricles, which should stay empty.
 
     Args:
-        holes: True where a voxel was judged missing, any shape.
+        missing: True where a voxel was judged missing, any shape.
         region: True in the region, same shape.
 
     Returns:
         A share from 0 to 1; NaN for an empty region.
     """
     region = np.asarray(region, dtype=bool)
-    return float(np.asarray(holes, dtype=bool)[region].mean()) if region.any() else float("nan")
+    return float(np.asarray(missing, dtype=bool)[region].mean()) if region.any() else float("nan")
 
 
 def tumour_margin(tumour: np.ndarray, width: float = 2) -> np.ndarray:

@@ -33,7 +33,7 @@ FEW = 50
 """FIDs below which relaxation times cannot be fitted well enough to ignore their own error."""
 
 
-def residual_findings(
+def residual_warnings(
     left: Residual, model: FidModel, names: Sequence[str], *, fitted_times: bool
 ) -> tuple[list[str], bool]:
     """What the residuals of all FIDs together say against the model, and whether the spectrum is mirrored.
@@ -97,7 +97,7 @@ def _noise(left: Residual) -> list[str]:
     return []
 
 
-def acquisition_findings(
+def acquisition_warnings(
     model: FidModel,
     *,
     tabulated: Sequence[Resonance],

@@ -6,7 +6,13 @@ import torch
 from ignite.engine import Engine
 from monai.handlers import IgniteMetricHandler, from_engine
 
-from mrsikit.metrics.holes import HoleMSEMetric, filled_fraction, hole_detection, hole_mse, tumour_margin
+from mrsikit.metrics.missing_voxels import (
+    MissingVoxelMSEMetric,
+    filled_fraction,
+    missing_voxel_detection,
+    missing_voxel_mse,
+    tumour_margin,
+)
 
 
 def three_cases() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -24,11 +30,11 @@ def three_cases() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def test_hole_mse_looks_only_at_the_holes():
     pred, truth, holes = three_cases()
     pred[0, 0, 7, 7] = torch.nan
-    result = hole_mse(pred, truth, holes)
+    result = missing_voxel_mse(pred, truth, holes)
     assert result[[0, 2]].tolist() == [4.0, 1.0]
     assert result[1].isnan()
     with pytest.raises(ValueError, match="shapes"):
-        hole_mse(pred, truth, holes[:, :, :4])
+        missing_voxel_mse(pred, truth, holes[:, :, :4])
 
 
 @pytest.mark.parametrize("as_list", [False, True])
@@ -36,7 +42,7 @@ def test_metric_averages_cases_that_have_holes(as_list):
     pred, truth, holes = three_cases()
     pred = torch.cat([pred, pred + 50, pred - 50], 1)  # filled map, standard deviation, probability
     label = torch.cat([truth, holes], 1)
-    metric = HoleMSEMetric()
+    metric = MissingVoxelMSEMetric()
     for part in (slice(0, 1), slice(1, 3)):
         y_pred, y = (list(t[part]) if as_list else t[part] for t in (pred, label))
         metric(y_pred=y_pred, y=y)
@@ -50,7 +56,7 @@ def test_metric_pairs_the_channels_of_several_maps():
     pred, truth, holes = three_cases()
     both = torch.cat([pred, pred, pred, pred * 0 + 3, pred, pred], 1)  # the second map is off by 3 everywhere
     label = torch.cat([truth, holes, truth, torch.zeros_like(holes)], 1)
-    metric = HoleMSEMetric()
+    metric = MissingVoxelMSEMetric()
     metric(both, label)
     assert metric.aggregate().item() == 2.5
     metric.reset()
@@ -61,42 +67,43 @@ def test_metric_pairs_the_channels_of_several_maps():
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_metric_refuses_channels_that_do_not_pair(channels):
     with pytest.raises(ValueError, match="channels"):
-        HoleMSEMetric()(torch.zeros(1, 3, 8, 8), torch.zeros(1, channels, 8, 8))
+        MissingVoxelMSEMetric()(torch.zeros(1, 3, 8, 8), torch.zeros(1, channels, 8, 8))
 
 
 def test_metric_works_in_an_engine():
     pred, truth, holes = three_cases()
     outputs = [{"pred": p, "label": torch.cat([t, h])} for p, t, h in zip(pred, truth, holes, strict=True)]
     engine = Engine(lambda _, batch: batch)
-    IgniteMetricHandler(HoleMSEMetric(), output_transform=from_engine(["pred", "label"])).attach(engine, "hole_mse")
-    assert engine.run([outputs, outputs[:2]]).metrics["hole_mse"] == pytest.approx(3.0)
+    handler = IgniteMetricHandler(MissingVoxelMSEMetric(), output_transform=from_engine(["pred", "label"]))
+    handler.attach(engine, "mse")
+    assert engine.run([outputs, outputs[:2]]).metrics["mse"] == pytest.approx(3.0)
 
 
 def test_aggregate_needs_a_case():
     with pytest.raises(ValueError, match="no case"):
-        HoleMSEMetric().aggregate()
+        MissingVoxelMSEMetric().aggregate()
 
 
 def test_recall_and_precision():
     holes, found = np.zeros((8, 8), bool), np.zeros((8, 8), bool)
     holes[0, :4] = True
     found[0, 1:6] = True
-    assert hole_detection(found, holes) == pytest.approx((0.75, 0.6))
+    assert missing_voxel_detection(found, holes) == pytest.approx((0.75, 0.6))
     region = np.zeros((8, 8), bool)
     region[0, 3:6] = True
-    assert hole_detection(found, holes, region) == pytest.approx((1.0, 1 / 3))
+    assert missing_voxel_detection(found, holes, region) == pytest.approx((1.0, 1 / 3))
 
 
 def test_nothing_to_find_or_nothing_found_is_nan():
     none, some = np.zeros((8, 8), bool), np.eye(8, dtype=bool)
-    missed, invented = hole_detection(none, some), hole_detection(some, none)
+    missed, invented = missing_voxel_detection(none, some), missing_voxel_detection(some, none)
     assert missed.recall == 0
     assert math.isnan(missed.precision)
     assert math.isnan(invented.recall)
     assert invented.precision == 0
-    assert all(map(math.isnan, hole_detection(some, some, none)))
+    assert all(map(math.isnan, missing_voxel_detection(some, some, none)))
     with pytest.raises(ValueError, match="shapes"):
-        hole_detection(none, some[:4])
+        missing_voxel_detection(none, some[:4])
 
 
 def test_filled_fraction():
