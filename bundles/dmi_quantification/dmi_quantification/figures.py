@@ -30,7 +30,7 @@ COLOURS = ("#1f77b4", "#d98200", "#2a9d4a")
 Read = Callable[[str], NDArray[np.float64]]
 
 
-def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) -> bytes:
+def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     """Draw the results of one NIfTI-MRS file from its outputs and their record.
 
     Of a volume at most three slices with fitted voxels are shown, of a time series the last point that was fitted (an
@@ -41,7 +41,6 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
     Args:
         inputs: of the run.
         path: the input.
-        metabolites: the first is the reference.
 
     Returns:
         The picture, PNG.
@@ -59,8 +58,9 @@ def draw_fids(inputs: InputFolder, path: Path, *, metabolites: Sequence[str]) ->
     points = quality.shape[3]
     when = int(np.flatnonzero((quality > 0).any((0, 1, 2)))[-1]) if (quality > 0).any() else points - 1
     shown = quality[..., when]
-    columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
     record = read_record(inputs.record_path(stem))
+    metabolites = record["parameters"]["metabolites"]  # of the run that made the outputs
+    columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
     in_mm = record.get("parameters", {}).get("water_mM") is not None
     units = ["signal units", *["mM" if in_mm else f"ratio to {metabolites[0]}"] * (len(columns) - 1)]
     delay = float(record.get("summary", {}).get("delay (ms)", 0.0)) / 1000

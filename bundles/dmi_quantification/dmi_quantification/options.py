@@ -4,78 +4,148 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from dmi_quantification.acquisition import nearest_lines
-from mrsikit.physics.nuclei import NUCLEI
+from pydantic import BeforeValidator, ValidationInfo, field_validator
+
+from dmi_quantification.acquisition import nearest_lines, output_names
+from mrsikit.physics.nuclei import NUCLEI, Resonance
 from mrsikit.runtime.fid_checks import LONGEST_DELAY
+from mrsikit.runtime.options import Flag, OptionalFlag, RunOptions, option
 
 METABOLITES = ("water", "Glc", "Glx", "Lac")
-"""Of the config."""
+
+LONGEST_T2_STAR = 2.0
+"""Seconds; a longer relaxation time is in another unit."""
 
 
-def option_problems(
-    metabolites: Sequence[str],
-    *,
-    t2_star: object = None,
-    factors: object = None,
-    delay: object = None,
-    max_shift: object = 0.4,
-    prior_strength: object = 1.0,
-    water_mM: object = None,  # noqa: N803 (the unit)
-    nucleus: str = "2H",
-) -> list[str]:
-    """Say what is wrong with the options of a run.
+def _table(value: object, info: ValidationInfo) -> object:
+    """Refuse what is no table of numbers by metabolite."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        example = (*(info.data.get("metabolites") or ()), METABOLITES[-1])[0]
+        raise ValueError(f"--{info.field_name} {value}: is no table; give for example \"{{'{example}':0.05}}\"")
+    return value
 
-    Args:
-        metabolites: to fit.
-        t2_star: times (s) by metabolite.
-        factors: by metabolite.
-        delay: (s), or None.
-        max_shift: (ppm).
-        prior_strength: not below zero.
-        water_mM: or None.
-        nucleus: whose table must know the metabolites.
 
-    Returns:
-        A line a problem, with what would be right.
+Table = Annotated[Any, BeforeValidator(_table)]
+
+
+class QuantificationOptions(RunOptions):
+    """Options of ``dmi_quantification``.
+
+    The context of the check is ``{"nucleus": "2H"}``, the nucleus whose table must hold the metabolites.
     """
+
+    metabolites: Any = option(
+        list(METABOLITES),
+        "names in `mrsikit.physics.nuclei`; the first is the reference",
+        shown="`['water','Glc','Glx','Lac']`",
+        validate_default=True,
+    )
+    t2_star: Table = option({}, "relaxation times in s, for example `\"{'Glx':0.05}\"`", shown="from the table")
+    fit_t2_star: Flag = option(False, "`true`: fit the relaxation times of all but the first to the whole file")
+    delay: float | None = option(
+        None,
+        "time from excitation to the first sample",
+        unit="seconds",
+        ge=0,
+        lt=LONGEST_DELAY,
+        example=0.0006,
+        shown="from the header",
+    )
+    max_shift: float = option(
+        0.4,
+        "largest frequency shift sought; under half the distance of two lines",
+        unit="ppm",
+        gt=0,
+        validate_default=True,
+    )
+    water_mM: float | None = option(  # noqa: N815 (the unit)
+        None, "concentration of deuterated water; results are then in mM", unit="mM", gt=0, example=10
+    )
+    factors: Table = option(
+        {},
+        "by metabolite, the factor of its ratio for saturation and labelled nuclei, for example `\"{'Glc':0.5}\"`",
+        shown="`{}`",
+    )
+    prior_strength: float = option(1.0, "strength of the MRI prior, in units of the noise; 0: none", ge=0)
+    save_fit: OptionalFlag = option(
+        None, "whether the fitted FIDs are written", shown="if under half a gigabyte", use="call"
+    )
+
+    @field_validator("metabolites")
+    @classmethod
+    def _metabolites_are_in_the_table(cls, value: object, info: ValidationInfo) -> object:
+        lines = _lines(info)
+        if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+            raise ValueError(f"--metabolites {value}: is no list; give for example \"['water','Glc']\"")
+        if unknown := [name for name in value if name not in lines]:
+            nucleus = (info.context or {}).get("nucleus", "2H")
+            raise ValueError(
+                f"--metabolites {', '.join(map(str, unknown))}: is not in the table of {nucleus}; it holds "
+                f"{', '.join(lines)}"
+            )
+        if len(set(value)) < len(value):
+            raise ValueError(f"--metabolites {list(value)}: names one twice")
+        return value
+
+    @field_validator("t2_star", "factors")
+    @classmethod
+    def _numbers_are_of_metabolites(cls, value: Mapping[str, object], info: ValidationInfo) -> object:
+        metabolites = info.data.get("metabolites")
+        if metabolites is None:  # a problem of its own
+            return value
+        high, unit = (LONGEST_T2_STAR, " of seconds") if info.field_name == "t2_star" else (math.inf, "")
+        for name, number in value.items():
+            if name not in metabolites:
+                raise ValueError(f"--{info.field_name} {name}: is none of the metabolites {', '.join(metabolites)}")
+            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < high:
+                raise ValueError(f"--{info.field_name} {name} {number}: is no number{unit} above 0 and below {high:g}")
+        return value
+
+    @field_validator("max_shift")
+    @classmethod
+    def _no_line_is_taken_for_another(cls, value: float, info: ValidationInfo) -> float:
+        metabolites = info.data.get("metabolites")
+        limit = nearest_lines([_lines(info)[name].ppm for name in metabolites]) / 2 if metabolites else math.inf
+        if value >= limit:
+            raise ValueError(
+                f"--max_shift {value:g}: is no number above 0 and below {limit:g}, in ppm, half the distance of two "
+                "lines"
+            )
+        return value
+
+    @field_validator("water_mM")
+    @classmethod
+    def _water_is_the_reference(cls, value: float | None, info: ValidationInfo) -> float | None:
+        metabolites = info.data.get("metabolites")
+        if value is not None and metabolites and metabolites[0] != "water":
+            raise ValueError(f"--water_mM {value:g}: the first metabolite is {metabolites[0]}, not water")
+        return value
+
+    @property
+    def outputs(self) -> list[str]:
+        """Suffixes of the maps that every input gets."""
+        return output_names(self._listed)
+
+    @property
+    def optional_outputs(self) -> list[str]:
+        """Suffixes of what only some inputs get."""
+        return output_names(self._listed, prior=True)
+
+    @property
+    def _listed(self) -> Sequence[str]:
+        """The metabolites, or the usual ones where the option is wrong."""
+        listed = isinstance(self.metabolites, list | tuple) and len(self.metabolites) > 0
+        return self.metabolites if listed else METABOLITES
+
+
+def _lines(info: ValidationInfo) -> Mapping[str, Resonance]:
+    """The resonances of the nucleus."""
+    nucleus = str((info.context or {}).get("nucleus", "2H"))
     known = NUCLEI[nucleus].resonances if nucleus in NUCLEI else {}
     if not known:
-        return [f"nucleus {nucleus}: has no metabolites here; give 2H data"]
-    if isinstance(metabolites, str) or not metabolites:
-        return [f"--metabolites {metabolites}: is no list; give for example \"['water','Glc']\""]
-    problems = [
-        f"--metabolites {name}: is not in the table of {nucleus}; it holds {', '.join(known)}"
-        for name in metabolites
-        if name not in known
-    ]
-    if problems:
-        return problems
-    if len(set(metabolites)) < len(metabolites):
-        problems.append(f"--metabolites {metabolites}: names one twice")
-    for option, values, high in (("t2_star", t2_star or {}, 2.0), ("factors", factors or {}, math.inf)):
-        if not isinstance(values, Mapping):
-            problems.append(f"--{option} {values}: is no table; give for example \"{{'{metabolites[-1]}':0.05}}\"")
-            continue
-        for name, value in values.items():
-            if name not in metabolites:
-                problems.append(f"--{option} {name}: is none of the metabolites {', '.join(metabolites)}")
-            elif not _is_number(value) or not 0 < value < high:
-                unit = " of seconds" if option == "t2_star" else ""
-                problems.append(f"--{option} {name} {value}: is no number{unit} above 0 and below {high:g}")
-    if delay is not None and not (_is_number(delay) and 0 <= delay < LONGEST_DELAY):  # type: ignore[operator]
-        problems.append(f"--delay {delay}: is no number of seconds from 0 to {LONGEST_DELAY:g}; for example 0.0006")
-    if not (_is_number(prior_strength) and prior_strength >= 0):  # type: ignore[operator]
-        problems.append(f"--prior_strength {prior_strength}: is no number from 0 on; 0 switches the prior off")
-    limit = nearest_lines([known[name].ppm for name in metabolites]) / 2
-    if not (_is_number(max_shift) and 0 < max_shift < limit):  # type: ignore[operator]
-        problems.append(
-            f"--max_shift {max_shift}: is no number of ppm above 0 and below {limit:g}, half the distance of two lines"
-        )
-    if water_mM is not None and metabolites[0] != "water":
-        problems.append(f"--water_mM {water_mM}: the first metabolite is {metabolites[0]}, not water")
-    return problems
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        raise ValueError(f"nucleus {nucleus}: has no metabolites here; give 2H data")
+    return known

@@ -13,20 +13,14 @@ import torch
 from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 
-from dmi_quantification.options import METABOLITES, option_problems
+from dmi_quantification.options import QuantificationOptions
 from mrsikit.io import InputError
 from mrsikit.io.nifti_mrs import Fids, metadata_of
 from mrsikit.runtime.fid_checks import acquisition_problems
 from mrsikit.runtime.map_checks import companion_problems
-from mrsikit.runtime.options import check_affine, check_device, check_positive
-from mrsikit.runtime.pipeline import BundlePipeline
+from mrsikit.runtime.pipeline import BundlePipeline, check_affine, check_positive
 
-JUDGED = ("t2_star", "factors", "delay", "max_shift", "prior_strength", "water_mM")
 BUNDLE_ROOT = Path(__file__).parents[1]
-OPTIONS = (
-    "metabolites", "t2_star", "fit_t2_star", "delay", "max_shift", "water_mM", "factors", "prior_strength", "save_fit",
-    "device",
-)  # fmt: skip
 
 
 class Quantified(NamedTuple):
@@ -82,23 +76,15 @@ def predict(
         >>> round(float(predict(fid, dwell=4e-4, larmor=45.7).maps["water_amplitude"][0, 0, 0]))
         10
     """
-    unknown = set(options) - set(OPTIONS)
-    if unknown:
-        raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
     fids = np.asarray(fids)
     if not np.iscomplexobj(fids) or not 4 <= fids.ndim <= 7:
         raise InputError(f"fids must be complex (X, Y, Z, T[, D]), not {fids.dtype} of shape {fids.shape}")
     if not np.isfinite(fids).all():
         raise InputError("fids hold NaN or infinity; leave such voxels out by the mask and set them to zero")
-    for name, value in {"dwell": dwell, "larmor": larmor, "water_mM": options.get("water_mM")}.items():
+    for name, value in {"dwell": dwell, "larmor": larmor}.items():
         check_positive(value, name)
-    if "device" in options:
-        check_device(options["device"])
-    # judged here: MONAI wraps what is raised within a transform
-    judged = {k: v for k, v in options.items() if k in JUDGED}
-    problems = option_problems(options.get("metabolites", METABOLITES), nucleus=nucleus, **judged)
-    if problems:
-        raise InputError(problems[0])
+    # checked here, for MONAI wraps what is raised within a transform
+    options = QuantificationOptions.keywords(options, {"nucleus": nucleus})
     given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
     stored = Fids(
         values=fids.astype(np.complex64),

@@ -1,65 +1,85 @@
-"""What can be wrong with the options of a run."""
+"""The options of a run."""
 
 from __future__ import annotations
 
-from mrs_vae_synthesis.sampling import CONDITIONS, SAMPLINGS
+from collections.abc import Iterator
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from mrs_vae_synthesis.sampling import Condition, Sampling
+from mrsikit.runtime.options import Flag, OptionalPath, RunOptions, check_path_option, option
 
 MOST_TRANSIENTS = 1024
 """Of one session, which is made in one piece."""
 
+LARGEST_SEED = 2**32 - 1
 
-def option_problems(
-    *,
-    sampling: object = "random",
-    number: object = None,
-    transients: object = None,
-    condition: object = "both",
-    seed: object = 0,
-    dataset_dir: object = None,
-    edited: bool = True,
-) -> list[str]:
-    """Say what is wrong with the options of a run.
 
-    Args:
-        sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
-        number: of transients in all, with ``random``; of each file, with the others; None: as many as are usual.
-        transients: of a new session; None: as many as are usual.
-        condition: one of :data:`mrs_vae_synthesis.sampling.CONDITIONS`.
-        seed: a whole number, not below zero.
-        dataset_dir: of measured sessions; ``random`` needs none.
-        edited: whether the network knows ON and OFF.
+class SynthesisOptions(RunOptions):
+    """Options of ``mrs_vae_synthesis``.
 
-    Returns:
-        A line a problem, with what would be right.
+    The context of the check is ``{"edited": True}``: whether the network was trained on ON and OFF transients.
     """
-    problems = []
-    if sampling not in SAMPLINGS:
-        problems.append(f"--sampling {sampling}: is none of {', '.join(SAMPLINGS)}")
-    elif sampling == "random" and dataset_dir is not None:
-        problems.append("--dataset_dir: random sampling needs no data; leave it out, or give another --sampling")
-    elif sampling == "reconstruct" and number is not None:
-        problems.append("--number: a reconstruction has the transients of its file; leave it out")
-    elif sampling == "reconstruct" and condition != "both":
-        problems.append("--condition: a reconstruction has the edits of its file; leave it out")
-    elif sampling != "random" and transients is not None:
-        problems.append("--transients: is for random sampling; give --number, the new transients of each file")
-    if condition in ("on", "off") and not edited:
-        problems.append(f"--condition {condition}: the network was trained on unedited data; leave it out")
-    if condition not in CONDITIONS:
-        problems.append(f"--condition {condition}: is none of {', '.join(CONDITIONS)}")
-    for name, value in (("number", number), ("transients", transients)):
-        if value is not None and (type(value) is not int or value < 1):
-            problems.append(f"--{name} {value}: is no whole number above zero")
-    most = number if sampling in ("interpolate", "hybrid") else transients
-    if type(most) is int and most > MOST_TRANSIENTS:
-        name = "number" if sampling in ("interpolate", "hybrid") else "transients"
-        problems.append(f"--{name} {most}: a session has at most {MOST_TRANSIENTS} transients")
-    if condition == "both" and edited:
-        problems += [
-            f"--{name} {value}: ON and OFF come in pairs; give an even number"
-            for name, value in (("transients", transients), ("number", number))
-            if type(value) is int and value % 2
-        ]
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        problems.append(f"--seed {seed}: is no whole number from 0 to 4294967295")
-    return problems
+
+    dataset_dir: OptionalPath = option(
+        None, "folder of the measured sessions, or a datalist in JSON; random sampling needs none", use="run"
+    )
+    sampling: Sampling = option(
+        "random",
+        "`random`: new sessions. Of measured ones `interpolate`: between two of their transients; `hybrid`: the "
+        "session drawn from its posterior, its transients around the measured ones; `reconstruct`: each transient, "
+        "decoded",
+    )
+    number: int | None = option(
+        None,
+        "transients in all; with `interpolate` and `hybrid`, of each file",
+        ge=1,
+        example=320,
+        shown="320, or as many as a file has",
+    )
+    transients: int | None = option(
+        None, "transients of a new session, ON and OFF together", ge=1, example=32, shown="32"
+    )
+    condition: Condition = option("both", "`on`, `off`, or both in turn")
+    seed: int = option(0, "same seed, same spectra", ge=0, le=LARGEST_SEED)
+    noise: Flag = option(True, "`false`: spectra without noise")
+
+    @field_validator("condition")
+    @classmethod
+    def _the_network_knows_the_edit(cls, value: str, info: ValidationInfo) -> str:
+        if value != "both" and not (info.context or {}).get("edited", True):
+            raise ValueError(f"--condition {value}: the network was trained on unedited data; leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _options_fit_together(self, info: ValidationInfo) -> SynthesisOptions:
+        for problem in (*self._against_sampling(), *self._counts(bool((info.context or {}).get("edited", True)))):
+            raise ValueError(problem)
+        return self
+
+    def _against_sampling(self) -> Iterator[str]:
+        """What the chosen sampling does not go with."""
+        if self.sampling == "random":
+            if self.dataset_dir is not None:
+                yield "--dataset_dir: random sampling needs no data; leave it out, or give another --sampling"
+            return
+        if "dataset_dir" in self.model_fields_set and self.dataset_dir is None:
+            check_path_option(None, "dataset_dir")
+        if self.sampling == "reconstruct" and self.number is not None:
+            yield "--number: a reconstruction has the transients of its file; leave it out"
+        if self.sampling == "reconstruct" and self.condition != "both":
+            yield "--condition: a reconstruction has the edits of its file; leave it out"
+        if self.transients is not None:
+            yield "--transients: is for random sampling; give --number, the new transients of each file"
+
+    def _counts(self, edited: bool) -> Iterator[str]:
+        """What is wrong with the number of transients."""
+        name = "number" if self.sampling in ("interpolate", "hybrid") else "transients"
+        most = getattr(self, name)
+        if most is not None and most > MOST_TRANSIENTS:
+            yield f"--{name} {most}: a session has at most {MOST_TRANSIENTS} transients"
+        if self.condition == "both" and edited:
+            for name in ("transients", "number"):
+                value = getattr(self, name)
+                if value is not None and value % 2:
+                    yield f"--{name} {value}: ON and OFF come in pairs; give an even number"

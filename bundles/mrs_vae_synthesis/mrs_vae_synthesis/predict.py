@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from mrs_vae_synthesis.inputs import acquisition_problems
 from mrs_vae_synthesis.nifti_sessions import EDITED
-from mrs_vae_synthesis.options import option_problems
+from mrs_vae_synthesis.options import SynthesisOptions
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError
 from mrsikit.io.nifti_mrs import metadata_of
-from mrsikit.runtime.options import check_device, check_positive
-from mrsikit.runtime.pipeline import cached_pipeline
+from mrsikit.runtime.pipeline import cached_pipeline, check_positive
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
@@ -80,13 +79,11 @@ def predict(
     given: dict[str, Any] = {"number": number}
     if chosen == "random":  # one session, all that is asked for
         given = {"number": number, "transients": number}
-    problems = option_problems(sampling=chosen, condition=condition, seed=seed, **given)
+    options = SynthesisOptions.keywords(
+        {"sampling": chosen, "condition": condition, "seed": seed, "noise": noise, "device": device, **given}
+    )
     if (fids is None) != (chosen == "random"):
-        problems.append("random sampling takes no fids, all others do")
-    if problems:
-        raise InputError(problems[0])
-    check_device(device)
-    options = {"sampling": chosen, "condition": condition, "seed": seed, "noise": noise, "device": device, **given}
+        raise InputError("random sampling takes no fids, all others do")
     pipeline = cached_pipeline(
         Path(bundle_root), tuple(sorted((k, torch.device(v) if k == "device" else v) for k, v in options.items()))
     )

@@ -35,7 +35,7 @@ class PreprocessSessiond(MapTransform):
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
         number: new transients of a measured session; None: as many as it has.
         transients: of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
-        condition: one of :data:`mrs_vae_synthesis.sampling.CONDITIONS`.
+        condition: one of :data:`mrs_vae_synthesis.sampling.Condition`.
         seed: of the run.
         total: transients of all new sessions, the last of which may have fewer; None: all have as many.
         fids: key of the measured FIDs (1, X, Y, Z, T, ...), with the metadata of

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -26,8 +27,9 @@ from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import FACTORS, SessionVae
 from mrs_vae_synthesis.training import described
 
-SAMPLINGS = ("random", "interpolate", "hybrid", "reconstruct")
-CONDITIONS = ("both", "on", "off")
+Sampling = Literal["random", "interpolate", "hybrid", "reconstruct"]
+Condition = Literal["both", "on", "off"]
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 SESSION_WIDTH, TRANSIENT_WIDTH = 0.45, 0.35
 """h of sessions and of transients. Narrower, and new sessions lie close to the one they came from; wider, and their

@@ -1,80 +1,64 @@
-"""What can be wrong with the options of a run."""
+"""The options of a run."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal
 
-from mrsikit.io import InputError
-from mrsikit.runtime import as_flag
-from mrsikit.super_resolution import options
+from pydantic import model_validator
+
+from mrsikit.runtime.options import WHOLE, Flag, option
+from mrsikit.super_resolution.options import SuperResolutionOptions
 from mrsikit.super_resolution.postprocessing import FEWEST_SLICES
 
-METHODS = (None, 1, 2, 3)
-GENERATORS, TRUTHS = ("unet", "gan"), ("sharp", "soft")
-"""The published networks, and the ground truths they were trained on."""
+
+class GanSuperResolutionOptions(SuperResolutionOptions):
+    """Options of ``mrsi_gan_super_resolution``."""
+
+    psf: Literal["block", "kspace", "hamming"] = option(
+        "kspace",
+        "point spread function of the coarse map: `kspace`, sampled k-space; `hamming`, k-space after a Hamming filter "
+        "(2D alone); `block`, the mean over each voxel",
+    )
+    dims: Annotated[Literal[2, 3], WHOLE] = option(
+        2, "3: k-space was sampled in three dimensions, and the map is made finer along all three axes"
+    )
+    method: Annotated[Literal[1, 2, 3] | None, WHOLE] = option(
+        None,
+        "the paper's DLmethod: 1, without the MRI; 2, non-local means along the MRI after the network; 3, the network "
+        "takes the MRI. By default 2 where there is an MRI, else 1",
+        shown="by the MRI",
+    )
+    denoised: Flag = option(
+        False,
+        "`true`: non-local means denoise the coarse map before the network, where the noise is known; data consistency "
+        "still holds with the measured map",
+    )
+    consistency: Flag = option(
+        True, "whether the result is kept to the measured map, as far as that stands out of a known noise"
+    )
+    guided_spread: float | None = option(
+        0.82, "standard deviation after the non-local means of method 2 over that before them", gt=0
+    )
+
+    @model_validator(mode="after")
+    def _hamming_in_plane(self) -> GanSuperResolutionOptions:
+        if self.dims == 3 and self.psf == "hamming":
+            raise ValueError("--psf hamming: is known for --dims 2 alone; give kspace, the same without the filter")
+        return self
+
+    @property
+    def needed(self) -> list[str]:
+        """Companions of which every map must have one."""
+        return ["flair", "t1"] if self.method in (2, 3) else []
+
+    @property
+    def least_slices(self) -> int:
+        """Slices that every map must have; 0: it may be flat."""
+        return FEWEST_SLICES if self.dims == 3 else 0
 
 
-def least_slices(dims: object) -> int:
-    """Slices that a map must have to be sharpened along so many axes; 0: it may be flat."""
-    return FEWEST_SLICES if dims == 3 else 0
+class LiOptions(GanSuperResolutionOptions):
+    """Options of the published networks (``reference_li.json``)."""
 
-
-def option_problems(
-    *,
-    factor: object = 4,
-    psf: object = "kspace",
-    noise: object = None,
-    ratios: object = None,
-    metabolites: object = None,
-    method: object = None,
-    dims: object = 2,
-    denoised: object = False,
-    consistency: object = True,
-) -> list[str]:
-    """Say what is wrong with the options of a run.
-
-    Args:
-        factor: as of :func:`mrsikit.super_resolution.options.option_problems`.
-        psf: likewise.
-        noise: likewise.
-        ratios: likewise.
-        metabolites: likewise.
-        method: one of :data:`METHODS`.
-        dims: 2 or 3.
-        denoised: a yes or no.
-        consistency: likewise.
-
-    Returns:
-        A line a problem, with what would be right.
-    """
-    problems = options.option_problems(factor=factor, psf=psf, noise=noise, ratios=ratios, metabolites=metabolites)
-    if method not in METHODS or isinstance(method, bool):
-        problems.append(f"--method {method}: is none of 1, 2, 3")
-    if dims not in (2, 3) or isinstance(dims, bool):
-        problems.append(f"--dims {dims}: is none of 2, 3")
-    elif dims == 3 and psf == "hamming":
-        problems.append("--psf hamming: is known for --dims 2 alone; give kspace, the same without the filter")
-    for name, flag in (("denoised", denoised), ("consistency", consistency)):
-        try:
-            as_flag(flag, name)
-        except InputError as error:
-            problems.append(str(error))
-    return problems
-
-
-def reference_problems(*, generator: object, truth: object, **others: Any) -> list[str]:
-    """Say what is wrong with the options of a run of the published networks.
-
-    Args:
-        generator: one of :data:`GENERATORS`.
-        truth: one of :data:`TRUTHS`.
-        others: as of :func:`option_problems`.
-
-    Returns:
-        A line a problem, with what would be right.
-    """
-    problems = option_problems(**others)
-    for name, given, known in (("generator", generator, GENERATORS), ("truth", truth, TRUTHS)):
-        if given not in known:
-            problems.append(f"--{name} {given}: is none of {', '.join(known)}")
-    return problems
+    generator: Literal["unet", "gan"] = option("unet", "the published network")
+    truth: Literal["sharp", "soft"] = option("sharp", "the ground truth that it was trained on")

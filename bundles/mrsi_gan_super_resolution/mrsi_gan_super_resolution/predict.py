@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrsi_gan_super_resolution.options import least_slices, option_problems
+from mrsi_gan_super_resolution.options import GanSuperResolutionOptions
 from mrsikit.io import InputError
 from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
@@ -36,7 +36,7 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
     """
     if given.get("method") in (2, 3) and given.get("flair") is None and given.get("t1") is None:
         raise InputError(f"method {given['method']} needs an MRI: give flair or t1, or use method 1")
-    least = least_slices(given.get("dims"))
+    least = GanSuperResolutionOptions.model_construct(dims=given.get("dims")).least_slices
     if min((*np.shape(values), 1, 1)[:3]) < least:
         raise InputError(f"values has fewer than {least} slices: give a volume, or dims=2")
-    return super_resolve(values, bundle_root=bundle_root, option_problems=option_problems, **given)
+    return super_resolve(values, bundle_root=bundle_root, model=GanSuperResolutionOptions, **given)

@@ -60,6 +60,7 @@ class PostprocessMapd(Transform):
         out["uncertainty"] = self._like(torch.where(missing, sd, 0.0), values)
         signal = (measured != 0) & (brain != 0)
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
+        out["names"] = ["inpainted", "holes", "uncertainty"]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "maps": plain.shape[0],

@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mrsi_inpainting.options import InpaintingOptions
 from mrsikit.io import InputError
-from mrsikit.runtime import as_flag
 from mrsikit.runtime.map_checks import companion_problems, map_problems
-from mrsikit.runtime.options import check_affine, check_device, check_positive, check_share
-from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, refuse
+from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
-OPTIONS = ("max_crlb", "threshold", "wrong_threshold", "volumetric", "device", "weights")
 
 
 class Inpainted(NamedTuple):
@@ -66,17 +64,8 @@ def predict(
         >>> predict(naa).inpainted.shape
         (32, 32)
     """
-    unknown = set(options) - set(OPTIONS)
-    if unknown:
-        raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {', '.join(OPTIONS)}")
-    # judged here: MONAI wraps what is raised while a config is built
-    if options.get("volumetric") is not None:
-        options["volumetric"] = as_flag(options["volumetric"], "volumetric")
-    check_positive(options.get("max_crlb"), "max_crlb")
-    for name in {"threshold", "wrong_threshold"} & set(options):
-        check_share(options[name], name)
-    if "device" in options:
-        check_device(options["device"])
+    # checked here, for MONAI wraps what is raised while it builds a config
+    options = InpaintingOptions.keywords(options)
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":
         raise InputError(f"values must be real numbers, not {values.dtype}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mrsikit.super_resolution.options import option_problems
+from mrsi_super_resolution.options import SuperResolutionOptions
 from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
 BUNDLE_ROOT = Path(__file__).parents[1]
@@ -32,4 +32,4 @@ def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **give
         >>> predict(naa, factor=2, noise=0.3).sr.shape
         (32, 32)
     """
-    return super_resolve(values, bundle_root=bundle_root, option_problems=option_problems, **given)
+    return super_resolve(values, bundle_root=bundle_root, model=SuperResolutionOptions, **given)

@@ -2,6 +2,6 @@
 
 from mrsikit.runtime.checks import check_inputs
 from mrsikit.runtime.inputs import InputFolder
-from mrsikit.runtime.options import as_flag
+from mrsikit.runtime.options import RunOptions, as_flag
 
-__all__ = ["InputFolder", "as_flag", "check_inputs"]
+__all__ = ["InputFolder", "RunOptions", "as_flag", "check_inputs"]

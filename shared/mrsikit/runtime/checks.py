@@ -5,57 +5,43 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from mrsikit.io.errors import InputError
+from mrsikit.runtime.command_line import unknown_options
 from mrsikit.runtime.inputs import InputFolder
-from mrsikit.runtime.options import (
-    as_flag,
-    check_device,
-    check_path_option,
-    check_positive,
-    check_share,
-    check_weights,
-    unknown_options,
-)
+from mrsikit.runtime.options import RunOptions, check_weights
 
 logger = logging.getLogger(__name__)
 
 
 def check_inputs(
     inputs: InputFolder,
+    options: RunOptions,
     *,
-    flags: Mapping[str, object] | None = None,
-    numbers: Mapping[str, object] | None = None,
-    shares: Mapping[str, object] | None = None,
-    device: object = None,
-    weights: object = None,
     network: torch.nn.Module | None = None,
-    problems: Sequence[str] = (),
+    context: Mapping[str, object] | None = None,
 ) -> None:
     """Check the options and every input of a run; log one line a problem and end the program if there is one.
 
-    To stand first in the ``run`` list of an inference config. With ``skip_invalid`` bad inputs are logged as warnings
-    and left out of :meth:`InputFolder.datalist`; bad options and folders end the program all the same.
+    It must stand first in the ``run`` list of an inference config. With ``skip_invalid`` it logs bad inputs as warnings
+    and leaves them out of :meth:`InputFolder.datalist`; bad options and folders end the program all the same.
 
     Args:
         inputs: the inputs of the run.
-        flags: further yes or no options of the config, by name.
-        numbers: options that must be None or a number above zero, by name.
-        shares: options that must be a number above 0 and at most 1, by name.
-        device: the option of that name; None: not looked at.
-        weights: the option of that name, looked at if the network is given.
-        network: what the weights are for.
-        problems: what the bundle itself found wrong with its options, a line each.
+        options: the options of the run, unchecked.
+        network: what the option ``weights`` is for; None: the weights are not checked.
+        context: as of :meth:`RunOptions.problems`.
 
     Raises:
         SystemExit: with code 1, when there is a problem (with ``skip_invalid``: when no input is left).
     """
-    found = [*_option_problems(inputs, flags or {}, numbers or {}, shares or {}), *problems]
-    found += _machine_problems(device, weights, network)
+    found = [*unknown_options(sys.argv), *options.problems(context)]
+    if network is not None:
+        found += _weights_problems(options.weights, network)
     if not found:
         found += _output_problems(inputs)
     if found:
@@ -92,33 +78,12 @@ def _stop(lines: list[str]) -> None:
     raise SystemExit(1)
 
 
-def _option_problems(
-    inputs: InputFolder, flags: Mapping[str, object], numbers: Mapping[str, object], shares: Mapping[str, object]
-) -> Iterator[str]:
-    yield from unknown_options(sys.argv)
-    for name in ("dataset_dir", "output_dir") if inputs.reads_files else ("output_dir",):
-        yield from _refused(check_path_option, getattr(inputs, name), name)
-    for name, value in {"overwrite": inputs._overwrite, "skip_invalid": inputs._skip_invalid, **flags}.items():
-        yield from _refused(as_flag, value, name)
-    for name, value in numbers.items():
-        yield from _refused(check_positive, value, name)
-    for name, value in shares.items():
-        yield from _refused(check_share, value, name)
-
-
-def _machine_problems(device: object, weights: object, network: torch.nn.Module | None) -> Iterator[str]:
-    if device is not None:
-        yield from _refused(check_device, device)
-    if network is not None:
-        yield from _refused(check_weights, weights, network)
-
-
-def _refused(check: Callable[..., object], *arguments: object) -> Iterator[str]:
-    """The line of a check that refuses; nothing of one that passes."""
+def _weights_problems(weights: object, network: torch.nn.Module) -> list[str]:
     try:
-        check(*arguments)
+        check_weights(weights, network)
     except InputError as error:
-        yield str(error)
+        return [str(error)]
+    return []
 
 
 def _output_problems(inputs: InputFolder) -> list[str]:

@@ -1,24 +1,57 @@
-"""Read the options of ``python -m monai.bundle run`` the way a user means them."""
+"""The options of a run: one model states type, range, unit and help of each.
+
+The model makes the check of the command line, the keywords of ``predict``, the parameters in the record, and the table
+in the model card. Names and defaults also stand at the top of a bundle's ``inference.json``, where MONAI needs them; a
+test holds the two equal.
+"""
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import types
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-import monai.bundle
-import numpy as np
 import torch
-from fire.parser import DefaultParseValue
-from monai.bundle import ConfigParser, ConfigWorkflow
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from mrsikit.io.errors import InputError
-from mrsikit.io.readers import is_affine
 
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-TRACKING_OPTIONS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "output_dir")
+
+Use = Literal["result", "call", "run"]
+"""``result``: changes the result; ``predict`` takes it and the record holds it. ``call``: ``predict`` takes it too, but
+the record says otherwise what was used. ``run``: for the command alone."""
+
+
+def option(
+    default: Any,
+    meaning: str,
+    *,
+    unit: str = "",
+    example: object = None,
+    shown: str | None = None,
+    use: Use = "result",
+    **bounds: float,
+) -> Any:
+    """Describe an option of a run.
+
+    Args:
+        default: its value where the user gives none.
+        meaning: for the table in the model card.
+        unit: of a number.
+        example: a good value, for messages; None: the default.
+        shown: the default as the table shows it; None: as it is.
+        use: who takes it, see :data:`Use`.
+        bounds: ``gt``, ``ge``, ``lt``, ``le``, or other keywords of pydantic's Field.
+
+    Returns:
+        The field of a :class:`RunOptions`.
+    """
+    extra = {"unit": unit, "example": example, "shown": shown, "use": use}
+    return Field(default, description=meaning, json_schema_extra=extra, **bounds)  # type: ignore[call-overload]
 
 
 def as_flag(value: object, name: str) -> bool:
@@ -44,50 +77,6 @@ def as_flag(value: object, name: str) -> bool:
     return FLAG_WORDS[word]
 
 
-def check_positive(value: object, name: str) -> None:
-    """Refuse an option that is neither None nor a finite number above zero.
-
-    Args:
-        value: the option as given.
-        name: name of the option, for the message.
-
-    Raises:
-        InputError: the value is no such number.
-    """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise InputError(f"--{name} {value}: is no number above zero; give for example --{name} 20")
-
-
-def check_affine(matrix: np.ndarray, name: str) -> None:
-    """Refuse a matrix that does not lead from voxel to mm.
-
-    Args:
-        matrix: as given.
-        name: of the argument, for the message.
-
-    Raises:
-        InputError: it is not 4 x 4, finite and invertible.
-    """
-    if not is_affine(matrix):
-        raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
-
-
-def check_share(value: object, name: str) -> None:
-    """Refuse an option that is no number above 0 and at most 1.
-
-    Args:
-        value: the option as given.
-        name: name of the option, for the message.
-
-    Raises:
-        InputError: the value is no such number.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-        raise InputError(f"--{name} {value}: is no number above 0 and at most 1; give for example --{name} 0.9")
-
-
 def check_device(value: object) -> None:
     """Refuse a device that torch does not know or that is not there.
 
@@ -101,7 +90,7 @@ def check_device(value: object) -> None:
         torch.empty(1, device=torch.device(str(value)))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(
-            f"--device {value}: is not to be had here ({str(error).splitlines()[0][:90]}); give --device cpu, or leave "
+            f"--device {value}: is not available here ({str(error).splitlines()[0][:90]}); give --device cpu, or leave "
             "the option out"
         ) from error
 
@@ -151,96 +140,171 @@ def check_path_option(value: object, name: str) -> None:
         )
 
 
-def unknown_options(arguments: Sequence[str]) -> list[str]:
-    """Find options of a ``monai.bundle`` command line that no config file knows.
+def _flag(value: object, info: ValidationInfo) -> bool:
+    return as_flag(value, str(info.field_name))
 
-    MONAI adds an unknown ``--dataset_dirr`` to the config and goes on without a word.
 
-    Args:
-        arguments: ``sys.argv`` of the process.
+def _optional_flag(value: object, info: ValidationInfo) -> bool | None:
+    return None if value is None else as_flag(value, str(info.field_name))
 
-    Returns:
-        One line an unknown option, with the nearest known ones, and one a plain value given for a part of the config
-        (``--dataset maps``). None if the process was not started by
-        ``python -m monai.bundle run`` (or ``run_workflow``), or if all is known.
+
+def _path(value: object, info: ValidationInfo) -> object:
+    check_path_option(value, str(info.field_name))
+    return value
+
+
+def _optional_path(value: object, info: ValidationInfo) -> object:
+    return None if value is None else _path(value, info)
+
+
+def _device(value: object) -> object:
+    check_device(value)
+    return value
+
+
+def _whole(value: object) -> object:
+    """Python takes True and 1.0 for 1; as text neither is one of the numbers to choose from."""
+    return str(value) if isinstance(value, bool | float) else value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+OptionalFlag = Annotated[bool | None, BeforeValidator(_optional_flag)]
+FolderPath = Annotated[Any, AfterValidator(_path)]
+OptionalPath = Annotated[Any, AfterValidator(_optional_path)]
+Device = Annotated[Any, AfterValidator(_device)]
+Text = Annotated[str, BeforeValidator(str)]
+WHOLE = BeforeValidator(_whole)
+"""Beside a choice of whole numbers."""
+
+
+class RunOptions(BaseModel):
+    """Options that every bundle has; a bundle's own model adds to them.
+
+    A config builds it unchecked by ``model_construct``, so that wrong values do not stop MONAI with a traceback;
+    :func:`mrsikit.runtime.check_inputs` then lists its :meth:`problems`.
     """
-    if Path(arguments[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or len(arguments) < 2:
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    dataset_dir: FolderPath = option(
+        None, "folder of the inputs, or a datalist in JSON", shown="must be given", use="run"
+    )
+    output_dir: FolderPath = option(None, "folder of the outputs", shown="`eval` in the bundle's folder", use="run")
+    overwrite: Flag = option(
+        False, "compute again what is done; else a second run does only what is missing", use="run"
+    )
+    skip_invalid: Flag = option(
+        False, "leave bad files out and list them in `summary.csv`; else nothing runs while one is bad", use="run"
+    )
+    weights: Any = option(None, "your own weights", shown="`models/model.pt`", use="call")
+    device: Device = option(None, "`cpu`, `cuda`, `cuda:1`", shown="GPU if there is one", use="call")
+
+    def problems(self, context: Mapping[str, object] | None = None) -> list[str]:
+        """List what is wrong with the values, with what would be right.
+
+        Args:
+            context: what the rules must know beside the options.
+
+        Returns:
+            A line a problem.
+        """
+        return self.problems_of(dict(self), context)
+
+    @classmethod
+    def problems_of(cls, given: Mapping[str, object], context: Mapping[str, object] | None = None) -> list[str]:
+        """List what is wrong with some values, as :meth:`problems` does; the others are the defaults."""
+        try:
+            cls.model_validate(dict(given), context=dict(context or {}))
+        except ValidationError as error:
+            return [cls._line(str(e["loc"][0]) if e["loc"] else "", e) for e in error.errors(include_url=False)]
         return []
-    commands = {"run": (monai.bundle.run,), "run_workflow": (monai.bundle.run_workflow, ConfigWorkflow.__init__)}
-    functions = commands.get(arguments[1].replace("-", "_"))
-    if functions is None:
-        return []
-    known = {
-        parameter.name
-        for function in functions
-        for parameter in inspect.signature(function).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "self"
-    }
-    given = _fire_options(arguments[2:])
-    options = list(given)
-    args_file = given.get("args_file")
-    if isinstance(args_file, str):
-        stored = ConfigParser.load_config_file(args_file)
-        options += list(stored)
-        given = stored | given
-    if given.get("tracking"):
-        known.update(TRACKING_OPTIONS)
-    config_file: Any = given.get("config_file")
-    config: dict[str, Any] = ConfigParser.load_config_files(config_file) if config_file else {}
-    known.update(_top_level(key) for key in config)
-    known.add(ConfigParser.meta_key)
-    parts = [name for name, value in config.items() if isinstance(value, dict | list)]
-    plain = [name for name in known if name not in parts]
-    return [
-        *(_unknown(option, known) for option in options if _top_level(option) not in known),
-        *(_part(name, plain) for name in parts if name in given and _is_plain(given[name])),
+
+    @classmethod
+    def keywords(cls, given: Mapping[str, object], context: Mapping[str, object] | None = None) -> dict[str, Any]:
+        """Check the keywords of ``predict``.
+
+        Args:
+            given: the keywords by name.
+            context: as of :meth:`problems`.
+
+        Returns:
+            Them, flags as bool.
+
+        Raises:
+            InputError: a keyword is unknown or its value is wrong.
+        """
+        known = [name for name in cls.model_fields if cls._extra(name)["use"] != "run"]
+        if unknown := sorted(set(given) - set(known)):
+            raise InputError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
+        if problems := cls.problems_of(given, context):
+            raise InputError(problems[0])
+        checked = cls.model_validate(dict(given), context=dict(context or {}))
+        return {name: getattr(checked, name) for name in given}
+
+    def record(self) -> dict[str, Any]:
+        """Return the options that change the result, by name, as they were given."""
+        return {name: getattr(self, name) for name in type(self).model_fields if self._extra(name)["use"] == "result"}
+
+    @classmethod
+    def table(cls) -> str:
+        """Return the options as a Markdown table: the bundle's own first, then those that all bundles have."""
+        own = [name for name in cls.model_fields if name not in RunOptions.model_fields]
+        rows = [
+            f"| `--{name}` | {cls._shown(name)} | {cls._range(name)} | {cls.model_fields[name].description} |"
+            for name in (*own, *RunOptions.model_fields)
+        ]
+        return "\n".join(["| option | default | values | meaning |", "|---|---|---|---|", *rows])
+
+    @classmethod
+    def _extra(cls, name: str) -> dict[str, Any]:
+        extra = cls.model_fields[name].json_schema_extra
+        return extra if isinstance(extra, dict) else {}
+
+    @classmethod
+    def _shown(cls, name: str) -> str:
+        default, shown = cls.model_fields[name].default, cls._extra(name)["shown"]
+        if shown is not None:
+            return str(shown)
+        return "none" if default is None else str(default).lower() if isinstance(default, bool) else f"{default}"
+
+    @classmethod
+    def _range(cls, name: str) -> str:
+        choices, number = _choices(cls.model_fields[name]), _number(cls.model_fields[name], cls._extra(name)["unit"])
+        return ", ".join(choices) if choices else number
+
+    @classmethod
+    def _line(cls, name: str, error: Mapping[str, Any]) -> str:
+        """One line of a problem that pydantic found."""
+        if error["type"] == "value_error":  # our own rules say it all
+            return str(error["ctx"]["error"])
+        if name not in cls.model_fields:
+            return f"--{name}: is no option of this bundle; the options are {', '.join(cls.model_fields)}"
+        field, extra = cls.model_fields[name], cls._extra(name)
+        if choices := _choices(field):
+            return f"--{name} {error['input']}: is none of {', '.join(choices)}"
+        example = field.default if extra["example"] is None else extra["example"]
+        return f"--{name} {error['input']}: is no {_number(field, extra['unit'])}; give for example --{name} {example}"
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    """What a field may be, if it is one of a few."""
+    found = [field.annotation, *get_args(field.annotation)]
+    listed = [str(value) for part in found if get_origin(part) is Literal for value in get_args(part)]
+    return listed or (["true", "false"] if bool in found else [])
+
+
+def _number(field: FieldInfo, unit: str) -> str:
+    """Kind, unit and range of a number; empty where the field is none."""
+    optional = get_origin(field.annotation) in (Union, types.UnionType)
+    kinds = get_args(field.annotation) if optional else (field.annotation,)
+    if not {int, float} & set(kinds):
+        return ""
+    words = {Gt: "above", Ge: "from", Lt: "below", Le: "at most"}
+    bounds = [
+        f"{word} {getattr(bound, kind.__name__.lower()):g}"
+        for kind, word in words.items()
+        for bound in field.metadata
+        if isinstance(bound, kind)
     ]
-
-
-def _is_plain(value: object) -> bool:
-    """Whether a value could not stand for a part of a config: no object, no list, no reference."""
-    return not isinstance(value, dict | list | tuple) and not str(value).startswith(("$", "@", "%"))
-
-
-def _part(name: str, options: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.6)
-    hint = f"did you mean --{close[0]}?" if close else "leave it out"
-    return f"--{name}: is a part of the config, not an option; {hint}"
-
-
-def _unknown(option: str, known: Iterable[str]) -> str:
-    name = _top_level(option)
-    close = difflib.get_close_matches(name, sorted(known), n=2, cutoff=0.6)
-    hint = f"did you mean --{' or --'.join(close)}?" if close else "see the top of the config file for those it knows"
-    return f"--{option}: is no option of this config; {hint}"
-
-
-def _top_level(key: str) -> str:
-    return str(key).lstrip("+").replace("#", "::").split("::", maxsplit=1)[0]
-
-
-def _is_flag(argument: str) -> bool:
-    return argument.startswith("--") or (argument.startswith("-") and argument[1:2].isalpha())
-
-
-def _fire_options(arguments: Sequence[str]) -> dict[str, object]:
-    """Read ``--name value``, ``--name=value`` and ``--name`` the way python-fire does."""
-    options: dict[str, object] = {}
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        position += 1
-        if argument in ("-", "--"):  # fire's separators: what follows is not for the command
-            break
-        if not _is_flag(argument):
-            continue
-        name, equals, value = argument.lstrip("-").partition("=")
-        name = name.replace("-", "_")
-        if equals:
-            options[name] = DefaultParseValue(value)
-        elif position == len(arguments) or _is_flag(arguments[position]):
-            options[name.removeprefix("no")] = not name.startswith("no")  # fire reads --noise as ise = False, too
-        else:
-            options[name] = DefaultParseValue(arguments[position])
-            position += 1
-    return options
+    kind = "whole number" if int in kinds else "number"
+    return " ".join([kind, " and ".join(bounds)]).strip() + (f", in {unit}" if unit else "")

@@ -15,6 +15,7 @@ from monai.transforms import Compose
 from monai.utils import convert_to_tensor
 
 from mrsikit.io.errors import InputError
+from mrsikit.io.readers import is_affine
 
 
 class BundlePipeline:
@@ -72,6 +73,30 @@ def _without_files(parser: ConfigParser, key: str, prefix: str) -> Compose:
 def cached_pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
     """The pipeline of a bundle with these options, (name, value) sorted by name; the last four are kept."""
     return BundlePipeline(bundle_root, **dict(options))
+
+
+def check_affine(matrix: np.ndarray, name: str) -> None:
+    """Refuse a matrix that does not lead from voxel to mm.
+
+    Args:
+        matrix: as given.
+        name: of the argument, for the message.
+
+    Raises:
+        InputError: it is not 4 x 4, finite and invertible.
+    """
+    if not is_affine(matrix):
+        raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
+
+
+def check_positive(value: object, name: str) -> None:
+    """Refuse an argument that is no finite number above 0.
+
+    Raises:
+        InputError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise InputError(f"{name} {value}: is no number above 0")
 
 
 def refuse(name: str, problems: Sequence[str]) -> None:

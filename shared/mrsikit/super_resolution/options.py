@@ -1,13 +1,14 @@
-"""What can be wrong with the options of a run, and the ratios it is asked for."""
+"""The options that both super-resolution bundles share, and the ratios of maps that a run is asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ValidationInfo, field_validator
 
 from mrsikit.io import InputError
-from mrsikit.physics.spatial_encoding import PSF_CODES
-
-FACTORS = (2, 3, 4)
+from mrsikit.runtime.options import WHOLE, Flag, RunOptions, Text, option
 
 NAMED_RATIOS = {"HGG": ("(2HG+Gln)/Glu",), "TCN": ("tCho/tNAA", "tCho/NAA")}
 """Ratios of gliomas by the names that Li and others give them, and how their maps may be named."""
@@ -112,34 +113,48 @@ def _listed(given: object) -> list[str]:
     return [str(part).strip() for part in parts]
 
 
-def option_problems(
-    *,
-    factor: object = 4,
-    psf: object = "block",
-    noise: object = None,
-    ratios: object = None,
-    metabolites: object = None,
-) -> list[str]:
-    """Say what is wrong with the options of a run.
+def _noise(value: object) -> object:
+    noise_levels(value)
+    return value
 
-    Args:
-        factor: one of :data:`FACTORS`.
-        psf: one of :data:`mrsikit.physics.spatial_encoding.PSF_CODES`.
-        noise: as of :func:`noise_levels`.
-        ratios: as of :func:`ratio_pairs`.
-        metabolites: likewise.
 
-    Returns:
-        A line a problem, with what would be right.
-    """
-    problems = []
-    if type(factor) is not int or factor not in FACTORS:
-        problems.append(f"--factor {factor}: is none of {', '.join(map(str, FACTORS))}")
-    if not isinstance(psf, str) or psf not in PSF_CODES:
-        problems.append(f"--psf {psf}: is none of {', '.join(PSF_CODES)}")
-    for judged in (lambda: noise_levels(noise), lambda: ratio_pairs(ratios, metabolites)):
-        try:
-            judged()
-        except InputError as error:
-            problems.append(str(error))
-    return problems
+def _names(value: object) -> object:
+    names_of(value)
+    return value
+
+
+class SuperResolutionOptions(RunOptions):
+    """Options of ``mrsi_super_resolution``, which ``mrsi_gan_super_resolution`` has too."""
+
+    factor: Annotated[Literal[2, 3, 4], WHOLE] = option(4, "fine voxels per coarse voxel along each axis in plane")
+    psf: Literal["block", "kspace", "hamming"] = option(
+        "block",
+        "point spread function of the coarse map: `block`, the mean over each voxel; `kspace`, sampled k-space, as "
+        "most MRSI is; `hamming`, k-space after a Hamming filter. The wrong one costs more than it looks: give your "
+        "scanner's",
+    )
+    noise: Annotated[Any, AfterValidator(_noise)] = option(
+        None,
+        "standard deviation of the map's noise in its unit, where there are no bounds; for several metabolites also "
+        "one each: `0.3,0.3,0.06`",
+    )
+    ratio: Flag = option(
+        False,
+        "`true`: the map is itself a ratio; data consistency is then off, for a ratio of means is no mean of ratios",
+    )
+    metabolites: Annotated[Any, AfterValidator(_names)] = option(
+        None, "names of the maps on the last axis, in order: `NAA,tCr,tCho`"
+    )
+    ratios: Any = option(
+        None,
+        "ratios to make of the super-resolved maps, by name or counted from 1: `tCho/NAA`, `3/1,2/1` or, of sums, "
+        "`(2HG+Gln)/Glu`; `HGG` and `TCN` are known by name",
+    )
+    unit: Text = option("map units", "unit of the maps, which the report shows", use="run")
+
+    @field_validator("ratios")
+    @classmethod
+    def _ratios_are_of_named_maps(cls, value: object, info: ValidationInfo) -> object:
+        if "metabolites" in info.data:  # else the names are wrong, which is a problem of its own
+            ratio_pairs(value, info.data["metabolites"])
+        return value

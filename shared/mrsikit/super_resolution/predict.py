@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +11,8 @@ from monai.data import MetaTensor
 
 from mrsikit.io import InputError
 from mrsikit.runtime.map_checks import companion_problems, map_problems
-from mrsikit.runtime.options import check_affine, check_device
-from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, refuse
-from mrsikit.super_resolution.options import ratio_pairs
-
-UNJUDGED = ("ratio", "device", "weights")
-"""Options that are judged when they are used."""
+from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
+from mrsikit.super_resolution.options import SuperResolutionOptions, ratio_pairs
 
 
 class SuperResolved(NamedTuple):
@@ -48,7 +42,7 @@ def super_resolve(
     values: np.ndarray,
     *,
     bundle_root: str | Path,
-    option_problems: Callable[..., list[str]],
+    model: type[SuperResolutionOptions],
     affine: np.ndarray | None = None,
     flair: np.ndarray | None = None,
     flair_affine: np.ndarray | None = None,
@@ -62,7 +56,7 @@ def super_resolve(
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        option_problems: what is wrong with its options; its arguments are those that there are.
+        model: its options.
         affine: (4, 4) voxel to mm; needed with an MRI. None: 1 mm voxels.
         flair: (X', Y'[, Z']) FLAIR of the same head, brain alone, on its own grid.
         flair_affine: of the FLAIR.
@@ -74,16 +68,7 @@ def super_resolve(
     Raises:
         InputError: for all that the command refuses, or an unknown option.
     """
-    judged = tuple(inspect.signature(option_problems).parameters)
-    unknown = set(options) - {*judged, *UNJUDGED}
-    if unknown:
-        known = ", ".join((*judged, *UNJUDGED))
-        raise InputError(f"unknown option {', '.join(sorted(unknown))}; the options are {known}")
-    if "device" in options:
-        check_device(options["device"])
-    problems = option_problems(**{k: v for k, v in options.items() if k in judged})
-    if problems:
-        raise InputError(problems[0])
+    options = model.keywords(options)
     options |= {k: ",".join(map(str, v)) for k, v in options.items() if isinstance(v, list | tuple)}
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":

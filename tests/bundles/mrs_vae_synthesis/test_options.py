@@ -1,13 +1,21 @@
 import pytest
 
-from mrs_vae_synthesis.options import option_problems
+from mrs_vae_synthesis.options import SynthesisOptions
+
+
+def problems(edited: bool = True, **given: object) -> list[str]:
+    return SynthesisOptions.problems_of(given, {"edited": edited})
 
 
 def test_the_defaults_are_right() -> None:
-    assert option_problems() == []
-    assert option_problems(sampling="hybrid", number=64, dataset_dir="folder") == []
-    assert option_problems(condition="on", transients=7) == []
-    assert option_problems(transients=7, edited=False) == []
+    assert problems() == []
+    assert problems(sampling="hybrid", number=64, dataset_dir="folder") == []
+    assert problems(condition="on", transients=7) == []
+    assert problems(transients=7, edited=False) == []
+
+
+def test_measured_sessions_need_a_folder() -> None:
+    assert problems(sampling="hybrid", dataset_dir=None) == ["dataset_dir is not given; add --dataset_dir and a path"]
 
 
 @pytest.mark.parametrize(
@@ -31,4 +39,4 @@ def test_the_defaults_are_right() -> None:
     ],
 )
 def test_each_wrong_option_is_named(options: dict[str, object], words: str) -> None:
-    assert words in " ".join(option_problems(**options))  # type: ignore[arg-type]
+    assert words in " ".join(problems(**options))  # type: ignore[arg-type]

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import mrsikit
-from mrsikit.runtime import InputFolder, check_inputs
+from mrsikit.runtime import InputFolder, RunOptions, check_inputs
+from mrsikit.runtime.options import Flag, option
 
 COMPANIONS = {"missing": "missing"}
 OUTPUTS = ("inpainted",)
@@ -36,15 +37,27 @@ def twenty(tmp_path):
     return folder
 
 
+class ToyOptions(RunOptions):
+    """Two options."""
+
+    tta: Flag = option(False, "whether")
+    max_crlb: float | None = option(20, "a bound", gt=0)
+
+
 def inputs_of(folder, out, **options):
     return InputFolder(dataset_dir=folder, output_dir=out, companions=COMPANIONS, outputs=OUTPUTS, **options)
+
+
+def check(inputs, *, network=None, **given):
+    common = {"dataset_dir": inputs.dataset_dir, "output_dir": inputs.output_dir, "device": "cpu"}
+    check_inputs(inputs, ToyOptions.model_construct(**{**common, **given}), network=network)
 
 
 def stopped(inputs, caplog, **options):
     """Return the error lines of a check that ends the program."""
     caplog.clear()
     with caplog.at_level(logging.INFO), pytest.raises(SystemExit) as stop:
-        check_inputs(inputs, **options)
+        check(inputs, **options)
     assert stop.value.code == 1
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert all("\n" not in line for line in lines)
@@ -61,7 +74,7 @@ def test_nothing_runs_while_an_input_is_bad(twenty, tmp_path, caplog):
 def test_skip_invalid_runs_the_rest(twenty, tmp_path, caplog):
     inputs = inputs_of(twenty, tmp_path / "out", skip_invalid="true")
     with caplog.at_level(logging.INFO):
-        check_inputs(inputs)
+        check(inputs)
     assert len(inputs.datalist()) == 17
     assert not {"s03", "s07", "s11"} & {Path(item["image"]).name[:3] for item in inputs.datalist()}
     assert caplog.text.count("skipped: ") == 3
@@ -76,14 +89,14 @@ def test_skip_invalid_with_nothing_left(tmp_path, caplog):
 
 def test_good_inputs_pass_and_leave_no_trace(tmp_path):
     save(tmp_path / "a.nii")
-    check_inputs(inputs_of(tmp_path, tmp_path / "x" / "out"), flags={"tta": "yes"}, numbers={"max_crlb": 20})
+    check(inputs_of(tmp_path, tmp_path / "x" / "out"), tta="yes", max_crlb=20)
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
 
 
 def test_option_problems_are_reported_together(tmp_path, caplog):
     save(tmp_path / "a.nii")
-    inputs = inputs_of(tmp_path / "a::b", None, overwrite="flase")
-    lines = stopped(inputs, caplog, flags={"tta": "perhaps"}, numbers={"max_crlb": "20%"})
+    inputs = inputs_of(tmp_path / "a::b", None)
+    lines = stopped(inputs, caplog, overwrite="flase", tta="perhaps", max_crlb="20%")
     assert len(lines) == 5
     for name in ("--dataset_dir", "output_dir", "--overwrite", "--tta", "--max_crlb"):
         assert name in "\n".join(lines)
@@ -116,10 +129,15 @@ def bundle(tmp_path):
     """A bundle that does nothing but the check."""
     save(tmp_path / "a.nii")
     config = {
-        "imports": ["$from mrsikit.io import check_inputs"],
+        "imports": ["$from mrsikit.runtime import check_inputs"],
         "dataset_dir": None,
         "output_dir": None,
         "overwrite": False,
+        "options": {
+            "_target_": "mrsikit.runtime.RunOptions.model_construct",
+            **{name: f"@{name}" for name in ("dataset_dir", "output_dir", "overwrite")},
+            "device": "cpu",
+        },
         "inputs": {
             "_target_": "mrsikit.runtime.InputFolder",
             "dataset_dir": "@dataset_dir",
@@ -127,7 +145,7 @@ def bundle(tmp_path):
             "outputs": ["inpainted"],
             "overwrite": "@overwrite",
         },
-        "run": ["$check_inputs(@inputs)", "$print('computed', len(@inputs.datalist()))"],
+        "run": ["$check_inputs(@inputs, @options)", "$print('computed', len(@inputs.datalist()))"],
     }
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
@@ -182,8 +200,8 @@ def test_the_public_command_runs(bundle):
 
 def test_devices_and_weights_are_judged_with_the_rest(twenty, tmp_path, caplog):
     network = torch.nn.Linear(2, 2)
-    inputs = inputs_of(twenty, tmp_path / "out", overwrite="maybe")
-    lines = stopped(inputs, caplog, device="cuda:99", weights=tmp_path / "no.pt", network=network)
+    inputs = inputs_of(twenty, tmp_path / "out")
+    lines = stopped(inputs, caplog, overwrite="maybe", device="cuda:99", weights=tmp_path / "no.pt", network=network)
     assert [line.split()[0] for line in lines] == ["--overwrite", "--device", "--weights"]
 
 
@@ -200,5 +218,5 @@ def test_keys_of_a_datalist_that_nobody_reads_are_named(tmp_path, caplog):
     listed = [{"image": "a.nii.gz", "mising": "a_missing.nii.gz"}]
     (tmp_path / "list.json").write_text(json.dumps(listed))
     with caplog.at_level(logging.WARNING):
-        check_inputs(inputs_of(tmp_path / "list.json", tmp_path / "out"))
+        check(inputs_of(tmp_path / "list.json", tmp_path / "out"))
     assert "'mising' is not read; the companions this bundle knows are missing" in caplog.text

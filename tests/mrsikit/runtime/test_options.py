@@ -1,4 +1,4 @@
-import json
+from typing import Annotated, Literal
 
 import pytest
 import torch
@@ -6,15 +6,15 @@ import torch
 from mrsikit.io import InputError
 from mrsikit.runtime import as_flag
 from mrsikit.runtime.options import (
+    WHOLE,
+    Flag,
+    RunOptions,
+    Text,
     check_device,
     check_path_option,
-    check_positive,
-    check_share,
     check_weights,
-    unknown_options,
+    option,
 )
-
-MAIN = "/env/site-packages/monai/bundle/__main__.py"
 
 
 @pytest.mark.parametrize("value", [True, 1, "true", "True", "1", "yes", " YES "])
@@ -41,73 +41,74 @@ def test_paths_that_are_refused(value, match):
         check_path_option(value, "dataset_dir")
 
 
-def test_numbers():
-    check_positive(None, "max_crlb")
-    check_positive(20, "max_crlb")
-    for value in ("20 %", 0, -1, True, float("nan"), float("inf")):
-        with pytest.raises(InputError, match="max_crlb"):
-            check_positive(value, "max_crlb")
+class ToyOptions(RunOptions):
+    """One option of each kind."""
+
+    low: float = option(0.4, "a share", gt=0, le=1, example=0.9)
+    count: int | None = option(None, "how many", unit="maps", ge=1, example=3, shown="all")
+    kind: Literal["block", "kspace"] = option("block", "which")
+    factor: Annotated[Literal[2, 4], WHOLE] = option(4, "how fine")
+    strict: Flag = option(False, "whether")
+    unit: Text = option("map units", "in the report", use="run")
 
 
-@pytest.fixture
-def config(tmp_path):
-    (tmp_path / "a.json").write_text(json.dumps({"dataset_dir": None, "network_def": {"channels": 2}}))
-    (tmp_path / "b.json").write_text(json.dumps({"output_dir": None, "network_def::channels": 3, "+handlers": []}))
-    return tmp_path
+def test_good_values_pass_and_are_typed() -> None:
+    assert ToyOptions.problems_of({"low": 1, "count": 2, "kind": "kspace", "factor": 2, "strict": "yes"}) == []
+    given = {"strict": "true", "low": 0.3, "device": "cpu"}
+    assert ToyOptions.keywords(given) == {"strict": True, "low": 0.3, "device": "cpu"}
 
 
-def unknown(config, *options, command="run", files="a.json"):
-    return unknown_options([MAIN, command, "--config_file", str(config / files), *options])
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"low": 0}, "--low 0: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"low": 1.01}, "--low 1.01: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"low": "0.5"}, "--low 0.5: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"low": True}, "--low True: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"low": None}, "--low None: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"low": float("nan")}, "--low nan: is no number above 0 and at most 1; give for example --low 0.9"),
+        ({"count": 0}, "--count 0: is no whole number from 1, in maps; give for example --count 3"),
+        ({"count": 2.5}, "--count 2.5: is no whole number from 1, in maps; give for example --count 3"),
+        ({"kind": "box"}, "--kind box: is none of block, kspace"),
+        ({"kind": ["block"]}, "--kind ['block']: is none of block, kspace"),
+        ({"factor": 3}, "--factor 3: is none of 2, 4"),
+        ({"factor": 4.0}, "--factor 4.0: is none of 2, 4"),
+        ({"factor": True}, "--factor True: is none of 2, 4"),
+        ({"strict": "maybe"}, "--strict maybe: is neither true nor false; give --strict true or --strict false"),
+        ({"overwrite": 2}, "--overwrite 2: is neither true nor false; give --overwrite true or --overwrite false"),
+        ({"output_dir": None}, "output_dir is not given; add --output_dir and a path"),
+    ],
+)
+def test_each_wrong_value_is_one_line(given: dict[str, object], line: str) -> None:
+    assert ToyOptions.problems_of(given) == [line]
 
 
-def test_known_options_pass(config):
-    assert unknown(config) == []
-    assert unknown(config, "training", "--run_id", "run", "--dataset_dir", "/x", "--meta_file=m.json") == []
-    assert unknown(config, "--network_def#channels", "3", "--network_def::new", "1", "--+network_def", "{}") == []
-    assert unknown(config, "--dataset-dir", "/x", "-dataset_dir", "/x", "--_meta_#version", "2") == []
-    assert unknown(config, "--dataset_dir", "-5", "--nodataset_dir") == []
-    assert unknown(config, "--dataset_dir", "/x", command="run_workflow") == []
-    assert unknown(config, "--tracking", "mlflow", "--experiment_name", "x") == []
+def test_unchecked_options_list_all_their_problems() -> None:
+    options = ToyOptions.model_construct(dataset_dir="a", output_dir="b", device="cpu", low=2, factor=3)
+    assert [line.split()[0] for line in options.problems()] == ["--low", "--factor"]
 
 
-@pytest.mark.parametrize("option", ["--dataset_dirr", "--dataset-dirr", "-dataset_dirr", "--dataset_dirr=/x"])
-def test_unknown_options_are_named_with_the_nearest(config, option):
-    (line,) = unknown(config, option, *([] if "=" in option else ["/x"]))
-    assert line.startswith("--dataset_dirr")
-    assert "--dataset_dir?" in line
+def test_predict_takes_what_changes_a_result_and_names_the_rest() -> None:
+    known = "weights, device, low, count, kind, factor, strict"
+    with pytest.raises(InputError, match=f"^unknown option lows, unit; the options are {known}$"):
+        ToyOptions.keywords({"lows": 1, "unit": "mM"})
+    with pytest.raises(InputError, match="--low 2"):
+        ToyOptions.keywords({"low": 2})
 
 
-def test_other_unknown_options(config):
-    assert len(unknown(config, "--netwrok_def::channels", "3", "--zzz", "--dataset_dirr", "4")) == 3
-    assert "see the top of the config" in unknown(config, "--zzz")[0]
-    assert len(unknown(config, "--experiment_name", "x")) == 1
-    assert len(unknown(config, "--output_dir", "x")) == 1  # b.json is not in this run
+def test_the_record_holds_what_changes_the_result_as_given() -> None:
+    options = ToyOptions.model_construct(low=0.3, strict="true")
+    assert options.record() == {"low": 0.3, "count": None, "kind": "block", "factor": 4, "strict": "true"}
 
 
-def test_several_config_files_and_an_args_file(config):
-    both = f"['{config / 'a.json'}','{config / 'b.json'}']"
-    for given in (["--config_file", both], [f"--config_file={both}"]):
-        options = [*given, "--output_dir", "x", "--network_def#channels", "3", "--handlers", "[]"]
-        assert unknown_options([MAIN, "run", *options]) == []
-        assert len(unknown_options([MAIN, "run", *options, "--outputdir", "x"])) == 1
-    (config / "args.json").write_text(json.dumps({"config_file": str(config / "a.json"), "dataset_dirr": 3}))
-    assert len(unknown_options([MAIN, "run", "--args_file", str(config / "args.json")])) == 1
-
-
-def test_nothing_to_do_in_other_processes(config):
-    options = ["run", "--config_file", str(config / "a.json"), "--zzz", "3"]
-    assert unknown_options(["/usr/bin/pytest", *options]) == []
-    assert unknown_options([MAIN, "ckpt_export", *options[1:]]) == []
-    assert unknown_options([MAIN]) == []
-    assert unknown_options([""]) == []
-
-
-def test_shares_lie_above_0_and_at_most_at_1() -> None:
-    check_share(0.4, "threshold")
-    check_share(1, "threshold")
-    for value in (0, -0.1, 1.01, 40, "0.5", True, None, float("nan")):
-        with pytest.raises(InputError, match=r"--threshold .* at most 1; give for example --threshold 0\.9"):
-            check_share(value, "threshold")
+def test_the_table_states_default_values_and_meaning() -> None:
+    rows = ToyOptions.table().splitlines()
+    assert rows[0] == "| option | default | values | meaning |"
+    assert "| `--low` | 0.4 | number above 0 and at most 1 | a share |" in rows
+    assert "| `--count` | all | whole number from 1, in maps | how many |" in rows
+    assert "| `--factor` | 4 | 2, 4 | how fine |" in rows
+    assert "| `--strict` | false | true, false | whether |" in rows
+    assert rows[-1].startswith("| `--device` | GPU if there is one |")
 
 
 def test_devices_that_are_not_there() -> None:
@@ -133,12 +134,3 @@ def test_weights_of_another_network(tmp_path) -> None:
     }.items():
         with pytest.raises(InputError, match=words):
             check_weights(tmp_path / name, network)
-
-
-def test_a_part_of_the_config_is_no_option(config) -> None:
-    (line,) = unknown(config, "--network_def", "/x")
-    assert line == "--network_def: is a part of the config, not an option; leave it out"
-    (config / "c.json").write_text(json.dumps({"dataset_dir": None, "dataset": {"_target_": "Dataset"}, "a": []}))
-    (line,) = unknown(config, "--dataset", "/x", files="c.json")
-    assert "did you mean --dataset_dir?" in line
-    assert unknown(config, "--dataset", "@other", "--a", "[1]", files="c.json") == []

@@ -1,7 +1,7 @@
 import pytest
 
 from mrsikit.io import InputError
-from mrsikit.super_resolution.options import noise_levels, option_problems, ratio_pairs
+from mrsikit.super_resolution.options import SuperResolutionOptions, noise_levels, ratio_pairs
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,12 @@ def test_a_ratio_that_is_none_is_named(ratios: object) -> None:
 
 
 def test_every_option_is_judged() -> None:
-    assert option_problems() == []
-    assert len(option_problems(factor=True, psf="box", noise="0.3,0", ratios="a/b")) == 4
-    assert len(option_problems(factor=4.0, psf=["block"], ratios="NAA/tCr", metabolites="NAA,NAA,tCr")) == 3
+    problems = SuperResolutionOptions.problems_of
+    assert problems({}) == []
+    assert len(problems({"factor": True, "psf": "box", "noise": "0.3,0", "ratios": "a/b"})) == 4
+    assert len(problems({"factor": 4.0, "psf": ["block"], "ratios": "NAA/tCr", "metabolites": "NAA,NAA,tCr"})) == 3
+    (line,) = problems({"metabolites": "NAA,tCr", "ratios": "tCho/NAA"})
+    assert line == "--ratios tCho/NAA: 'tCho' is no map of the file; the names are NAA, tCr"
 
 
 def test_noise_is_one_number_or_one_for_each_map() -> None:

@@ -7,7 +7,7 @@ from monai.transforms import Compose, Lambda, LoadImaged, SaveImaged
 from torch import nn
 
 from mrsikit.io import output_name
-from mrsikit.runtime import InputFolder, check_inputs
+from mrsikit.runtime import InputFolder, RunOptions, check_inputs
 from mrsikit.runtime.report import RunReport
 
 OUTPUTS = ("inpainted", "holes")
@@ -37,7 +37,8 @@ def make_run(tmp_path):
             **options,
         )
 
-        check_inputs(inputs)
+        folders = {"dataset_dir": tmp_path / "maps", "output_dir": tmp_path / "out"}
+        check_inputs(inputs, RunOptions.model_construct(**folders, device="cpu"))
 
         def maybe_break(item):
             if break_at and break_at in item["image"].meta["filename_or_obj"]:

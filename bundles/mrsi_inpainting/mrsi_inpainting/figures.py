@@ -1,0 +1,10 @@
+"""The panels of a map in the report."""
+
+from mrsikit.runtime.report import Panel
+
+PANELS = (
+    Panel(title="as measured", image="input", blank="holes"),
+    Panel(title="filled", image="inpainted"),
+    Panel(title="what was filled", image="inpainted", outline="holes"),
+    Panel(title="uncertainty (SD)", image="uncertainty", window="uncertainty", colour_map="viridis"),
+)

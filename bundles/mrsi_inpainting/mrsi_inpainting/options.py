@@ -1,0 +1,36 @@
+"""The options of a run."""
+
+from __future__ import annotations
+
+from mrsikit.runtime.options import OptionalFlag, RunOptions, Text, option
+
+
+class InpaintingOptions(RunOptions):
+    """Options of ``mrsi_inpainting``."""
+
+    max_crlb: float | None = option(
+        20, "a fit with a larger Cramér-Rao bound is missing", unit="percent", gt=0, example=20
+    )
+    threshold: float = option(
+        0.4,
+        "probability from which a zero is judged missing; a higher one fills fewer ventricles and finds fewer missing "
+        "voxels",
+        gt=0,
+        le=1,
+        example=0.9,
+    )
+    wrong_threshold: float = option(
+        1.0,
+        "probability from which a value that is not zero is judged wrong and filled over; 1: never. Try 0.9, and look "
+        "at what it took: it can take a small bright focus for an artefact",
+        gt=0,
+        le=1,
+        example=0.9,
+    )
+    volumetric: OptionalFlag = option(
+        None,
+        "`true`: all three axes together; `false`: slice by slice. By default volumes of at least 8 slices and nearly "
+        "cubic voxels are taken together",
+        shown="by the voxels",
+    )
+    unit: Text = option("map units", "unit of the maps, which the report shows", use="run")

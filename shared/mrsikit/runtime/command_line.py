@@ -1,0 +1,110 @@
+"""The command line of ``python -m monai.bundle run``: find options that no config knows."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import monai.bundle
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+TRACKING_OPTIONS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config", "output_dir")
+
+
+def unknown_options(arguments: Sequence[str]) -> list[str]:
+    """Find options of a ``monai.bundle`` command line that no config file knows.
+
+    MONAI adds an unknown ``--dataset_dirr`` to the config and goes on without a word.
+
+    Args:
+        arguments: ``sys.argv`` of the process.
+
+    Returns:
+        One line an unknown option, with the nearest known ones, and one a plain value given for a part of the config
+        (``--dataset maps``). None if the process was not started by
+        ``python -m monai.bundle run`` (or ``run_workflow``), or if all is known.
+    """
+    if Path(arguments[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or len(arguments) < 2:
+        return []
+    commands = {"run": (monai.bundle.run,), "run_workflow": (monai.bundle.run_workflow, ConfigWorkflow.__init__)}
+    functions = commands.get(arguments[1].replace("-", "_"))
+    if functions is None:
+        return []
+    known = {
+        parameter.name
+        for function in functions
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not parameter.VAR_KEYWORD and parameter.name != "self"
+    }
+    given = _fire_options(arguments[2:])
+    options = list(given)
+    args_file = given.get("args_file")
+    if isinstance(args_file, str):
+        stored = ConfigParser.load_config_file(args_file)
+        options += list(stored)
+        given = stored | given
+    if given.get("tracking"):
+        known.update(TRACKING_OPTIONS)
+    config_file: Any = given.get("config_file")
+    config: dict[str, Any] = ConfigParser.load_config_files(config_file) if config_file else {}
+    known.update(_top_level(key) for key in config)
+    known.add(ConfigParser.meta_key)
+    parts = [name for name, value in config.items() if isinstance(value, dict | list)]
+    plain = [name for name in known if name not in parts]
+    return [
+        *(_unknown(option, known) for option in options if _top_level(option) not in known),
+        *(_part(name, plain) for name in parts if name in given and _is_plain(given[name])),
+    ]
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value could not stand for a part of a config: no object, no list, no reference."""
+    return not isinstance(value, dict | list | tuple) and not str(value).startswith(("$", "@", "%"))
+
+
+def _part(name: str, options: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(options), n=1, cutoff=0.6)
+    hint = f"did you mean --{close[0]}?" if close else "leave it out"
+    return f"--{name}: is a part of the config, not an option; {hint}"
+
+
+def _unknown(option: str, known: Iterable[str]) -> str:
+    name = _top_level(option)
+    close = difflib.get_close_matches(name, sorted(known), n=2, cutoff=0.6)
+    hint = f"did you mean --{' or --'.join(close)}?" if close else "see the top of the config file for those it knows"
+    return f"--{option}: is no option of this config; {hint}"
+
+
+def _top_level(key: str) -> str:
+    return str(key).lstrip("+").replace("#", "::").split("::", maxsplit=1)[0]
+
+
+def _is_flag(argument: str) -> bool:
+    return argument.startswith("--") or (argument.startswith("-") and argument[1:2].isalpha())
+
+
+def _fire_options(arguments: Sequence[str]) -> dict[str, object]:
+    """Read ``--name value``, ``--name=value`` and ``--name`` the way python-fire does."""
+    options: dict[str, object] = {}
+    position = 0
+    while position < len(arguments):
+        argument = arguments[position]
+        position += 1
+        if argument in ("-", "--"):  # fire's separators: what follows is not for the command
+            break
+        if not _is_flag(argument):
+            continue
+        name, equals, value = argument.lstrip("-").partition("=")
+        name = name.replace("-", "_")
+        if equals:
+            options[name] = DefaultParseValue(value)
+        elif position == len(arguments) or _is_flag(arguments[position]):
+            options[name.removeprefix("no")] = not name.startswith("no")  # fire reads --noise as ise = False, too
+        else:
+            options[name] = DefaultParseValue(arguments[position])
+            position += 1
+    return options

@@ -1,0 +1,28 @@
+import pytest
+
+from mrsi_inpainting.options import InpaintingOptions
+
+
+def test_the_defaults_are_right() -> None:
+    assert InpaintingOptions.problems_of({}) == []
+    assert InpaintingOptions.problems_of({"max_crlb": None, "volumetric": "no", "unit": 5}) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"max_crlb": 0}, "--max_crlb 0: is no number above 0, in percent; give for example --max_crlb 20"),
+        ({"max_crlb": "20%"}, "--max_crlb 20%: is no number above 0, in percent; give for example --max_crlb 20"),
+        ({"threshold": 40}, "--threshold 40: is no number above 0 and at most 1; give for example --threshold 0.9"),
+        (
+            {"wrong_threshold": 0},
+            "--wrong_threshold 0: is no number above 0 and at most 1; give for example --wrong_threshold 0.9",
+        ),
+        (
+            {"volumetric": "perhaps"},
+            "--volumetric perhaps: is neither true nor false; give --volumetric true or --volumetric false",
+        ),
+    ],
+)
+def test_each_wrong_option_is_named(options: dict[str, object], line: str) -> None:
+    assert InpaintingOptions.problems_of(options) == [line]

@@ -1,0 +1,39 @@
+"""Names and defaults of a bundle's options stand in its model and, for MONAI, at the top of its inference.json."""
+
+import json
+from pathlib import Path
+
+import pytest
+from option_tables import MODELS, model_of
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+
+
+@pytest.mark.parametrize("bundle", MODELS)
+def test_the_top_of_the_config_is_the_model(bundle: str) -> None:
+    config = json.loads((BUNDLES / bundle / "configs" / "inference.json").read_text(encoding="utf-8"))
+    names = list(config)
+    top = {name: config[name] for name in names[2 : names.index("options")]}
+    assert names[:2] == ["imports", "bundle_root"]
+    model = model_of(bundle)
+    assert set(top) == set(model.model_fields)
+    for name, value in top.items():
+        computed = isinstance(value, str) and value.startswith("$")  # where MONAI works it out: a folder, a device
+        assert computed or value == model.model_fields[name].default, name
+    target = config["options"].pop("_target_")
+    assert target == f"{bundle}.options.{MODELS[bundle]}.model_construct"
+    assert config["options"] == {name: f"@{name}" for name in top}
+
+
+@pytest.mark.parametrize("bundle", MODELS)
+def test_configs_stay_small(bundle: str) -> None:
+    text = (BUNDLES / bundle / "configs" / "inference.json").read_text(encoding="utf-8")
+    own = [line for line in text.splitlines() if any(f'"_target_": "{p}.' in line for p in ("mrsikit", bundle))]
+    assert len(text.splitlines()) <= 165
+    assert len([line for line in own if "Save" not in line]) <= 9
+
+
+@pytest.mark.parametrize("bundle", MODELS)
+def test_the_card_holds_the_table_of_the_model(bundle: str) -> None:
+    card = (BUNDLES / bundle / "docs" / "README.md").read_text(encoding="utf-8")
+    assert model_of(bundle).table() in card

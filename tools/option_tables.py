@@ -1,0 +1,53 @@
+"""Write the table of a bundle's options, made from their model, into its model card, between the marks.
+
+Usage::
+
+    python tools/option_tables.py
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+from mrsikit.io.writers import write_text_atomically
+from mrsikit.runtime import RunOptions
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- options:begin -->", "<!-- options:end -->"
+MODELS = {
+    "mrsi_inpainting": "InpaintingOptions",
+    "mrsi_super_resolution": "SuperResolutionOptions",
+    "mrsi_gan_super_resolution": "GanSuperResolutionOptions",
+    "dmi_quantification": "QuantificationOptions",
+    "mrs_vae_synthesis": "SynthesisOptions",
+}
+
+
+def model_of(bundle: str) -> type[RunOptions]:
+    """The model of a bundle's options."""
+    return getattr(importlib.import_module(f"{bundle}.options"), MODELS[bundle])
+
+
+def with_table(card: str, table: str) -> str:
+    """Replace what stands between the marks of a card.
+
+    Raises:
+        ValueError: the card has no marks.
+    """
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(card):
+        raise ValueError(f"the card has no {BEGIN} and {END}")
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{table}\n\n{END}", card, count=1)
+
+
+def main() -> None:
+    """Write every table."""
+    for bundle in MODELS:
+        path = REPOSITORY / "bundles" / bundle / "docs" / "README.md"
+        write_text_atomically(path, with_table(path.read_text(encoding="utf-8"), model_of(bundle).table()))
+
+
+if __name__ == "__main__":
+    main()
