@@ -1,0 +1,241 @@
+"""What a run tells its user about a super-resolved file: one rule a warning, applied in the order of :data:`RULES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
+from torch import Tensor
+
+from mrsikit.restoration.resampling import upright_axis
+from mrsikit.runtime.map_checks import FAILED_FIT
+from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
+from mrsikit.super_resolution.preprocessing import without_position
+
+FEWEST_SLICES = 8
+"""A volume of fewer slices was not encoded in three dimensions."""
+
+NEARLY_CUBIC = 1.3
+"""A voxel is about as deep as wide if its depth is under this many times its longest side in plane."""
+
+RINGING = 0.15
+"""Sampled k-space alone goes so far below zero, as a share of the maximum."""
+
+NOISES, LEAST_FLOOR, UNKNOWN_FLOOR = 5.0, 0.05, 0.1
+"""Values below minus 5 standard deviations of the noise, and at least 5 % of the maximum, are not noise; where the
+noise is unknown, values below 10 % of the maximum are not."""
+
+LOUD = 0.1
+"""The network was trained on noise up to this share of the map's maximum."""
+
+OVERSHOOT, UNDERSHOOT = 2.0, -0.3
+"""Outputs above 2 x or below -0.3 x the measured maximum are implausible."""
+
+MATRIX = (16, 64)
+"""Smallest and largest coarse matrix that was tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One file after the network.
+
+    Attributes:
+        data: the entries of :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`, and "sr".
+        maps: the coarse maps (M, X, Y[, Z]).
+        noise: (M,), the noise of each map over its maximum, NaN where unknown; None: unknown for all.
+        given_noise: the option ``noise``, one number or one for each map; empty: not given.
+        ratio: whether the map is a ratio.
+        denoised: whether the map was to be denoised first.
+        psf: name of the point spread function.
+        dims: axes that are made finer; None: there is no choice.
+    """
+
+    data: Mapping[Any, Any]
+    maps: Tensor
+    noise: Tensor | None
+    given_noise: Sequence[float]
+    ratio: bool
+    denoised: bool
+    psf: str
+    dims: int | None
+
+    @property
+    def affine(self) -> Tensor:
+        """(4, 4) of the coarse map."""
+        return self.data["map"].affine if isinstance(self.data["map"], MetaTensor) else torch.eye(4)
+
+    @property
+    def slice_axis(self) -> int:
+        """Axis across the slices; that of a single slice is the third."""
+        return self.data["slice_axis"] if self.maps.ndim == 4 and self.maps.shape[3] > 1 else 2
+
+    @property
+    def covered(self) -> Mapping[str, float]:
+        """Share of the tissue that each MRI covers, by MRI."""
+        return self.data.get("covered") or {}
+
+
+def unused_noise(case: Case) -> Iterator[str]:
+    """The option noise was given in vain."""
+    if not case.given_noise:
+        return
+    if case.ratio:
+        yield "--noise is not used: the noise of a ratio is no one number"
+    elif case.data["noise_from"] == "unknown":
+        yield f"--noise gives {len(case.given_noise)} values, the file has {len(case.maps)} maps: not used"
+    elif case.data["noise_from"] != "--noise":
+        yield "--noise is not used: the file has Cramér-Rao bounds"
+
+
+def unknown_noise(case: Case) -> Iterator[str]:
+    """Without the noise there is no data consistency."""
+    if case.noise is None and not case.ratio:
+        yield (
+            "the noise is not known, so the result need not agree with the measured map: give --noise or "
+            "<stem>_crlb.nii.gz"
+        )
+
+
+def not_denoised(case: Case) -> Iterator[str]:
+    """Denoising needs to know the noise."""
+    if case.denoised and (case.noise is None or case.noise.isnan().any()):
+        yield "--denoised: maps whose noise is not known were not denoised"
+
+
+def untried_matrix(case: Case) -> Iterator[str]:
+    """No coarse matrix like this was tried."""
+    low, high = MATRIX
+    flat = case.maps.ndim == 3
+    plane = [n for axis, n in enumerate(case.maps.shape[1:]) if axis != case.data["slice_axis"] or flat]
+    if min(plane) < low or max(plane) > high:
+        yield f"matrix {tuple(plane)} outside the {low} to {high} a side that were tried"
+
+
+def imputed_voxels(case: Case) -> Iterator[str]:
+    """Some voxels of the head were not measured."""
+    if case.data["lost"]:
+        yield (
+            f"{case.data['lost']} voxels of the head hold no number or a failed fit (bound of {FAILED_FIT:g} % or "
+            "more): they took their neighbours' value, but for fits at the rim or of next to no signal, which may be "
+            "fluid, and the spread of the tissue as deviation; mrsi_inpainting fills them better"
+        )
+
+
+def three_dimensional_encoding(case: Case) -> Iterator[str]:
+    """The volume looks as if k-space was sampled in three dimensions."""
+    if case.dims == 2 and case.psf != "block" and _is_cubic(case.affine, case.slice_axis, case.maps.shape[1:]):
+        yield (
+            "the voxels are about as deep as wide: if k-space was sampled in three dimensions, --dims 3 makes the map "
+            "finer across the slices too"
+        )
+
+
+def slices_not_axial(case: Case) -> Iterator[str]:
+    """The network was trained on axial slices."""
+    if upright_axis(case.affine) != case.slice_axis:
+        yield "slices are not axial; the network was trained on axial ones"
+
+
+def unknown_position(case: Case) -> Iterator[str]:
+    """A header does not say where the map or an MRI lies."""
+    no_position = without_position(case.data["map"])
+    if case.covered and (no_position or torch.equal(case.affine.cpu().double(), torch.eye(4).double())):
+        yield "the map's header gives no position: where the MRI lies on it is a guess"
+    if case.data["unplaced"]:
+        yield f"the header of {case.data['unplaced']} gives no position: where it lies on the map is a guess"
+
+
+def empty_slices(case: Case) -> Iterator[str]:
+    """A slice holds no measurement at all."""
+    for m, z in torch.nonzero(convert_to_tensor(case.data["unmeasured"])).tolist():
+        yield f"metabolite {m + 1}, slice {z + 1}: no voxel was measured, none is given"
+
+
+def bounds_without_numbers(case: Case) -> Iterator[str]:
+    """The noise of some map is not known."""
+    if case.noise is not None and case.noise.isnan().any():
+        yield "the bounds of a metabolite hold no number in its tissue: its noise is not known"
+
+
+def negative_values(case: Case) -> Iterator[str]:
+    """The map has negative values that are no noise."""
+    if case.noise is None:
+        floor = torch.tensor(UNKNOWN_FLOOR)
+    else:
+        floor = (NOISES * case.noise).nan_to_num(UNKNOWN_FLOOR).clamp(min=LEAST_FLOOR)
+    floor = floor + (RINGING if case.psf != "block" else 0.0)
+    lowest = convert_to_tensor(case.data["lowest"]).cpu()
+    if (lowest < -floor).any():
+        known = case.noise is not None
+        beyond = "beyond its noise" if known else f"down to {-float(lowest.min()):.0%} of its maximum"
+        yield f"the map has negative values {beyond}, which no network was trained on"
+
+
+def loud_noise(case: Case) -> Iterator[str]:
+    """The noise is larger than any that the network was trained on."""
+    loudest = 0.0 if case.noise is None else float(case.noise.nan_to_num(0.0).max())
+    if loudest > LOUD:
+        yield f"the noise is {loudest:.1%} of the maximum; the network was trained on up to {LOUD:.0%}"
+
+
+def implausible_values(case: Case) -> Iterator[str]:
+    """The result reaches far beyond the measured values."""
+    tops = convert_to_tensor(case.data["scale"]).cpu().amax(1)
+    fine_maps = convert_to_tensor(case.data["sr"]).nan_to_num(0.0)
+    for m, (fine, top) in enumerate(zip(fine_maps, tops, strict=True)):
+        if fine.max() > OVERSHOOT * top or fine.min() < UNDERSHOOT * top:
+            yield (
+                f"metabolite {m + 1}: the result reaches from {float(fine.min()):.3g} to {float(fine.max()):.3g}, "
+                "far beyond the measured values: is the point-spread function (--psf) right?"
+            )
+
+
+def misplaced_mri(case: Case) -> Iterator[str]:
+    """An MRI does not cover the map's tissue, or lies elsewhere."""
+    for name, share in case.covered.items():
+        shift, outside = case.data["shifted"][name], case.data["outside_brain"][name]
+        if share < COVERED:
+            yield f"the {name} covers {share:.0%} of the tissue; the rest was super-resolved without it"
+        elif outside > ELSEWHERE:
+            yield (f"{outside:.0%} of the tissue lies outside the brain that the {name} shows: check its registration")
+        elif any(shift):
+            moved = ", ".join(f"{round(way):+d}" for way in shift)
+            yield f"the {name} would fit the map better moved by {moved} mm (right, front, up): check its registration"
+
+
+RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
+    unused_noise,
+    unknown_noise,
+    not_denoised,
+    untried_matrix,
+    imputed_voxels,
+    three_dimensional_encoding,
+    slices_not_axial,
+    unknown_position,
+    empty_slices,
+    bounds_without_numbers,
+    negative_values,
+    loud_noise,
+    implausible_values,
+    misplaced_mri,
+)
+
+
+def warnings_of(case: Case) -> list[str]:
+    """Apply every rule to one file.
+
+    Returns:
+        The warnings, a line each.
+    """
+    return [warning for rule in RULES for warning in rule(case)]
+
+
+def _is_cubic(affine: Tensor, across: int, shape: Sequence[int]) -> bool:
+    """Whether a volume's voxels are about as deep, along an axis, as they are wide."""
+    sides = torch.linalg.vector_norm(affine[:3, :3].double(), dim=0)
+    wide = torch.cat([sides[:across], sides[across + 1 :]]).max()
+    return len(shape) == 3 and shape[across] >= FEWEST_SLICES and float(sides[across]) < NEARLY_CUBIC * float(wide)
