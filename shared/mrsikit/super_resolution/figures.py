@@ -21,7 +21,7 @@ from mrsikit.super_resolution.options import names_of
 
 PANELS = (
     Panel(title="as measured", image="input"),
-    Panel(title="sharpened", image="sr"),
+    Panel(title="super-resolved", image="sr"),
     Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
 )
 
@@ -52,7 +52,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
     panels = list(PANELS)
     if inputs.output_path(stem, "without_mri").exists():
         shown["without_mri"], _ = read_map(inputs.output_path(stem, "without_mri"))
-        panels.insert(2, Panel(title="sharpened without the MRI", image="without_mri"))
+        panels.insert(2, Panel(title="without the MRI", image="without_mri"))
     item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
     for name in MRIS:
         if name in item:

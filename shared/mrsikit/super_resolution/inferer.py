@@ -82,7 +82,7 @@ def slices_through(
     out = []
     stacks = [image.movedim(-1, 0).split(SLICES) for image in (start, noise, *mris.values())]
     steps = list(zip(*stacks, strict=True))
-    for plane, level, *images in tqdm(steps, desc="sharpening", unit=f"{SLICES} slices", delay=2, leave=False):
+    for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
         x = network_input(plane, factor, psf, noise=known, mris=dict(zip(mris, images, strict=True)))
         pred = network(x)
