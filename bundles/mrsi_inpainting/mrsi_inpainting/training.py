@@ -39,7 +39,7 @@ def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]],
             if missing.sum() >= 20:
                 ratios.append((one[0] - label[0])[missing].abs() / one[1][missing])
     if not ratios:
-        logger.warning("no validation map has 20 hole voxels: the standard deviation was not calibrated")
+        logger.warning("no validation map has 20 missing voxels: the standard deviation was not calibrated")
         return 1.0
     shift = log_sd_shift(ratios, coverage)
     part.log_sd_shift.fill_(shift)

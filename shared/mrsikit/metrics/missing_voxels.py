@@ -23,7 +23,7 @@ def missing_voxel_mse(pred: torch.Tensor, truth: torch.Tensor, missing: torch.Te
         ValueError: the shapes differ.
     """
     if not pred.shape == truth.shape == missing.shape:
-        raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, holes {missing.shape}")
+        raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, missing {missing.shape}")
     inside = missing.flatten(1) != 0
     # where, not a product: a NaN outside the holes must not reach the sum
     squared = torch.where(inside, (pred.flatten(1) - truth.flatten(1)) ** 2, 0.0)
@@ -89,7 +89,7 @@ def missing_voxel_detection(found: np.ndarray, missing: np.ndarray, region: np.n
     found, missing = np.asarray(found, dtype=bool), np.asarray(missing, dtype=bool)
     counted = np.ones(missing.shape, dtype=bool) if region is None else np.asarray(region, dtype=bool)
     if not found.shape == missing.shape == counted.shape:
-        raise ValueError(f"shapes differ: found {found.shape}, holes {missing.shape}, region {counted.shape}")
+        raise ValueError(f"shapes differ: found {found.shape}, missing {missing.shape}, region {counted.shape}")
     if not counted.any():
         return Detection(float("nan"), float("nan"))
     matrix = get_confusion_matrix(
