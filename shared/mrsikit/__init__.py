@@ -1,4 +1,4 @@
-"""Shared parts of the metabolic MR imaging bundles: virtual subjects, baselines, metrics, input checks and reports."""
+"""What the bundles share: physics, virtual subjects, classical methods, metrics, file formats, checks and reports."""
 
 from importlib.metadata import PackageNotFoundError, version
 

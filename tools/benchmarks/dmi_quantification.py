@@ -64,7 +64,7 @@ OURS, CNN, SCIPY, AMARES = "ours", "paper's CNN", "scipy, voxel by voxel", "pyAM
 FINE = {f"paper's fine-tuning, lambda {text}": float(text) for text in (".004", ".01", ".04")}
 DELAYS = 16
 LARGE = "a time series of 64x64x32 voxels, 8 points"
-NONE, PAPER, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust prior"
+NONE, PRECISE_DMI, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust prior"
 
 
 def _rows(model: FidModel, fids: Tensor) -> Tensor:
@@ -289,7 +289,7 @@ class _Diffusion:
 PRIORS = {
     NONE: None,
     "paper's prior, lambda .004": PreciseDmiPrior(strength=0.004),
-    PAPER: PreciseDmiPrior(),
+    PRECISE_DMI: PreciseDmiPrior(),
     "paper's prior, lambda .04": PreciseDmiPrior(strength=0.04),
     "anisotropic diffusion, 10 %": _Diffusion(0.1),
     "anisotropic diffusion, 20 %": _Diffusion(0.2),
@@ -342,7 +342,7 @@ def _prior(context: Context) -> None:
     for snr in (7.7, 12.0, 18.6):
         phantom = rings(rng=np.random.default_rng(context.seed))
         maps = _record_prior(context, f"rings, SNR {snr:g}", phantom, on_grid(phantom), snr, count, context.seed)
-        rows.append((snr, phantom, {name: maps[name] for name in (NONE, PAPER, ROBUST)}))
+        rows.append((snr, phantom, {name: maps[name] for name in (NONE, PRECISE_DMI, ROBUST)}))
     _coverage(context)
     _fine_tuning(context)
     figure = Figure(figsize=(12, 9))

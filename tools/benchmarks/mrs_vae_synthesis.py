@@ -67,7 +67,7 @@ logger = logging.getLogger(__name__)
 BUNDLE = REPOSITORY / "bundles" / "mrs_vae_synthesis"
 SETS = ("simulated", "Big GABA")
 SIMULATED = "simulated"
-OURS, OURS_ONE, PUBLISHED = "ours, session", "ours, one transient", "published VAE"
+OURS, OURS_ONE, VAN_DE_SANDE = "ours, session", "ours, one transient", "published VAE"
 LINEAR = "ours, session, before training"
 MEASURED_OURS = "ours, 16 latents, trained by train.json"
 TRAINED_ON = 4000
@@ -270,7 +270,7 @@ def _reconstruction(context: Context) -> None:
                 reference, plain_spectra(test).flatten(0, 1), 0, "reconstruct", torch.Generator()
             )
         estimate = made.reshape(plain.shape) * heights(test)[:, None, None] / scale
-        context.add(SIMULATED, RECONSTRUCTION, PUBLISHED, ERROR, error(back(estimate)))
+        context.add(SIMULATED, RECONSTRUCTION, VAN_DE_SANDE, ERROR, error(back(estimate)))
 
 
 def _aligned(given: Sessions) -> Aligned:

@@ -72,7 +72,7 @@ OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
 OURS_T1, OURS_BOTH = "ours, T1", "ours, FLAIR and T1"
 UNET, UNET_FLAIR = "plain U-Net, no MRI", "plain U-Net, FLAIR"
 SHORT, SHORT_FLAIR = "ours of the U-Net's budget, no MRI", "ours of the U-Net's budget, FLAIR"
-PAPER = {
+HFAB_NETWORKS = {
     "paper": "published network, FLAIR",
     "paper_without_gdfn": "published network without GDFN, FLAIR",
     "paper_high_rate": "published network, rate .001, FLAIR",
@@ -104,7 +104,7 @@ def load_network() -> torch.nn.Module:
     return net
 
 
-def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tensor]:
+def learned_references(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tensor]:
     """The equal-size U-Net, ours trained as long, and the published networks, those whose weights are there."""
     out = {}
     unet = load_weights("model_unet.pt", PlainUNet())
@@ -117,7 +117,7 @@ def learned_baselines(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tens
         if method in out:
             wrong = coarse - forward_operator(out[method], FACTOR, psf)
             out[f"{method} + DC"] = out[method] + interpolate(wrong, FACTOR, psf)
-    for name, method in PAPER.items():
+    for name, method in HFAB_NETWORKS.items():
         net = load_weights(f"model_{name}.pt", HfabNetwork(gated="without" not in name))
         if net is not None and psf == BLOCK:
             with torch.no_grad():
@@ -194,7 +194,7 @@ def _quality(context: Context) -> None:
         for condition, psf in ACQUISITIONS.items():
             coarse = forward_operator(fine, FACTOR, psf)
             results = {method: run() for method, run in classical(coarse, psf, flair).items()}
-            results |= learned_baselines(coarse, psf, flair)
+            results |= learned_references(coarse, psf, flair)
             spreads = {}
             for method, images in (
                 (OURS, {}), (OURS_FLAIR, {"flair": flair}), (OURS_T1, {"t1": t1}),

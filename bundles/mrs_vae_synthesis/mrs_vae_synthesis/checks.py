@@ -48,7 +48,7 @@ FEW = 200
 SOME = 64
 """Sessions that are worked on at a time."""
 
-NOISE, TOLD_APART, COPIED = (0.93, 1.07), 0.65, 0.9
+NOISE, CLASSIFIER_ACCURACY, COPIED = (0.93, 1.07), 0.65, 0.9
 """Bounds of the noise, of the accuracy of a classifier, and of the distance to the nearest of the training."""
 
 BIAS = {"NAA": 5.0, "tCr": 5.0, "tCho": 5.0, "Glx": 5.0, "GABA+": 10.0}
@@ -117,7 +117,7 @@ def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str
         a, b = rows(theirs), rows(ours)
         owners = np.repeat(np.arange(len(fids)), len(b) // len(fids))
         accuracy = classifier_accuracy(a, b, owners, owners)
-        good &= (passed := accuracy <= TOLD_APART)
+        good &= (passed := accuracy <= CLASSIFIER_ACCURACY)
         lines.append(
             f"a classifier that sees {name} tells {accuracy:.0%} from training sessions (chance: 50%){_held(passed)}"
         )
