@@ -30,6 +30,14 @@ def test_metadata_requires_what_the_installation_brings(path: Path) -> None:
     assert metadata["monai_version"] == bounds["monai"]
 
 
+def test_import_rules_name_every_bundle() -> None:
+    linter = PROJECT["tool"]["importlinter"]
+    bundles = {path.parts[-3] for path in METADATA}
+    *_, shared, independent = linter["contracts"]
+    assert bundles | {"mrsikit"} == set(linter["root_packages"])
+    assert bundles == set(shared["forbidden_modules"]) == set(independent["modules"])
+
+
 @pytest.mark.parametrize("path", METADATA, ids=lambda path: path.parts[-3])
 def test_bundle_is_in_the_wheel_and_in_the_editable_install(path: Path) -> None:
     name = path.parts[-3]

@@ -30,14 +30,14 @@ def test_sub_samples_are_spread_evenly_and_symmetrically_in_the_voxel():
 
 
 def test_a_seed_makes_the_same_patient_and_touches_no_global_random_state(template):
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     torch.manual_seed(1)
-    before = np.random.get_state()[1].copy(), torch.get_rng_state()
+    before = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     grid = Grid((24, 24), (8.0, 8.0), (0.0, 0.0, 10.0))
     one, again, other = (VirtualSubject(seed, anatomy=template).tissues(grid).stacked() for seed in (11, 11, 12))
     assert torch.equal(one, again)
     assert not torch.allclose(one, other, atol=0.05)
-    np.testing.assert_array_equal(np.random.get_state()[1], before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[0])  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[1])
 
 

@@ -84,10 +84,10 @@ def test_without_a_length_an_epoch_takes_each_item_once():
 
 def test_global_random_state_is_neither_used_nor_changed():
     data = dataset()
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     first, state = draws(data), torch.get_rng_state()
-    np.random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
     assert draws(data) == first
     assert torch.equal(torch.get_rng_state(), state)
 
