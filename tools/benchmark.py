@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 
+from mrsikit.io.extras import import_extra
 from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
 
 logger = logging.getLogger("benchmark")
@@ -295,8 +295,10 @@ def peak_memory(command: Sequence[str]) -> float:
     The system's own record of the peak would not do: a child begins with its parent's.
 
     Raises:
+        InputError: psutil is not installed.
         RuntimeError: the process failed.
     """
+    psutil = import_extra("psutil", package="psutil", purpose="measurements of memory", extra="benchmark")
     child = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
     while child.poll() is None:

@@ -139,13 +139,16 @@ def check_metadata(bundle: Path, schema: Path | None) -> list[str]:
 
 
 def check_packages(bundle: Path) -> list[str]:
-    """Required packages are installed, ours in the very version named, the others in that version or a later one."""
+    """Packages for inference and for training are installed: ours in the version named, others in that or a later one.
+
+    The latter stand under a name of our own: MONAI renames "optional_packages_version", and drops what is required.
+    """
     metadata = load_json(bundle / "configs" / "metadata.json")
     required = dict(metadata.get("required_packages_version", {}))
     problems = []
     if OWN_PACKAGE not in required:
         problems.append(f"metadata.json: required_packages_version does not name {OWN_PACKAGE}")
-    required["monai"] = metadata.get("monai_version", "")
+    required |= {"monai": metadata.get("monai_version", ""), **metadata.get("training_packages_version", {})}
     for package, wanted in required.items():
         try:
             installed, least = Version(version(package)), Version(str(wanted))

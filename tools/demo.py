@@ -31,7 +31,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from mrsikit.io import read_map
+from mrsikit.io import InputError, read_map
+from mrsikit.io.extras import import_extra
 from mrsikit.metrics.missing_voxels import missing_voxel_detection
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations, weighted_map
 from mrsikit.phantoms.subject import Grid, VirtualSubject
@@ -326,6 +327,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, help="weights of mrsi_inpainting to use instead of the shipped ones")
     parser.add_argument("--picture", type=Path, help="also write the one picture of the README here")
     options = parser.parse_args(arguments)
+    try:
+        import_extra("nilearn", package="nilearn", purpose="virtual subjects", extra="demo")
+    except InputError as error:
+        raise SystemExit(str(error)) from error
     for name, demo in DEMOS.items():
         print(f"\n=== {name}")
         demo(

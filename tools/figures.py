@@ -18,9 +18,9 @@ matplotlib.use("Agg")
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tqdm import tqdm
 
+from mrsikit.io.extras import import_extra
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import Scanner, mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
@@ -105,9 +105,11 @@ def draw_patients(path: Path, *, seed: int, number: int) -> None:
 
 def losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Losses of one training from all its runs: (step, value) by name, a step that was run twice as the last run."""
+    reader = "tensorboard.backend.event_processing.event_accumulator"
+    accumulator = import_extra(reader, package="tensorboard", purpose="curves of trainings", extra="train")
     found: dict[str, dict[int, float]] = {}
     for file in sorted(folder.glob("tensorboard/events.*")):
-        events = EventAccumulator(str(file), size_guidance={"scalars": 0})
+        events = accumulator.EventAccumulator(str(file), size_guidance={"scalars": 0})
         events.Reload()
         for name in events.Tags()["scalars"]:
             found.setdefault(name, {}).update((event.step, event.value) for event in events.Scalars(name))

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mrsikit.io import InputError
+from mrsikit.io.extras import import_extra
 from reader_studies.key import Key
 from reader_studies.pages import make, minutes, parse_methods, parse_slices
-from reader_studies.scores import read_scores, write_results
 
 logger = logging.getLogger("reader_study")
 
@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             if options.seed < 0:
                 raise InputError(f"--seed {options.seed}: give a whole number from 0 on")
+            import_extra("pandas", package="pandas", purpose="scores of readers", extra="reader-study")
+            from reader_studies.scores import read_scores, write_results
+
             key = Key.read(options.key)
             scores = read_scores(options.csv, key)
             against = key.methods[0] if options.against is None else options.against

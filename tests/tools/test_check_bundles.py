@@ -105,6 +105,11 @@ def test_required_packages(bundle: Path, packages: dict[str, str], word: str) ->
     expect_only(check_bundles.check_packages(bundle), word)
 
 
+def test_packages_for_training(bundle: Path) -> None:
+    edit(bundle, "metadata", lambda m: m.update(training_packages_version={"no-such-package": "1.0"}))
+    expect_only(check_bundles.check_packages(bundle), "no-such-package")
+
+
 def test_changed_weights_fail_until_the_hash_is_updated(bundle: Path, schema: Path) -> None:
     torch.save({"gain": torch.tensor([3.0])}, bundle / "models" / "model.pt")
     expect_only(check_bundles.check_weights(bundle), "model.pt", "SHA-256")

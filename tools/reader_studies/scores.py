@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mrsikit.io import InputError
+from mrsikit.io.extras import import_extra
 from mrsikit.io.writers import whole_or_nothing, write_text_atomically
 from mrsikit.metrics.statistics import bootstrap_interval
 from reader_studies.key import CRITERIA, OPTIONAL, Key, patient_of
@@ -203,10 +204,9 @@ def with_themselves(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _alpha(scores: pd.DataFrame, raters: str) -> float:
-    try:
-        import krippendorff  # an extra: only this tool needs it
-    except ImportError as error:
-        raise InputError("krippendorff is not installed; pip install krippendorff") from error
+    krippendorff = import_extra(
+        "krippendorff", package="krippendorff", purpose="scores of readers", extra="reader-study"
+    )
     table = scores.pivot_table(index=raters, columns=["case", "method", "criterion"], values="score").to_numpy()
     table = table[:, np.isfinite(table).sum(0) > 1]  # what two have scored
     if len(np.unique(table[np.isfinite(table)])) < 2:

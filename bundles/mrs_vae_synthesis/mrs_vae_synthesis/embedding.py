@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
-from mrsikit.io import InputError
+from mrsikit.io.extras import import_extra
 
 GRID = 100
 """Points of the densities along each axis."""
@@ -40,11 +40,8 @@ def embed(
     Raises:
         InputError: umap-learn is not installed.
     """
-    try:
-        from umap import UMAP  # an extra: most do without
-    except ImportError as error:
-        raise InputError("umap-learn is not installed; pip install umap-learn") from error
-    plane = UMAP(n_components=2, random_state=seed, n_jobs=1)
+    umap = import_extra("umap", package="umap-learn", purpose="embeddings", extra="umap")
+    plane = umap.UMAP(n_components=2, random_state=seed, n_jobs=1)
     known = plane.fit_transform(measured)
     return known, {name: plane.transform(rows) for name, rows in others.items()}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 from scipy.stats import norm, spearmanr
 
 #: Multiplier of the standard deviation that makes a 90 % interval of a normal distribution.
@@ -32,7 +32,10 @@ def interval_coverage(
     covered = np.abs(error) <= z * sd
     if labels.shape != error.shape:
         raise ValueError(f"{labels.size} subject labels for {error.size} voxels")
-    return float(pd.Series(covered, dtype=float).groupby(labels).mean().mean())
+    if not len(covered):
+        return float("nan")
+    subject = np.unique(labels, return_inverse=True)[1]
+    return float((np.bincount(subject, covered) / np.bincount(subject)).mean())
 
 
 def error_rank_correlation(error: np.ndarray, sd: np.ndarray) -> float:
@@ -60,7 +63,7 @@ def reliability_table(
     subjects: Sequence | np.ndarray | None = None,
     *,
     levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
-) -> pd.DataFrame:
+) -> dict[str, NDArray[np.float64]]:
     """Nominal against empirical coverage of central normal intervals, for a reliability diagram.
 
     Args:
@@ -70,12 +73,12 @@ def reliability_table(
         levels: nominal coverages, each between 0 and 1.
 
     Returns:
-        A row per level with the columns ``nominal``, ``z`` (the interval's half width in standard deviations) and
-        ``empirical`` (by `interval_coverage`).
+        A value per level of ``nominal``, ``z`` (the interval's half width in standard deviations) and ``empirical``
+        (by `interval_coverage`).
     """
     widths = norm.ppf(0.5 + np.asarray(levels) / 2)
-    empirical = [interval_coverage(error, sd, subjects, z=z) for z in widths]
-    return pd.DataFrame({"nominal": list(levels), "z": widths, "empirical": empirical})
+    empirical = np.array([interval_coverage(error, sd, subjects, z=z) for z in widths])
+    return {"nominal": np.asarray(levels, float), "z": widths, "empirical": empirical}
 
 
 def _same_length(error: np.ndarray, sd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -19,6 +19,8 @@ from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 from torch import Tensor
 
+from mrsikit.io.extras import import_extra
+
 TISSUES = ("gm", "wm", "csf")
 
 
@@ -135,12 +137,15 @@ def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:
 
 @functools.cache
 def mni152() -> Anatomy:
-    """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps that come with nilearn (1 mm)."""
-    from nilearn.datasets import load_mni152_brain_mask, load_mni152_gm_template, load_mni152_wm_template
+    """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps that come with nilearn (1 mm).
 
-    gm = load_mni152_gm_template(resolution=1)
-    wm = load_mni152_wm_template(resolution=1)
-    brain = load_mni152_brain_mask(resolution=1).get_fdata() > 0
+    Raises:
+        InputError: nilearn is not installed.
+    """
+    datasets = import_extra("nilearn.datasets", package="nilearn", purpose="virtual subjects", extra="train")
+    gm = datasets.load_mni152_gm_template(resolution=1)
+    wm = datasets.load_mni152_wm_template(resolution=1)
+    brain = datasets.load_mni152_brain_mask(resolution=1).get_fdata() > 0
     return from_tissue_maps(
         gm.get_fdata(dtype=np.float32) * brain,
         wm.get_fdata(dtype=np.float32) * brain,
@@ -187,10 +192,12 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
         tumour: optional NIfTI mask (> 0) on the same grid; its voxels are left out of the tissue classes.
         max_iterations: of the classifier.
 
+    Raises:
+        InputError: dipy is not installed.
+
     Source: Zhang 2001, doi:10.1109/42.906424 (the method); Avants 2011, doi:10.1007/s12021-011-9109-y (dipy's variant).
     """
-    from dipy.segment.tissue import TissueClassifierHMRF
-
+    tissue = import_extra("dipy.segment.tissue", package="dipy", purpose="subjects from a T1", extra="train")
     image = _image(t1)
     data = np.asarray(image.dataobj, dtype=np.float64)
     brain = ndimage.binary_fill_holes(data > 0)
@@ -201,15 +208,15 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
     weight = ndimage.gaussian_filter((brain & ~mask).astype(float), 25)
     shading = smooth / np.maximum(weight, 1e-6)
     flat = np.where(brain & ~mask, data / np.maximum(shading, 1e-6) * shading[brain].mean(), 0)[box]
-    *_, fractions = TissueClassifierHMRF(verbose=False).classify(flat, 3, 0.1, max_iter=max_iterations)
+    *_, fractions = tissue.TissueClassifierHMRF(verbose=False).classify(flat, 3, 0.1, max_iter=max_iterations)
     fractions = np.asarray(fractions)
     # Classes come sorted by intensity: CSF, GM, WM. A fourth, "background", precedes them in some versions.
     csf, gm, wm = (np.zeros(data.shape, np.float32) for _ in range(3))
     for target, k in ((csf, -3), (gm, -2), (wm, -1)):
         target[box] = fractions[..., k]
     outside = ~brain | mask
-    for tissue in (csf, gm, wm):
-        tissue[outside] = 0
+    for fraction in (csf, gm, wm):
+        fraction[outside] = 0
     return from_tissue_maps(
         gm, wm, csf, image.affine, tumour=mask.astype(np.float32) if mask.any() else None, brain=brain
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,30 @@ from monai.inferers import SimpleInferer
 from torch import nn
 
 from mrsikit.io import InputError
+from mrsikit.io.extras import import_extra
 from mrsikit.runtime.data import SeededDataset
 
 logger = logging.getLogger(__name__)
+
+
+def check_packages(*, virtual_subjects: bool = False) -> None:
+    """End the program with one line if a package that only trainings need is missing.
+
+    To stand first in the ``run`` list of a train config.
+
+    Args:
+        virtual_subjects: whether the training makes them, and so needs the MNI template.
+
+    Raises:
+        SystemExit: with code 1, when a package is missing.
+    """
+    try:
+        import_extra("tensorboard", package="tensorboard", purpose="logs of trainings", extra="train")
+        if virtual_subjects:
+            import_extra("nilearn", package="nilearn", purpose="virtual subjects", extra="train")
+    except InputError as error:
+        logger.error("%s", error)
+        sys.exit(1)
 
 
 def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:

@@ -34,5 +34,5 @@ def test_spectra_of_one_kind_lie_together() -> None:
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
-    with pytest.raises(InputError, match="pip install umap-learn"):
+    with pytest.raises(InputError, match="umap-learn is not installed"):
         embed(cloud(0), {})

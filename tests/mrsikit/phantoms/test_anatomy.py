@@ -1,11 +1,14 @@
 """Anatomies from tissue maps, a T1, BrainWeb and the template."""
 
+import sys
+
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
 
-from mrsikit.phantoms.anatomy import Anatomy, from_brainweb, from_nifti, from_t1, from_tissue_maps
+from mrsikit.io import InputError
+from mrsikit.phantoms.anatomy import Anatomy, from_brainweb, from_nifti, from_t1, from_tissue_maps, mni152
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 
 HEAD = Grid((44, 52, 44), (4.0, 4.0, 4.0))
@@ -182,3 +185,12 @@ def test_a_bare_t1_needs_no_tumour_mask(tmp_path):
     for k, name in enumerate(("gm", "wm", "csf")):
         assert float(anatomy.maps[k][torch.from_numpy(classes[name])].mean()) > 0.85, name
     assert anatomy.tumour is None
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(tmp_path, monkeypatch):
+    for name in ("nilearn.datasets", "dipy.segment.tissue"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match="nilearn is not installed"):
+        mni152.__wrapped__()
+    with pytest.raises(InputError, match="dipy is not installed"):
+        from_t1(tmp_path / "t1.nii.gz")

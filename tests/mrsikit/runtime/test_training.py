@@ -1,6 +1,7 @@
 """A training that is killed and resumed ends as an undisturbed one."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from mrsikit.runtime.training import (
     HalfPrecisionInferer,
     ResumableTraining,
     SaveWeights,
+    check_packages,
     load_start,
     log_sd_shift,
     save_atomically,
@@ -288,3 +290,16 @@ def test_a_training_starts_from_a_checkpoint_or_from_weights(tmp_path: Path) -> 
         assert torch.equal(target.weight, source.weight)
     with pytest.raises(InputError, match="--start_from"):
         load_start(torch.nn.Linear(4, 2), tmp_path / "flat.pt")
+
+
+def test_a_missing_package_ends_a_training_before_it_starts(monkeypatch, caplog):
+    check_packages(virtual_subjects=True)
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    check_packages()  # own maps need no virtual subjects
+    with pytest.raises(SystemExit, match="1"):
+        check_packages(virtual_subjects=True)
+    assert caplog.messages == ["nilearn is not installed: virtual subjects need it; pip install 'mrsikit[train]'"]
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(SystemExit):
+        check_packages()
+    assert "tensorboard is not installed" in caplog.messages[1]
