@@ -1,4 +1,4 @@
-"""Sharpen metabolite maps, slices or whole brains, by networks and along an MRI by non-local means."""
+"""Super-resolution of metabolite maps, slices or volumes, by networks and MRI-guided non-local means."""
 
 from mrsi_gan_super_resolution.predict import predict
 from mrsikit.super_resolution.predict import SuperResolved

@@ -1,4 +1,4 @@
-"""Three ways to use an MRI: none, non-local means after the network, or inside the network; slices or volumes."""
+"""Inferer with three methods: no MRI, MRI-guided non-local means after the network, or the MRI inside the network."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.inferer import SliceStackInferer, parts, slices_through
 
 SLAB = 16
-"""Fine voxels along the last axis that the non-local means of a volume take at a time."""
+"""Number of fine voxels along the last axis that the non-local means process at a time in a volume."""
 
 DENOISING = 1.5
-"""Width of the denoising before the network, in standard deviations of the noise."""
+"""Filter width h of the denoising before the network, in standard deviations of the noise."""
 
 
 class MethodInferer(SliceStackInferer):
-    """Sharpen maps by the paper's DLmethod_1, 2 or 3, and keep them to what was measured.
+    """Super-resolve maps by the paper's DLmethod_1, 2 or 3, then enforce data consistency.
 
-    DLmethod_1: the network sees the map alone. DLmethod_2: feature non-local means along the MRIs follow. DLmethod_3:
-    the network sees the MRIs. Every slice goes through the network by itself, of a volume those across each of its
-    axes; a volume's non-local means and data consistency are three-dimensional.
+    DLmethod_1: the network takes only the map. DLmethod_2: feature non-local means along the MRIs follow the network.
+    DLmethod_3: the network also takes the MRIs. The network processes each slice separately; for ``dims`` 3 it
+    processes the slices across each of the three axes. The non-local means and data consistency are then
+    three-dimensional.
 
     Args:
-        factor: fine voxels a coarse one along each axis.
-        psf: "block", "kspace" or "hamming".
-        dims: axes that are sharpened: 2, in plane, or 3.
-        method: 1, 2 or 3; None: 2 where there is an MRI, else 1.
-        consistency: whether the result is kept to what was measured, as far as that stands out of the noise. Not where
-            the noise is not known.
-        denoised: whether the coarse map goes through non-local means first; where the noise is known.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: point spread function, "block", "kspace" or "hamming".
+        dims: number of super-resolved axes: 2 (in plane) or 3.
+        method: 1, 2 or 3; None: 2 if there is an MRI, else 1. Without an MRI the method is always 1.
+        consistency: whether to enforce data consistency, as far as differences exceed the noise. It requires a known
+            noise.
+        denoised: whether non-local means denoise the coarse map first. It requires a known noise.
         guided_spread: standard deviation after the non-local means over that before.
     """
 
@@ -73,7 +74,7 @@ class MethodInferer(SliceStackInferer):
         mris: dict[str, Tensor],
         features: Tensor | None,
     ) -> Tensor:
-        """One map, its deviation, and it without the MRIs, (3, X, Y, Z)."""
+        """Super-resolve one map; return it, its standard deviation, and the map without the MRIs, (3, X, Y, Z)."""
         coarse = forward_operator(self._batched(start), self.factor, self.psf, self.dims)
         every = [slice(None)] + [slice(None, None, self.factor)] * self.dims
         level = self._batched(noise)[tuple(every)]
@@ -83,7 +84,7 @@ class MethodInferer(SliceStackInferer):
             start = self._unbatched(interpolate(smooth, self.factor, self.psf, self.dims))
         fine_map, spread, alone = self._network_maps(network, start, noise, mris)
         if features is not None:
-            # of what is measured the network's map stays as it is: the MRI only adds what the acquisition does not see
+            # Keep the measurable part of the network's map: the MRI only adds what the acquisition cannot measure.
             begun = self._batched(fine_map)
             fine = guided_non_local_means(
                 forward_operator(begun, self.factor, self.psf, self.dims),
@@ -102,7 +103,7 @@ class MethodInferer(SliceStackInferer):
     def _network_maps(
         self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]
     ) -> Tensor:
-        """As :func:`slices_through`: of axial slices, or of those across each axis, merged."""
+        """Run :func:`slices_through` in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""
         if self.dims == 2:
             return slices_through(network, start, noise, mris, self.factor, self.psf)
         found = []
@@ -123,7 +124,7 @@ class MethodInferer(SliceStackInferer):
         return mri_features(images, torch.stack(images).amax(0))
 
     def _batched(self, volume: Tensor) -> Tensor:
-        """(Z, X, Y) of (X, Y, Z), or (1, X, Y, Z) where that is sharpened as a whole."""
+        """Reshape (X, Y, Z) to a batch: (Z, X, Y) of slices, or (1, X, Y, Z) for ``dims`` 3."""
         return volume.movedim(-1, 0) if self.dims == 2 else volume[None]
 
     def _unbatched(self, volume: Tensor) -> Tensor:

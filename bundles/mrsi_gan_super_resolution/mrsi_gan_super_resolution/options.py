@@ -1,4 +1,4 @@
-"""The options of a run."""
+"""Options of a run."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class GanSuperResolutionOptions(SuperResolutionOptions):
 
     @property
     def needed(self) -> list[str]:
-        """Companions of which every map must have one."""
+        """Companion files of which every map needs at least one."""
         return ["flair", "t1"] if self.method in (2, 3) else []
 
     @property
     def least_slices(self) -> int:
-        """Slices that every map must have; 0: it may be flat."""
+        """Smallest number of slices that every map must have; 0: a single slice is allowed."""
         return FEWEST_SLICES if self.dims == 3 else 0
 
 

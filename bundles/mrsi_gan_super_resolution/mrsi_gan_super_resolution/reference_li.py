@@ -1,4 +1,4 @@
-"""The published networks: the U-Net that generates, with or without an MRI, and the discriminator that judges it."""
+"""Reference method: the published U-Net generator, with or without an MRI, and the discriminator."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from mrsikit.physics.spatial_encoding import cubic, forward_operator
 from mrsikit.super_resolution.network import FACTOR, FLAIR, HAS_FLAIR, INTERPOLATED, PSF_CHANNEL, T1
 
 WIDTHS = (24, 48, 96, 192)
-"""Channels of the U-Net at each resolution, which the paper does not print."""
+"""Channels of the U-Net at each resolution; the paper does not state them."""
 
 LEVELS = (64, 64, 128, 128, 256, 256, 512, 512)
-"""Kernels of the discriminator's eight convolutions; every second halves the image."""
+"""Number of kernels of each of the discriminator's eight convolutions; every second convolution halves the image."""
 
 POOLED = 6
-"""Voxels along each side that the discriminator's dense layers see, whatever the image."""
+"""Side, in voxels, of the features that the discriminator's dense layers take, whatever the size of the image."""
 
 
 class Generator(nn.Module):
-    """The U-Net, convolutions and PReLU alone: it adds what is missing to a map that was interpolated.
+    """U-Net generator of convolutions and PReLU only: it adds a residual to an interpolated map.
 
-    Resolutions are halved by strided convolutions, not by pooling, and doubled by transposed ones. ``error`` is the
-    root mean square error in tissue that its training ended with.
+    Strided convolutions halve the resolution, not pooling; transposed convolutions double it. The buffer ``error`` is
+    the root mean square error in tissue at the end of the training, relative to the map's maximum.
 
     Args:
-        two_inputs: whether an MRI is the second.
-        widths: channels at each resolution.
+        two_inputs: whether the second input channel is an MRI.
+        widths: channels at each resolution, finest first.
     """
 
     def __init__(self, *, two_inputs: bool = False, widths: tuple[int, ...] = WIDTHS) -> None:
@@ -47,14 +47,14 @@ class Generator(nn.Module):
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sharpen.
+        """Super-resolve a batch of slices.
 
         Args:
-            x: (B, 1, X, Y), the map interpolated on the fine grid, maximum about 1; or (B, 2, X, Y), and the MRI, brain
-                about 0 to 1.
+            x: (B, 1, X, Y), the map interpolated to the fine grid, maximum about 1; or (B, 2, X, Y), this map and the
+                MRI, brain about 0 to 1.
 
         Returns:
-            (B, 1, X, Y).
+            (B, 1, X, Y), the super-resolved map.
         """
         rows, columns = x.shape[-2], x.shape[-1]
         padded = F.pad(x, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
@@ -69,12 +69,12 @@ class Generator(nn.Module):
 
 
 class LiSuperResolution(Generator):
-    """A published network in the place of the default one: as it was trained, on the cubic interpolation of the map.
+    """Published network with the default network's interface. Its input is the cubic interpolation, as in training.
 
-    It states one deviation for all of a map, the error that its training ended with.
+    It returns one standard deviation for the whole map: the error at the end of its training.
 
     Args:
-        two_inputs: whether an MRI is the second: FLAIR, or T1 where there is no FLAIR.
+        two_inputs: whether the second input channel is an MRI: FLAIR, or T1 if there is no FLAIR.
     """
 
     def __init__(self, *, two_inputs: bool = False) -> None:
@@ -98,10 +98,10 @@ def _twice(before: int, after: int) -> nn.Sequential:
 
 
 class Discriminator(nn.Module):
-    """Tells true fine maps from generated ones, as in SRGAN: eight convolutions and two dense layers.
+    """Discriminator between true and generated fine maps, as in SRGAN: eight convolutions and two dense layers.
 
     Args:
-        levels: kernels of the convolutions.
+        levels: number of kernels of each convolution.
     """
 
     def __init__(self, *, levels: tuple[int, ...] = LEVELS) -> None:
@@ -115,5 +115,5 @@ class Discriminator(nn.Module):
         self.judge = nn.Sequential(nn.Linear(levels[-1] * POOLED**2, 1024), nn.LeakyReLU(0.2), nn.Linear(1024, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log odds (B, 1) that maps (B, 1, X, Y) are true; the sigmoid is the loss's."""
+        """Return the log odds (B, 1) that maps (B, 1, X, Y) are true; the loss applies the sigmoid."""
         return self.judge(self.features(x.contiguous(memory_format=torch.channels_last))).float()

@@ -1,4 +1,4 @@
-"""The published training: its pairs, and what MONAI's adversarial trainer needs for them."""
+"""Published training: the training pairs and the handlers that MONAI's adversarial trainer needs for them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ from mrsikit.runtime.training import SaveWeights, unwrapped
 from mrsikit.transforms.li_cohort import COARSE, FINE
 
 TISSUE = 0.05
-"""Part of a map's maximum above which errors count."""
+"""Errors count where the true map exceeds 0.05 of its maximum."""
 
 
 class RandLiPaird(RandomizableTransform):
-    """Draw the paper's training pair from its cohort (:mod:`mrsikit.transforms.li_cohort`): a crop, flipped.
+    """Draw a training pair from the paper's cohort (:mod:`mrsikit.transforms.li_cohort`), randomly cropped and flipped.
 
     Args:
-        truth: "sharp" or "soft".
-        two_inputs: whether the MRI is the second.
-        size: voxels a side of the crop, a random one; None: the whole slice, as it is.
+        truth: ground truth, "sharp" or "soft".
+        two_inputs: whether the second input channel is the MRI.
+        size: side of the random crop in voxels; None: the whole slice, not flipped.
 
     Output:
-        "image" (1 or 2, size, size), the map interpolated by cubic polynomials, and the MRI; "label" (1, size, size).
+        "image" (1 or 2, size, size), the cubic interpolation of the map and, with two inputs, the MRI; "label"
+        (1, size, size), the true map.
     """
 
     def __init__(self, *, truth: str = "sharp", two_inputs: bool = False, size: int | None = 96) -> None:
@@ -41,7 +42,7 @@ class RandLiPaird(RandomizableTransform):
         self.size = size
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make one pair."""
+        """Draw one pair."""
         k = int(self.R.randint(len(data["coarse"])))
         coarse = torch.as_tensor(data["coarse"][k]).float()
         images = [cubic(coarse, FINE // COARSE)]
@@ -55,10 +56,11 @@ class RandLiPaird(RandomizableTransform):
 
 
 class RealsAreLabels:
-    """Handler: the discriminator judges generated maps against the true ones.
+    """Handler: make the discriminator compare generated maps with the true maps.
 
-    MONAI's AdversarialTrainer takes the input for the real image, as fits autoencoders, and names no loss. The trainer
-    must be given ``event_names=[AdversarialIterationEvents]``, for it registers them only after its handlers attach.
+    MONAI's AdversarialTrainer uses the input as the real image, as for autoencoders, and sets no ``loss``. The trainer
+    must be given ``event_names=[AdversarialIterationEvents]``, because it otherwise registers these events only after
+    its handlers attach.
     """
 
     def attach(self, engine: Engine) -> None:
@@ -66,16 +68,16 @@ class RealsAreLabels:
         engine.add_event_handler(AdversarialIterationEvents.GENERATOR_MODEL_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Put the true maps in the place of the input, and name the loss."""
+        """Replace the input by the true maps as the real images, and set the loss."""
         output = engine.state.output
         output[AdversarialKeys.REALS] = output[CommonKeys.LABEL]  # type: ignore[index]
         output[CommonKeys.LOSS] = output[AdversarialKeys.RECONSTRUCTION_LOSS]  # type: ignore[index]
 
 
 class SaveGenerator(SaveWeights):
-    """Handler: measure a generator's root mean square error in tissue when its training ends, and write its weights.
+    """Handler: when training ends, measure the generator's root mean square error in tissue, then write its weights.
 
-    Must stand after ResumableTraining, which restores the weights that count.
+    It must come after ResumableTraining, which first restores the weights to keep.
 
     Args:
         path: file to write.
@@ -97,7 +99,7 @@ class SaveGenerator(SaveWeights):
 
 @torch.no_grad()
 def tissue_error(network: nn.Module, batches: Iterable[Mapping[str, Tensor]]) -> float:
-    """Root mean square error where the true map is above :data:`TISSUE` of its maximum."""
+    """Root mean square error where the true map, of maximum about 1, exceeds :data:`TISSUE`."""
     network.eval()
     device = next(network.parameters()).device
     total = count = 0.0

@@ -1,4 +1,4 @@
-"""Sharpen metabolite maps, with or without an MRI, and never against what was measured."""
+"""Super-resolution of metabolite maps with data consistency, with or without an MRI."""
 
 from mrsi_super_resolution.predict import predict
 from mrsikit.super_resolution.predict import SuperResolved

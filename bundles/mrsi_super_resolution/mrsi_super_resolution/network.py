@@ -1,4 +1,4 @@
-"""The network of ``models/model.pt``, which both super-resolution bundles share."""
+"""Network of ``models/model.pt``, which both super-resolution bundles share."""
 
 from mrsikit.super_resolution.network import SuperResolution
 

@@ -1,4 +1,4 @@
-"""The options of a run, which ``mrsi_gan_super_resolution`` has too."""
+"""Options of a run, which ``mrsi_gan_super_resolution`` extends."""
 
 from mrsikit.super_resolution.options import SuperResolutionOptions
 

@@ -14,17 +14,17 @@ BUNDLE_ROOT = Path(__file__).parents[1]
 
 
 def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> SuperResolved:
-    """Sharpen a map: the pipeline of ``configs/inference.json`` on arrays.
+    """Super-resolve a map: run the pipeline of ``configs/inference.json`` on arrays.
 
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        given: as of :func:`mrsikit.super_resolution.predict.super_resolve`: ``affine``, ``flair``, ``flair_affine``,
-            ``t1``, ``t1_affine``, ``crlb``; and parameters of the config: ``factor``, ``psf``, ``noise``, ``ratio``,
-            ``ratios``, ``metabolites``, ``device``, ``weights``.
+        given: arguments of :func:`mrsikit.super_resolution.predict.super_resolve` (``affine``, ``flair``,
+            ``flair_affine``, ``t1``, ``t1_affine``, ``crlb``) and parameters of the config (``factor``, ``psf``,
+            ``noise``, ``ratio``, ``ratios``, ``metabolites``, ``device``, ``weights``).
 
     Raises:
-        InputError: for all that the command refuses, or an unknown option.
+        InputError: an input is invalid, by the same rules as for the command, or an option is unknown.
 
     Example:
         >>> import numpy as np

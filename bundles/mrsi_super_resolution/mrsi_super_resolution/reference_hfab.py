@@ -1,4 +1,4 @@
-"""The published network (high-frequency attention blocks), its loss and its training pairs."""
+"""Reference method: the published network of high-frequency attention blocks, its loss and its training pairs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from mrsikit.super_resolution.blocks import EnhancedResidualBlock, GatedFeedForw
 
 
 class HfabNetwork(nn.Module):
-    """The published network: 32 x 32 map and FLAIR of 128 x 128 to the map at 128 x 128, about 650,000 parameters.
+    """Published network: turns a 32 x 32 map and a 128 x 128 FLAIR into a 128 x 128 map. About 650,000 parameters.
 
     Args:
-        channels: n.
-        narrow: m.
-        depth: blocks.
-        factor: of the sharpening.
-        gated: with GDFN; the paper says that training is unstable without.
+        channels: number of channels n.
+        narrow: number of channels m of the attention branch.
+        depth: number of blocks.
+        factor: fine voxels per coarse voxel along each axis.
+        gated: whether to include a GDFN in each block. The paper states that training is unstable without it.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class HfabNetwork(nn.Module):
         self.tail = nn.Conv2d(channels, factor**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sharpen.
+        """Super-resolve a batch of slices.
 
         Args:
-            x: (B, 2, X, Y) on the fine grid: the map, each coarse voxel repeated, and FLAIR.
+            x: (B, 2, X, Y) on the fine grid: the map with each coarse voxel repeated, and the FLAIR.
 
         Returns:
-            (B, 1, X, Y).
+            (B, 1, X, Y), the super-resolved map.
         """
         coarse = F.avg_pool2d(x[:, :1], self.factor)
         head = self.head(torch.cat([coarse, F.pixel_unshuffle(x[:, 1:2], self.factor)], 1))
@@ -55,22 +55,23 @@ class HfabNetwork(nn.Module):
 
 
 class LogCoshLoss(nn.Module):
-    """Mean of log cosh of the error, as the paper trains with, in a form that cannot overflow."""
+    """Mean of log cosh of the error, the paper's training loss, in a form that cannot overflow."""
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Loss of (B, 1, X, Y) against the same."""
+        """Compute the loss of a map (B, 1, X, Y) against the true map of the same shape."""
         error = (pred - label).abs()
         return (error + F.softplus(-2 * error) - math.log(2)).mean()
 
 
 class HfabPaird(Transform):
-    """The paper's training pair: the mean of each block, repeated over it, beside the FLAIR.
+    """Build the paper's training pair: the mean of each block, repeated over the block, and the FLAIR.
 
     Args:
-        factor: fine voxels a coarse one.
+        factor: fine voxels per coarse voxel along each axis.
 
     Output:
-        "image" (2, X, Y) of :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`, "label" (1, X, Y).
+        "image" (2, X, Y), the input of :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`; "label" (1, X, Y),
+        the true map.
     """
 
     def __init__(self, *, factor: int = 4) -> None:

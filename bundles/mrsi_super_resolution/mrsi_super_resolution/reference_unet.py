@@ -1,4 +1,4 @@
-"""A plain U-Net of as many parameters as the bundle's network, on the same input."""
+"""Reference method: a plain U-Net with as many parameters as the bundle's network and the same input."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mrsikit.super_resolution.network import CHANNELS, INTERPOLATED, MOST_LOG_SD
 
 
 class PlainUNet(nn.Module):
-    """What the default is measured against: MONAI's U-Net of as many parameters, on the same input.
+    """Baseline for the default network: MONAI's U-Net with as many parameters and the same input.
 
     It adds a residual to the interpolation, without classes and without data consistency.
 
     Args:
-        features: as of :class:`monai.networks.nets.BasicUNet`.
+        features: as for :class:`monai.networks.nets.BasicUNet`.
     """
 
     def __init__(self, *, features: Sequence[int] = (16, 32, 64, 144, 288, 32)) -> None:
@@ -27,7 +27,7 @@ class PlainUNet(nn.Module):
         self.log_sd_shift = nn.Buffer(torch.zeros(MRI_SETS))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 2, X, Y) of (B, 10, X, Y), as :class:`SuperResolution`."""
+        """Return map and standard deviation (B, 2, X, Y) of the default network's input (B, 10, X, Y)."""
         rows, columns = x.shape[-2:]
         padded = F.pad(x, [0, -columns % 16, 0, -rows % 16], mode="replicate")
         out = self.unet(padded)[..., :rows, :columns].float()

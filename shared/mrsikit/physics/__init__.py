@@ -1,1 +1,1 @@
-"""MR physics: k-space, point spread functions, spectra, nuclei and the model of an FID."""
+"""MR physics: k-space, point spread functions, spectra, nuclei and the FID model."""

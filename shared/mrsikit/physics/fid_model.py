@@ -1,13 +1,12 @@
-r"""FIDs of a few singlets, as deuterium and other low-gamma nuclei give them.
+r"""Model of FIDs that consist of a few singlets, such as those of deuterium and other low-gamma nuclei.
 
 .. math::
 
     y(t_n) = e^{i \phi} \sum_k A_k\, e^{2 \pi i (\nu_k + \delta\nu)(t_n + t_0)}\, e^{-t_n / T'_k} + \epsilon(t_n)
 
-Eq. 2 of the PRECISE-DMI paper and the acquisition delay :math:`t_0`: each line has turned for :math:`t_0` before the
-first sample. An amplitude is that of the first sample. Lines are broadened either by a rate,
-:math:`1/T' = 1/T + \pi b`, as an inhomogeneous field does it, or by a time, :math:`T' = T + \delta T`, as the paper
-writes it.
+This is Eq. 2 of the PRECISE-DMI paper with an acquisition delay :math:`t_0` added: each line precesses for :math:`t_0`
+before the first sample. :math:`A_k` is the amplitude at the first sample. Lines are broadened either by a rate,
+:math:`1/T' = 1/T + \pi b`, as an inhomogeneous field does, or by a time, :math:`T' = T + \delta T`, as in the paper.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from mrsikit.physics import spectra
 
 @dataclass(frozen=True, kw_only=True)
 class FidModel:
-    """What all FIDs of one acquisition share.
+    """Parameters that all FIDs of one acquisition share.
 
     Attributes:
-        ppm: chemical shift of each of the K peaks.
-        t2_star: apparent transverse relaxation time (s) of each.
+        ppm: chemical shift (ppm) of each of the K peaks.
+        t2_star: apparent transverse relaxation time (s) of each peak.
         larmor: Larmor frequency (MHz).
         reference: chemical shift (ppm) of zero frequency.
         dwell: time between two samples (s).
         points: number of samples T.
-        delay: from excitation to the first sample (s).
+        delay: time from excitation to the first sample (s).
 
     Raises:
-        ValueError: the peaks' lists differ in length, or a time or frequency is not above zero.
+        ValueError: ``ppm`` and ``t2_star`` differ in length, or a time or frequency is not above zero.
 
     Example:
         >>> model = FidModel(ppm=(4.7, 1.3), t2_star=(0.03, 0.06), larmor=76.7, reference=4.7, dwell=4e-4, points=512)
@@ -61,22 +60,22 @@ class FidModel:
 
     @property
     def times(self) -> Tensor:
-        """Sampling times (T,) in s after the first sample, float64."""
+        """Sampling times (T,) in s since the first sample, float64."""
         return spectra.times(self.points, self.dwell)
 
     @property
     def frequencies(self) -> Tensor:
-        """Frequencies (K,) in Hz, float64."""
+        """Frequencies (K,) of the peaks in Hz, float64."""
         hz = [spectra.ppm_to_hz(p, larmor=self.larmor, reference=self.reference) for p in self.ppm]
         return torch.tensor(hz, dtype=torch.float64)
 
     def carriers(self) -> Tensor:
-        """Undamped lines (K, T), complex128."""
+        """Return the undamped lines (K, T), complex128."""
         angle = 2.0 * math.pi * self.frequencies[:, None] * (self.times + self.delay)
         return torch.polar(torch.ones_like(angle), angle)
 
     def basis(self) -> Tensor:
-        """Damped lines of amplitude one (K, T), complex128."""
+        """Return the damped lines (K, T) of amplitude one, complex128."""
         return self.carriers() * torch.exp(-self.times / torch.tensor(self.t2_star, dtype=torch.float64)[:, None])
 
     def simulate(
@@ -90,19 +89,21 @@ class FidModel:
         noise: Tensor | float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        r"""Draw FIDs (B, T), complex64.
+        r"""Simulate FIDs (B, T), complex64.
 
         Args:
-            amplitudes: (B, K), of the first sample.
-            shift: of all lines (Hz), a number or (B,); positive is towards lower ppm, as NIfTI-MRS's frequencies are.
+            amplitudes: (B, K), amplitude of each line at the first sample.
+            shift: frequency shift of all lines (Hz), a number or (B,). Positive shifts go to lower ppm, as in
+                NIfTI-MRS.
             phase: common phase (rad), a number or (B,).
-            broadening: of all lines by a rate (Hz, full width at half maximum), a number or (B,).
+            broadening: broadening of all lines by a rate (Hz, full width at half maximum), a number or (B,).
             longer: the paper's :math:`\delta T` (s), added to every relaxation time, a number or (B,).
-            noise: standard deviation of Gaussian noise in each of the two channels, a number or (B,).
-            generator: of the noise; must be given where there is noise.
+            noise: standard deviation of the Gaussian noise in each of the real and imaginary channels, in the unit of
+                the amplitudes, a number or (B,).
+            generator: random generator of the noise; required if there is noise.
 
         Raises:
-            ValueError: noise without a generator, or a relaxation time that is not above zero.
+            ValueError: there is noise but no generator, or a relaxation time is not above zero.
         """
         batch = amplitudes.shape[0]
 
@@ -117,7 +118,7 @@ class FidModel:
         carriers = self.carriers().to(torch.complex64)
         fid = torch.zeros(batch, self.points, dtype=torch.complex64)
         for k in range(len(self.ppm)):
-            # real times complex, one line after the other: a (B, K, T) array of them would not stay in the cache
+            # Multiply real by complex, one line at a time: a (B, K, T) array of all lines would not fit in the cache.
             fid += (amplitudes[:, k : k + 1].float() * torch.exp(-rates[:, k : k + 1] * at)) * carriers[k]
         angle = 2.0 * math.pi * column(shift) * delayed + column(phase)
         fid = fid * torch.polar(torch.ones_like(angle), angle)
@@ -131,13 +132,17 @@ class FidModel:
 
 
 def noise_of_snr(model: FidModel, snr: float, *, amplitude: float, peak: int = 0) -> float:
-    """Noise SD a channel at which a peak of an unbroadened spectrum stands ``snr`` times above the spectrum's noise SD.
+    """Noise standard deviation per channel that gives a peak the signal-to-noise ratio ``snr`` without broadening.
 
     Args:
-        model: of the FIDs.
-        snr: height of the peak over the SD of the real spectrum's noise, as the PRECISE-DMI paper defines it.
-        amplitude: of the peak.
-        peak: its number.
+        model: model of the FIDs.
+        snr: height of the peak over the standard deviation of the real spectrum's noise, the PRECISE-DMI paper's
+            definition.
+        amplitude: amplitude of the peak at the first sample.
+        peak: index of the peak, from 0.
+
+    Returns:
+        Standard deviation in the unit of the amplitude.
     """
     height = amplitude * float(torch.exp(-model.times / model.t2_star[peak]).sum())
     return height / (snr * math.sqrt(model.points))

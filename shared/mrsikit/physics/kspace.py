@@ -1,9 +1,9 @@
-r"""Coarse and fine grids in k-space: what an acquisition of N phase encodes keeps of an image, and its interpolation.
+r"""k-space sampling: the coarse image that N phase encodes measure of a fine image, and its interpolation.
 
-A coarse voxel is the centre of a block of ``factor`` fine ones along each axis, so coarse position :math:`n` lies at
-the fine position :math:`f n + (f - 1) / 2`. A plain crop of the spectrum puts it at :math:`f n` instead; the phase ramp
-that makes up for it is applied here. All functions take real images whose last axes are those of space: two in plane,
-or, where ``dims`` is 3, all three.
+A coarse voxel lies at the centre of a block of ``factor`` fine voxels along each axis. With :math:`f` the factor,
+coarse position :math:`n` is therefore the fine position :math:`f n + (f - 1) / 2`. A plain crop of the spectrum would
+put it at :math:`f n`; a phase ramp corrects this. All functions take real images. The last two axes are the in-plane
+axes; where ``dims`` is 3, the last three axes are the spatial axes.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 
 
 def zero_fill(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:
-    """Interpolate by zero filling: the trigonometric polynomial through the coarse voxels, at the fine ones.
+    """Interpolate by zero filling: evaluate the trigonometric polynomial through the coarse voxels on the fine grid.
 
     Args:
-        coarse: (..., X, Y), or (..., X, Y, Z), real.
-        factor: fine voxels a coarse one.
-        dims: axes of space.
+        coarse: (..., X, Y), or (..., X, Y, Z), real, any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        dims: number of spatial axes, 2 or 3.
 
     Returns:
         (..., factor X, factor Y[, factor Z]).
@@ -32,16 +32,17 @@ def zero_fill(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:
 
 
 def low_pass_sample(fine: Tensor, factor: int, dims: int = 2) -> Tensor:
-    """Measure a fine image with ``1 / factor`` of its phase encodes along each axis.
+    """Sample a fine image with ``1 / factor`` of its phase encodes along each axis.
 
     Args:
-        fine: (..., factor X, factor Y[, factor Z]), real.
-        factor: fine voxels a coarse one.
-        dims: axes of space.
+        fine: (..., factor X, factor Y[, factor Z]), real, any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        dims: number of spatial axes, 2 or 3.
 
     Returns:
-        (..., X, Y[, Z]): the central part of k-space, at the centres of the coarse voxels. Without the encode of an
-        even number that has no counterpart of the other sign, for the image is real.
+        (..., X, Y[, Z]): the image of the central part of k-space at the centres of the coarse voxels. If the number of
+        encodes is even, the Nyquist encode is left out, because it has no counterpart of opposite sign and the image is
+        real.
     """
     for axis in range(-dims, 0):
         fine = _resampled(fine, axis, fine.shape[axis], fine.shape[axis] // factor)
@@ -49,13 +50,13 @@ def low_pass_sample(fine: Tensor, factor: int, dims: int = 2) -> Tensor:
 
 
 def resample(image: Tensor, shape: Sequence[int]) -> Tensor:
-    """Same field of view at another number of points along each of the last axes, by cropping or zero filling.
+    """Resample an image to another matrix size over the same field of view, by cropping or zero filling k-space.
 
-    From a finer grid this is what an acquisition of as many phase encodes sees, from a coarser its interpolation.
+    Downsampling gives what an acquisition with that many phase encodes measures. Upsampling interpolates.
 
     Args:
-        image: (..., *before), real.
-        shape: points along each of the last axes.
+        image: (..., *before), real, any unit.
+        shape: number of points along each of the last axes.
 
     Returns:
         (..., *shape).
@@ -66,14 +67,23 @@ def resample(image: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def band_weights(x: int, y: int, factor: int) -> Tensor:
-    """1 where a frequency of a fine image is measured, else 0; (X, Y // 2 + 1) in the order of ``rfft2``."""
+    """Mask of the frequencies of a fine image that are measured: (X, Y // 2 + 1), 1 or 0, in the order of ``rfft2``.
+
+    Args:
+        x: size of the fine image along X.
+        y: size of the fine image along Y.
+        factor: fine voxels per coarse voxel along each axis.
+    """
     along_x = torch.fft.fftfreq(x, 1.0 / x).abs() < x / factor / 2 - 0.25
     along_y = torch.fft.rfftfreq(y, 1.0 / y) < y / factor / 2 - 0.25
     return (along_x[:, None] & along_y[None]).float()
 
 
 def hamming_weights(x: int, y: int, factor: int) -> Tensor:
-    """Hamming's weights .54 + .46 cos(2 pi k / N) of the measured frequencies, 0 beyond; as :func:`band_weights`."""
+    """Hamming weights .54 + .46 cos(2 pi k / N) of the measured frequencies, 0 elsewhere; as :func:`band_weights`.
+
+    N is the number of encodes along an axis; the weights of the two axes are multiplied.
+    """
     window = [0.54 + 0.46 * torch.cos(2 * math.pi * torch.fft.fftfreq(x, 1.0 / x) * factor / x)]
     window.append(0.54 + 0.46 * torch.cos(2 * math.pi * torch.fft.rfftfreq(y, 1.0 / y) * factor / y))
     return window[0][:, None] * window[1][None] * band_weights(x, y, factor)
@@ -85,14 +95,15 @@ def weighted(image: Tensor, weights: Tensor) -> Tensor:
 
 
 def merged(maps: Tensor, factor: int) -> Tensor:
-    """One volume of three, of which each was sharpened in the planes across one axis.
+    """Merge three volumes, each super-resolved in the planes across one axis, into one volume.
 
-    In k-space each encode is the mean of those that could sharpen it: the volumes that are coarse along no axis along
-    which the encode lies beyond what was measured; of all three where there is none.
+    A volume stays coarse along the axis across its planes. In k-space, each encode is the mean over the volumes that
+    can super-resolve it: a volume counts unless the encode lies beyond the measured band along the volume's coarse
+    axis. If no volume counts, the encode is the mean of all three.
 
     Args:
-        maps: (3, X, Y, Z), the first sharpened across the first axis, and so on.
-        factor: fine voxels a coarse one.
+        maps: (3, X, Y, Z); the first is super-resolved in the planes across the first axis, and so on.
+        factor: fine voxels per coarse voxel along each axis.
 
     Returns:
         (X, Y, Z).
@@ -112,17 +123,17 @@ def merged(maps: Tensor, factor: int) -> Tensor:
 
 
 def _resampled(image: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """Same field of view at another number of points along one axis, both block-centred."""
+    """Resample one axis to another number of points over the same field of view; both grids are block-centred."""
     low = min(before, after)
     image = image.movedim(axis, -1)
     spectrum = torch.fft.rfft(image)[..., : low // 2 + 1]
     at = torch.arange(low // 2 + 1, device=image.device, dtype=image.dtype)
-    # the first point of a grid of M lies half a step, 1 / (2 M) of the field of view, from the edge
+    # The first point of a grid of M points lies half a step, 1 / (2 M) of the field of view, from the edge.
     angle = math.pi * at * (1.0 / after - 1.0 / before)
     spectrum = spectrum * torch.polar(torch.ones_like(angle), angle)
     if low % 2 == 0:
         half = torch.ones_like(at)
-        # Nyquist: when interpolating it is shared with its counterpart, when measuring it is dropped
+        # Nyquist encode: interpolation shares it with its counterpart, sampling drops it.
         half[-1] = (0.5 if after > before else 0.0) if after != before else 1.0
         spectrum = spectrum * half
     return torch.fft.irfft(spectrum, n=after).movedim(-1, axis) * (after / before)

@@ -1,10 +1,10 @@
-"""Nuclei and the resonances seen with them in vivo: one table a nucleus, each value with its source.
+"""Nuclei and their resonances in vivo: one table per nucleus, each value with its source.
 
 Sources of the relaxation times of deuterium:
 
 - [C] DeuteMetCon's tables of human brain: T1 and T2 at 4 and 7 T.
 - [R] Ruhm 2021, human brain at 9.4 T, doi:10.1016/j.neuroimage.2021.118639: T2*.
-- [P] rat brain at 11.7 T, as PRECISE-DMI's simulations take it from the literature, rounded.
+- [P] rat brain at 11.7 T: rounded literature values that the PRECISE-DMI simulations use.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ class Resonance:
     """One peak of a spectrum.
 
     Attributes:
-        name: of the compound, as it appears in file names.
-        ppm: chemical shift.
+        name: name of the compound, as it appears in file names.
+        ppm: chemical shift (ppm).
         t2_star: apparent transverse relaxation time (s), by field (T).
         t1: longitudinal relaxation time (s), by field (T).
-        nuclei: labelled nuclei a molecule that give this signal.
+        nuclei: number of labelled nuclei per molecule that give this signal.
     """
 
     name: str
@@ -31,36 +31,36 @@ class Resonance:
     nuclei: float = 1.0
 
     def t2_star_at(self, tesla: float) -> float:
-        """Apparent transverse relaxation time (s) at the nearest field of the table.
+        """Apparent transverse relaxation time (s) at the field of the table nearest to ``tesla`` (T).
 
         Raises:
-            KeyError: the table holds none for this compound.
+            KeyError: the table holds no value for this compound.
         """
         return _nearest(self.t2_star, tesla, f"T2* of {self.name}")
 
     def t2_star_field(self, tesla: float) -> float:
-        """Field (T) at which the time that :meth:`t2_star_at` gives was measured."""
+        """Field (T) at which the value that :meth:`t2_star_at` returns was measured."""
         return min(self.t2_star, key=lambda known: abs(known - tesla))
 
     def t1_at(self, tesla: float) -> float:
-        """Longitudinal relaxation time (s) at the nearest field of the table.
+        """Longitudinal relaxation time (s) at the field of the table nearest to ``tesla`` (T).
 
         Raises:
-            KeyError: the table holds none for this compound.
+            KeyError: the table holds no value for this compound.
         """
         return _nearest(self.t1, tesla, f"T1 of {self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nucleus:
-    """A nucleus and what it shows.
+    """A nucleus and its resonances.
 
     Attributes:
-        name: as in the header of NIfTI-MRS, for example ``2H``.
+        name: name as in the NIfTI-MRS header, for example ``2H``.
         gamma: gyromagnetic ratio over 2 pi (MHz/T).
-        reference: chemical shift (ppm) of zero frequency, unless a file says otherwise.
+        reference: chemical shift (ppm) of zero frequency, unless a file states another.
         shown: range of a displayed spectrum (ppm).
-        resonances: by name.
+        resonances: resonances by name.
     """
 
     name: str
@@ -90,7 +90,7 @@ DEUTERIUM = Nucleus(
     reference=4.7,
     shown=(0.0, 7.0),
     resonances=_by_name(
-        Resonance(  # natural abundance, and label that glycolysis and the Krebs cycle lose to water
+        Resonance(  # natural abundance, plus label that glycolysis and the Krebs cycle transfer to water
             name="water",
             ppm=4.7,
             t2_star={4.0: 0.026, 7.0: 0.029, 9.4: 0.0209, 11.74: 0.030},  # C C R P
@@ -112,8 +112,8 @@ DEUTERIUM = Nucleus(
         Resonance(  # lactate labelled at C3
             name="Lac",
             ppm=1.3,
-            t2_star={4.0: 0.053, 7.0: 0.053, 9.4: 0.0239, 11.74: 0.060},  # as Glx: not measured; R P
-            t1={4.0: 0.139, 7.0: 0.149},  # as Glx: not measured in human brain
+            t2_star={4.0: 0.053, 7.0: 0.053, 9.4: 0.0239, 11.74: 0.060},  # 4 and 7 T: Glx's, for lack of data; R P
+            t1={4.0: 0.139, 7.0: 0.149},  # Glx's: not measured for lactate in human brain
             nuclei=2.0,
         ),
         Resonance(name="acetate", ppm=1.9, t2_star={11.74: 0.040}, nuclei=3.0),
@@ -130,4 +130,4 @@ NUCLEI = {
         Nucleus(name="31P", gamma=17.2351, reference=0.0, shown=(-20.0, 10.0)),
     )
 }
-"""Nuclei by the name NIfTI-MRS gives them."""
+"""Nuclei by their NIfTI-MRS name."""

@@ -1,9 +1,10 @@
 r"""Spatial encoding: the forward operator from a fine map to the coarse map that an acquisition measures.
 
-The forward operator A takes the mean of each block, or the centre of k-space, with or without a Hamming filter, and the
-coarse map is y = A x. :func:`pseudo_inverse` is :math:`A^+` (for the Hamming filter without the filter's inverse), so
-:math:`x + A^+ (y - A x)` is the map nearest to x that is measured as y. Images are real. Their last two axes are in
-plane; where ``dims`` is 3, their last three axes are those of space. A coarse voxel is the centre of its fine voxels.
+The coarse map is y = A x. The forward operator A takes the mean of each block, or the centre of k-space with or without
+a Hamming filter. :func:`pseudo_inverse` is :math:`A^+` (for the Hamming filter, without the filter's inverse), so
+:math:`x + A^+ (y - A x)` is the map nearest to x that the forward operator maps to y. Images are real. Their last two
+axes are the in-plane axes; where ``dims`` is 3, their last three axes are the spatial axes. A coarse voxel lies at the
+centre of its fine voxels.
 """
 
 from __future__ import annotations
@@ -15,25 +16,35 @@ from torch import Tensor
 from mrsikit.physics.kspace import hamming_weights, low_pass_sample, weighted, zero_fill
 
 BLOCK, KSPACE, HAMMING = 0, 1, 2
-"""Point-spread functions."""
+"""Codes of the point spread functions."""
 
 PSF_CODES = {"block": BLOCK, "kspace": KSPACE, "hamming": HAMMING}
 MOST_GAIN = 12.5
-"""Of the inverse of Hamming's filter: that at the ends of an axis. The corners of k-space, which the filter leaves with
-less than a hundredth, stay damped."""
+"""Maximum gain of the inverse Hamming filter: the inverse of the filter's value at the ends of an axis. The corners of
+k-space, where the filter is below a hundredth, stay damped."""
 
 HAMMING_NOISE = 0.397
-"""Standard deviation of white noise after Hamming's filter in two dimensions, relative to before."""
+"""Standard deviation of white noise after the two-dimensional Hamming filter, relative to that before it."""
 
 NEIGHBOURS, ABOVE_NOISE = 3, 1.5
-"""Coarse voxels in which a difference is held against the noise, and c; chosen on BrainWeb 1."""
+"""Side, in coarse voxels, of the window in which a difference is compared with the noise, and the factor c of
+:func:`data_consistency`; chosen on BrainWeb 1."""
 
 
 def forward_operator(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
-    """Coarse map (..., X / factor, Y / factor) of a fine one (..., X, Y), without noise.
+    """Compute the noise-free coarse map of a fine map.
+
+    Args:
+        fine: (..., X, Y), or (..., X, Y, Z), any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function.
+        dims: number of spatial axes, 2 or 3.
+
+    Returns:
+        (..., X / factor, Y / factor[, Z / factor]), same unit.
 
     Raises:
-        ValueError: Hamming's filter in three dimensions.
+        ValueError: the Hamming filter with three dimensions.
     """
     if psf == BLOCK:
         blocks = fine
@@ -47,7 +58,17 @@ def forward_operator(fine: Tensor, factor: int, psf: int, dims: int = 2) -> Tens
 
 
 def pseudo_inverse(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
-    """Fine map (..., factor X, factor Y) of least norm: each block constant, or zero filling."""
+    """Compute the fine map of least norm: constant within each block, or zero-filled in k-space.
+
+    Args:
+        coarse: (..., X, Y), or (..., X, Y, Z), any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function.
+        dims: number of spatial axes, 2 or 3.
+
+    Returns:
+        (..., factor X, factor Y[, factor Z]), same unit.
+    """
     if psf == BLOCK:
         for axis in range(-dims, 0):
             coarse = coarse.repeat_interleave(factor, axis)
@@ -56,19 +77,23 @@ def pseudo_inverse(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tens
 
 
 def interpolate(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
-    """Fine map that gives the coarse one when it is measured again.
+    """Interpolate a coarse map so that the forward operator maps the result back to it.
 
-    Blocks: cubic interpolation, aligned to the block's centres, plus each block's difference. K-space: zero filling,
-    and for Hamming's filter its inverse, of which the gain is limited; this alone agrees to about a thousandth only.
+    Block: cubic interpolation, aligned to the centres of the blocks, plus the difference that each block mean leaves.
+    k-space: zero filling. Hamming: zero filling and the inverse filter with limited gain, which gives the coarse map
+    back only to about a thousandth.
 
     Args:
-        coarse: (..., X, Y).
-        factor: fine voxels a coarse one.
-        psf: code of the point-spread function.
-        dims: axes of space.
+        coarse: (..., X, Y), or (..., X, Y, Z), any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function.
+        dims: number of spatial axes, 2 or 3.
 
     Returns:
-        (..., factor X, factor Y[, factor Z]).
+        (..., factor X, factor Y[, factor Z]), same unit.
+
+    Raises:
+        ValueError: the Hamming filter with three dimensions.
     """
     if psf == BLOCK:
         fine = cubic(coarse, factor, dims)
@@ -84,27 +109,32 @@ def interpolate(coarse: Tensor, factor: int, psf: int, dims: int = 2) -> Tensor:
 def data_consistency(
     fine: Tensor, coarse: Tensor, factor: int, psf: int, *, noise: float | Tensor = 0.0, dims: int = 2
 ) -> Tensor:
-    r"""Give a fine map back what it has lost of the measurement, as far as that stands out of the noise.
+    r"""Enforce data consistency: correct a fine map where it differs from the measurement by more than the noise.
 
-    .. math:: x \leftarrow x + A^+ W (y - A x), \qquad W = \max(0, 1 - c \sigma^2 / \langle (y - A x)^2 \rangle)
+    .. math:: x \leftarrow x + B W (y - A x), \qquad W = \max(0, 1 - c \sigma^2 / \langle (y - A x)^2 \rangle)
 
-    with the mean over :data:`NEIGHBOURS` coarse voxels along each axis: Wiener's filter of the difference. Without
-    noise x is measured as y, but for the encode of an even number that has no counterpart; with noise a difference like
-    noise stays, and one that a lesion has made goes.
+    with B the interpolation of :func:`interpolate` and the mean over :data:`NEIGHBOURS` coarse voxels along each axis.
+    W is a Wiener filter of the difference. Without noise, the forward operator maps the result to y (with the Hamming
+    filter, to about a thousandth), except for the Nyquist encode of an even number of encodes, which has no
+    counterpart. With noise, differences of the size of the noise remain and larger ones, such as those of a lesion, are
+    removed.
 
     Args:
-        fine: (B, factor X, factor Y[, factor Z]).
-        coarse: (B, X, Y[, Z]), y.
-        factor: fine voxels a coarse one.
-        psf: code of the point-spread function.
-        noise: standard deviation of the coarse map's noise, one number or as ``coarse``.
-        dims: axes of space.
+        fine: (B, factor X, factor Y[, factor Z]), x, any unit.
+        coarse: (B, X, Y[, Z]), y, same unit.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function.
+        noise: standard deviation of the coarse map's noise, one number or a tensor of the shape of ``coarse``.
+        dims: number of spatial axes, 2 or 3.
 
     Returns:
-        As ``fine``.
+        The corrected map, of the shape of ``fine``.
+
+    Raises:
+        ValueError: the Hamming filter with three dimensions.
     """
     wrong = coarse - forward_operator(fine, factor, psf, dims)
-    if psf != BLOCK:  # the encode without a counterpart is never explained, and would be added again each time
+    if psf != BLOCK:  # A x never contains the Nyquist encode, so each pass would add it again
         wrong = low_pass_sample(zero_fill(wrong, factor, dims), factor, dims)
     variance = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device).square()
     if variance.any():
@@ -120,8 +150,17 @@ def _in_plane(dims: int) -> None:
 
 
 def cubic(coarse: Tensor, factor: int, dims: int = 2) -> Tensor:
-    """Cubic interpolation (..., factor X, factor Y[, factor Z]), aligned to the centres of the coarse voxels."""
-    if dims == 3:  # in plane, and then along the third axis, for PyTorch has none of three axes
+    """Interpolate cubically, aligned to the centres of the coarse voxels.
+
+    Args:
+        coarse: (..., X, Y), or (..., X, Y, Z), any unit.
+        factor: fine voxels per coarse voxel along each axis.
+        dims: number of spatial axes, 2 or 3.
+
+    Returns:
+        (..., factor X, factor Y[, factor Z]), same unit.
+    """
+    if dims == 3:  # in plane, then along the third axis, because PyTorch has no tricubic interpolation
         planes = cubic(coarse.movedim(-1, 0), factor)
         lines = planes.movedim(0, -1).flatten(0, -2)[:, None, None]
         fine = F.interpolate(lines, scale_factor=(1.0, float(factor)), mode="bicubic", align_corners=False)

@@ -1,1 +1,1 @@
-"""Classical restoration methods, which the bundles and the benchmarks share."""
+"""Classical restoration methods that the bundles and the benchmarks share."""

@@ -1,4 +1,4 @@
-"""Anisotropic diffusion: smoothing that stops at edges it finds in the noisy map itself."""
+"""Anisotropic diffusion: smoothing that stops at the edges of the noisy map itself."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from numpy.typing import NDArray
 def anisotropic_diffusion(
     values: NDArray[np.floating], mask: NDArray[np.bool_], *, threshold: float = 0.1, iterations: int = 20
 ) -> NDArray[np.float64]:
-    r"""Smooth a map by Perona and Malik's diffusion.
+    r"""Smooth a map by Perona-Malik diffusion.
 
     .. math:: u \leftarrow u + \tfrac{1}{2 n} \sum_v g(u_v - u)\,(u_v - u), \quad g(d) = e^{-(d/\kappa)^2}
 
-    over the 2 n neighbours of each voxel of n axes. Source: Perona and Malik 1990, doi:10.1109/34.56205.
+    with the sum over the 2 n neighbours v of each voxel, n being the number of axes. Source: Perona and Malik 1990,
+    doi:10.1109/34.56205.
 
     Args:
-        values: (X, Y[, Z]).
-        mask: same shape; nothing flows across its border.
+        values: (X, Y[, Z]) map, any unit.
+        mask: same shape; no diffusion crosses its border.
         threshold: :math:`\kappa` as a share of the range of values inside the mask.
         iterations: number of steps.
 

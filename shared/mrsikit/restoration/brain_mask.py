@@ -1,4 +1,4 @@
-"""The rule of thumb of published pipelines: inside the brain a zero is a failed voxel."""
+"""Brain outline of a metabolite map, and the rule of thumb that a zero inside the brain is a failed voxel."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,14 +6,14 @@ from skimage.morphology import isotropic_closing
 
 
 def brain_outline(map: np.ndarray, radius: int = 3) -> np.ndarray:
-    """The brain as seen on a metabolite map: binary closing of ``map > 0``, holes filled.
+    """Outline the brain on a metabolite map: binary closing of ``map > 0``, then filling of enclosed holes.
 
-    The closing is by a disc or ball, as if the field of view went on beyond the border with nothing in it, so a brain
-    that reaches the border is not eroded there. Holes are filled in 2D for a slice, in 3D for a volume.
+    The closing uses a disc or ball. It treats the field of view as continuing empty beyond the border, so it does not
+    erode a brain that reaches the border. Holes are filled in 2D for a slice and in 3D for a volume.
 
     Args:
-        map: ``(X, Y)`` or ``(X, Y, Z)``; a NaN is not above zero.
-        radius: of the closing, in voxels.
+        map: ``(X, Y)`` or ``(X, Y, Z)``; a NaN does not count as above zero.
+        radius: radius of the closing, in voxels.
 
     Returns:
         Boolean mask of the map's shape.
@@ -28,16 +28,17 @@ def brain_outline(map: np.ndarray, radius: int = 3) -> np.ndarray:
 
 
 def zero_rule(map: np.ndarray, radius: int = 3) -> np.ndarray:
-    """Call every zero, NaN or infinity inside the brain outline missing.
+    """Mark every zero, NaN or infinity inside the brain outline as missing.
 
-    It takes a ventricle's zeros for holes, and cannot see a lost rim or slab, which lies outside the outline.
+    Published pipelines use this rule. It mistakes the zeros of a ventricle for missing voxels, and it cannot detect a
+    missing rim or slab, which lies outside the outline.
 
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``.
-        radius: of the closing that gives the outline, in voxels.
+        radius: radius of the closing that gives the outline, in voxels.
 
     Returns:
-        Boolean mask of the map's shape, True where the voxel is judged missing.
+        Boolean mask of the map's shape, True where a voxel counts as missing.
     """
     map = np.asarray(map)
     return brain_outline(map, radius) & ((map == 0) | ~np.isfinite(map))

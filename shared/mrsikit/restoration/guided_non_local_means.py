@@ -1,14 +1,14 @@
-r"""Sharpening by feature non-local means: averaged along an MRI's structures, and kept to what was measured.
+r"""Super-resolution by feature non-local means: average along an MRI's structures, then enforce data consistency.
 
-From the interpolation, or any other start, passes of
+The start is the interpolation or any other fine map. Each pass computes
 
 .. math:: x \leftarrow \mathrm{FNLM}(x; f, h_f, h_x)
 
-with :math:`h_f` and :math:`h_x` narrower from pass to pass, each followed by data consistency
-(:func:`mrsikit.physics.spatial_encoding.data_consistency`). The MRI only says which voxels are averaged, so a lesion
-that it alone shows can hardly come into the map. :math:`h_x` keeps lesions that the map alone shows: it is the map's
-spread around a voxel, but no less than the noise. After a network, which has removed the noise, take for y the forward
-model of the network's own map: then the means only add what the acquisition does not measure.
+and then enforces data consistency (:func:`mrsikit.physics.spatial_encoding.data_consistency`). :math:`h_f` and
+:math:`h_x` become narrower from pass to pass. The MRI only decides which voxels are averaged, so a lesion that only the
+MRI shows can hardly enter the map. :math:`h_x` preserves lesions that only the map shows: it is proportional to the
+map's local standard deviation, with a lower limit from the noise. After a network, which has removed the noise, use for
+y the forward operator applied to the network's own map. The means then only add what the acquisition does not measure.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mrsikit.physics.spatial_encoding import data_consistency, interpolate
 from mrsikit.restoration.non_local_means import feature_non_local_means
 
 WIDTHS = (0.5, 0.1)
-"""Of the features in the first and the last pass; chosen on BrainWeb 1, as all that follows."""
+"""Width h_f of the features' term in the first and the last pass; chosen on BrainWeb 1, as are all values below."""
 
 SPREAD, LEAST_SPREAD, NOISES = 1.2, 0.02, 3.0
-"""Width of the map's own term: of its spread around a voxel, halved each pass; at least so much
-of its maximum, and so many standard deviations of its noise."""
+"""Width h_x of the map's own term: 1.2 x the map's local standard deviation, halved each pass; but at least 0.02 of the
+map's maximum and 3 x the standard deviation of its noise."""
 
 AROUND = 9
-"""Voxels along each axis in which that spread is taken."""
+"""Side, in fine voxels, of the window for the local standard deviation."""
 
 WINDOW, PASSES = {2: 17, 3: 9}, {2: 2, 3: 3}
-"""By the axes of space."""
+"""Side of the averaging window in fine voxels, and number of passes, by the number of spatial axes."""
 
 
 def guided_non_local_means(
@@ -49,25 +49,26 @@ def guided_non_local_means(
     dims: int = 2,
     slab: int | None = None,
 ) -> Tensor:
-    """Sharpen maps along an MRI.
+    """Super-resolve maps along the structures of an MRI.
 
     Args:
-        coarse: (B, X, Y[, Z]), maximum about 1.
-        factor: fine voxels a coarse one.
-        psf: code of the point-spread function, of :mod:`mrsikit.physics.spatial_encoding`.
-        features: (B, F, factor X, factor Y[, factor Z]), of
+        coarse: (B, X, Y[, Z]) coarse maps y with a maximum of about 1.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        features: (B, F, factor X, factor Y[, factor Z]), from
             :func:`mrsikit.restoration.non_local_means.mri_features`.
-        start: (B, factor X, factor Y[, factor Z]), a network's map, say; None: the interpolation.
-        noise: standard deviation of the coarse map's noise, one number or as ``coarse``.
-        passes: number of them; None: :data:`PASSES`.
+        start: (B, factor X, factor Y[, factor Z]) fine map to start from, such as a network's; None: the interpolation.
+        noise: standard deviation of the coarse map's noise in its unit, one number or a tensor of the shape of
+            ``coarse``.
+        passes: number of passes; None: :data:`PASSES`.
         window: side of the window in fine voxels, odd; None: :data:`WINDOW`.
-        h_features: widths of the features in the first and the last pass.
-        spread: width of the map's own term in the first pass, of the map's spread around a voxel.
-        dims: axes of space.
-        slab: as of :func:`mrsikit.restoration.non_local_means.feature_non_local_means`.
+        h_features: width of the features' term in the first and in the last pass, dimensionless.
+        spread: width of the map's own term in the first pass, as a multiple of the map's local standard deviation.
+        dims: number of spatial axes, 2 or 3.
+        slab: as for :func:`mrsikit.restoration.non_local_means.feature_non_local_means`.
 
     Returns:
-        (B, factor X, factor Y[, factor Z]).
+        (B, factor X, factor Y[, factor Z]), in the unit of ``coarse``.
     """
     fine = interpolate(coarse, factor, psf, dims) if start is None else start
     around = _spread(fine, dims)
@@ -91,7 +92,7 @@ def guided_non_local_means(
 
 
 def _spread(image: Tensor, dims: int) -> Tensor:
-    """Standard deviation around each voxel."""
+    """Local standard deviation around each voxel."""
     pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
     mean, square = (
         pool(values[:, None], AROUND, 1, AROUND // 2, count_include_pad=False)[:, 0]

@@ -1,11 +1,12 @@
-r"""Non-local means: each voxel becomes the mean of those around it that are like it.
+r"""Non-local means: replace each voxel by a weighted mean of similar voxels around it.
 
 .. math:: \hat x_i = \frac{\sum_{j \in \Omega_i} w_{ij} x_j}{\sum_{j \in \Omega_i} w_{ij}}
 
-with :math:`\Omega_i` a window around i. What "like it" means is a patch of the image itself (Buades 2005,
-doi:10.1109/CVPR.2005.38), or the features of an MRI on the same grid, so that the image is averaged along the MRI's
-structures and not across them (Jafari-Khouzani 2014, doi:10.1109/TMI.2014.2340135). Weights are symmetric, so each pair
-of voxels is visited once. Batched, in two or three dimensions; beside the images it holds a few of their size.
+with :math:`\Omega_i` a window around i. The weight measures similarity either by a patch of the image itself (Buades
+2005, doi:10.1109/CVPR.2005.38) or by the features of an MRI on the same grid. Features average the image along the
+MRI's structures and not across them (Jafari-Khouzani 2014, doi:10.1109/TMI.2014.2340135). Weights are symmetric, so
+each pair of voxels is visited once. The functions take batches in two or three dimensions. Besides the images they need
+memory for a few tensors of the same size.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 Part = tuple[slice, ...]
-"""Of an image's axes."""
+"""Part of an image: one slice per spatial axis."""
 
 LAMINAR = (1.0, 2.0)
-"""Voxels along and against the gradient at which an MRI is read for its features."""
+"""Distances, in voxels, along and against the gradient at which the features sample an MRI."""
 
 
 def feature_non_local_means(
@@ -35,26 +36,27 @@ def feature_non_local_means(
     h_image: float | Tensor | None = None,
     slab: int | None = None,
 ) -> Tensor:
-    r"""Average an image over voxels of like features.
+    r"""Average an image over voxels with similar features.
 
     .. math:: w_{ij} = \exp\left( - \frac{\|f_i - f_j\|^2}{F h_f^2} - \frac{(x_i - x_j)^2}{h_i h_j} \right)
 
-    The second term keeps apart what the image itself shows to be unlike, as a lesion that the MRI does not show.
+    The second term separates voxels whose own values differ, as in a lesion that the MRI does not show.
 
     Args:
-        image: (B, X, Y[, Z]).
-        features: (B, F, X, Y[, Z]), of about unit variance, as of :func:`mri_features`.
+        image: (B, X, Y[, Z]), any unit.
+        features: (B, F, X, Y[, Z]) features of about unit variance, from :func:`mri_features`.
         window: side of the window in voxels, odd.
-        h_features: :math:`h_f`.
-        h_image: h in the image's unit, one number or a map (B, X, Y[, Z]); None: without the second term.
-        slab: voxels along the last axis at a time, so that memory beyond the images' own is bounded; the result is the
-            same. None: all.
+        h_features: width :math:`h_f` of the features' term, dimensionless.
+        h_image: width h of the image's term in the image's unit, one number or a map (B, X, Y[, Z]); None: no second
+            term.
+        slab: number of voxels along the last axis to process at a time. This bounds the extra memory and does not
+            change the result. None: all at once.
 
     Returns:
-        (B, X, Y[, Z]).
+        (B, X, Y[, Z]), in the image's unit.
 
     Raises:
-        ValueError: the side is even.
+        ValueError: ``window`` is even or below 1.
     """
     _odd(window)
     if slab is not None:
@@ -65,7 +67,7 @@ def feature_non_local_means(
     def distance(here: Part, there: Part) -> Tensor:
         one, other = image[_at(*here)], image[_at(*there)]
         out = torch.zeros_like(one)
-        for k in range(scaled.shape[1]):  # one feature at a time, or they would all be held twice
+        for k in range(scaled.shape[1]):  # one feature at a time, to avoid a second copy of all features
             out += (scaled[:, k][_at(*here)] - scaled[:, k][_at(*there)]).square_()
         if values is not None:
             width = values[_at(*here)] * values[_at(*there)] if values.ndim else values.square()
@@ -78,7 +80,7 @@ def feature_non_local_means(
 def _by_slabs(
     image: Tensor, features: Tensor, window: int, h_features: float, h_image: float | Tensor | None, slab: int
 ) -> Tensor:
-    """Slabs of the last axis, each with what its windows reach into."""
+    """Process slabs of the last axis, each extended by the reach of its windows."""
     count, reach, out = image.shape[-1], window // 2, []
     for low in tqdm(range(0, count, slab), desc="non-local means", unit="slab", delay=2, leave=False):
         before, after = max(0, low - reach), min(count, low + slab + reach)
@@ -96,19 +98,19 @@ def non_local_means(image: Tensor, *, h: float | Tensor, window: int = 11, patch
 
     Args:
         image: (B, X, Y[, Z]), any unit.
-        h: in the image's unit, about the noise's standard deviation; one number, or (B,).
+        h: filter width in the image's unit, about the standard deviation of the noise; one number, or (B,).
         window: side of the window in voxels, odd.
-        patch: side of the patch, odd; beyond the border the image is mirrored.
+        patch: side of the patch in voxels, odd. Beyond the border the image is mirrored.
 
     Returns:
-        (B, X, Y[, Z]).
+        (B, X, Y[, Z]), in the image's unit.
 
     Raises:
-        ValueError: a side is even.
+        ValueError: ``window`` or ``patch`` is even or below 1.
     """
     axes = image.ndim - 1
     _odd(window, patch)
-    halves = [min(patch // 2, n - 1) for n in image.shape[1:]]  # a thin volume has thin patches
+    halves = [min(patch // 2, n - 1) for n in image.shape[1:]]  # patches are no thicker than a thin volume allows
     padded = F.pad(image[:, None], [half for half in reversed(halves) for _ in (0, 1)], mode="reflect")[:, 0]
     sides = [2 * half + 1 for half in halves]
     mean = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[axes - 1]
@@ -131,14 +133,14 @@ def _odd(*sides: int) -> None:
 
 
 def _at(*part: Any) -> tuple[Any, ...]:
-    """Index of a part of the last axes."""
+    """Return the index that selects a part of the last axes."""
     return (..., *part)
 
 
 def _averaged(image: Tensor, window: int, distance: Callable[[Part, Part], Tensor]) -> Tensor:
-    """Weighted means with w = exp(-distance), each pair of voxels visited once."""
+    """Compute weighted means with w = exp(-distance), visiting each pair of voxels once."""
     shape = image.shape[1:]
-    # a voxel is like itself
+    # Each voxel has weight 1 in its own mean.
     total, weight = image.clone(), torch.ones_like(image)
     for offset in offsets(window, len(shape)):
         here = tuple(slice(max(0, -o), n - max(0, o)) for o, n in zip(offset, shape, strict=True))
@@ -155,23 +157,24 @@ def _averaged(image: Tensor, window: int, distance: Callable[[Part, Part], Tenso
 
 
 def offsets(window: int, axes: int) -> list[tuple[int, ...]]:
-    """Half of the offsets within a window, one of each pair of opposite ones, without the middle."""
+    """List the offsets (in voxels) within a window: one of each pair of opposite offsets, without the centre."""
     reach = range(-(window // 2), window // 2 + 1)
     return [offset for offset in itertools.product(reach, repeat=axes) if offset > (0,) * axes]
 
 
 def mri_features(mris: Sequence[Tensor], brain: Tensor) -> Tensor:
-    """What tells a voxel's place in the anatomy: its grey value and a profile across the nearest edge.
+    """Compute features of each voxel's position in the anatomy: its intensity and the profile across the nearest edge.
 
-    For each contrast: the value, the mean over 3 voxels along each axis, the gradient's size, and the values one and
-    two voxels along and against the gradient. Each divided by its deviation in the brain.
+    Each contrast has seven features: the value, the mean over 3 voxels along each axis, the magnitude of the gradient,
+    and the values one and two voxels along and against the gradient. Each feature has its mean in the brain subtracted
+    and is divided by its standard deviation in the brain.
 
     Args:
-        mris: one image (B, X, Y[, Z]) a contrast, any unit.
-        brain: same shape, where statistics are taken; all of it where it is empty.
+        mris: one image (B, X, Y[, Z]) per contrast, any unit.
+        brain: same shape, above 0 where the statistics are taken. If it is empty, all voxels count.
 
     Returns:
-        (B, 7 C, X, Y[, Z]).
+        (B, 7 C, X, Y[, Z]) for C contrasts, dimensionless.
     """
     out = []
     for image in mris:
@@ -194,12 +197,12 @@ def mri_features(mris: Sequence[Tensor], brain: Tensor) -> Tensor:
 
 
 def _slope(image: Tensor, axis: int) -> Tensor:
-    """Central differences; 0 along an axis of one voxel."""
+    """Gradient along one axis by central differences; 0 along an axis of one voxel."""
     return torch.gradient(image, dim=axis)[0] if image.shape[axis] > 1 else torch.zeros_like(image)
 
 
 def _read(image: Tensor, offset: Tensor) -> Tensor:
-    """Values of (B, X, Y[, Z]) at each voxel moved by ``offset`` (B, X, Y[, Z], axes), the border repeated."""
+    """Interpolate an image (B, X, Y[, Z]) at each voxel plus ``offset`` (B, X, Y[, Z], axes); repeat the border."""
     shape = image.shape[1:]
     at = torch.stack(torch.meshgrid(*(torch.arange(n).to(image) for n in shape), indexing="ij"), -1) + offset
     size = torch.tensor(shape).to(image)

@@ -1,4 +1,4 @@
-"""An image of the same head, averaged over the voxels of another grid."""
+"""Resampling: average an image over the voxels of another grid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def upright_axis(affine: Tensor) -> int:
-    """Axis of a volume (0, 1 or 2) that runs along the body, which is the one across axial slices."""
+    """Return the axis of a volume (0, 1 or 2) that runs along the body, that is, across axial slices."""
     towards = nib.io_orientation(convert_to_tensor(affine).cpu().numpy())[:, 0]
     return int(np.flatnonzero(towards == 2)[0])
 
@@ -22,20 +22,21 @@ def upright_axis(affine: Tensor) -> int:
 def image_on_grid(
     image: MetaTensor, shape: Sequence[int], affine: Tensor, *, points: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
-    """Average an image over voxels that are larger than its own, or as large.
+    """Average an image over the voxels of a grid that is as coarse as the image or coarser.
 
     Args:
-        image: (1, X', Y'[, Z']) with its affine.
-        shape: (X, Y, Z) of the grid.
+        image: (1, X', Y'[, Z']) image with its affine, any unit.
+        shape: shape (X, Y, Z) of the grid.
         affine: (4, 4) of the grid, voxel to mm.
-        points: at which the image is read along each axis of a voxel, evenly spread; their mean is the voxel's value.
+        points: number of evenly spaced sampling points along each axis of a voxel. Their mean is the voxel's value.
 
     Returns:
-        (X, Y, Z) float32 mean of what the image covers of each voxel, and the share of the voxel that it covers.
+        The mean (X, Y, Z), float32, over the part of each voxel that the image covers, and the share (X, Y, Z) of each
+        voxel that it covers.
     """
     values = convert_to_tensor(image).float()
     values = values.flatten(3) if values.ndim > 3 else values[..., None]
-    # the image, and ones beside it: what lies beyond its border is not dark, it is unknown
+    # Resample a volume of ones with the image: outside the image its values are unknown, not zero.
     both = MetaTensor(torch.cat([values, torch.ones_like(values)]), affine=image.affine)
     finer = torch.eye(4, dtype=torch.float64)
     for axis, count in enumerate(points):

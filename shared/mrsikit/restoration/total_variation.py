@@ -1,11 +1,12 @@
-r"""Sharpening by total variation, plain or weighted by an MRI.
+r"""Super-resolution by total variation, plain or weighted by an MRI.
 
 .. math:: \min_x \lambda \sum_v w_v |\nabla x|_v + \tfrac{1}{2} \| A^+ (y - A x) \|^2,
           \qquad w = \eta / \sqrt{|\nabla R|^2 + \eta^2}
 
-with the forward operator A of :mod:`mrsikit.physics.spatial_encoding`. Without noise this is the smallest variation
-among the maps that are measured as y. The solver is the primal-dual algorithm of Chambolle and Pock
-(doi:10.1007/s10851-010-0251-1), whose data step has a closed form: :math:`v + \kappa A^+ (y - A v)`.
+with the forward operator A of :mod:`mrsikit.physics.spatial_encoding`, the coarse map y and the MRI R. With
+:math:`\lambda = 0` the result is the map of least variation among those that the forward operator maps to y. The solver
+is the primal-dual algorithm of Chambolle and Pock (doi:10.1007/s10851-010-0251-1), whose data step has a closed form:
+:math:`v + \kappa A^+ (y - A v)`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from mrsikit.physics.kspace import low_pass_sample, zero_fill
 from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, interpolate, pseudo_inverse
 
 LEAST_LIMIT = 0.02
-"""Of the dual: with a smaller lambda the data step is scaled up instead, or nothing would move for long."""
+"""Smallest bound of the dual variable. For a smaller lambda the data step is scaled up instead, because the iteration
+would otherwise converge very slowly."""
 
 
 def total_variation(
@@ -31,23 +33,24 @@ def total_variation(
     iterations: int = 200,
     dims: int = 2,
 ) -> Tensor:
-    """Sharpen maps.
+    """Super-resolve maps by total variation.
 
     Args:
-        coarse: (..., X, Y), or (..., X, Y, Z), maximum about 1.
-        factor: fine voxels a coarse one.
-        psf: code of the point-spread function, of :mod:`mrsikit.physics.spatial_encoding`.
-        strength: lambda, or one a map, (..., 1, 1[, 1]); 0: the coarse map is kept exactly. Twice the noise serves
-            well.
-        mri: (..., factor X, factor Y[, factor Z]), brain about 0 to 1, whose edges cost less; None: none.
-        eta: change of the MRI from which on an edge does.
-        iterations: of the algorithm.
-        dims: axes of space.
+        coarse: (..., X, Y), or (..., X, Y, Z), coarse maps y with a maximum of about 1.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        strength: lambda, one number or one per map, (..., 1, 1[, 1]). With 0 the coarse map is kept exactly. Twice the
+            standard deviation of the noise works well.
+        mri: MRI R, (..., factor X, factor Y[, factor Z]), brain about 0 to 1. Edges of the map that coincide with edges
+            of the MRI are penalised less. None: no weighting.
+        eta: gradient of the MRI, per fine voxel, above which an edge is penalised clearly less.
+        iterations: number of iterations.
+        dims: number of spatial axes, 2 or 3.
 
     Returns:
-        (..., factor X, factor Y[, factor Z]).
+        (..., factor X, factor Y[, factor Z]), in the unit of ``coarse``.
     """
-    if psf != BLOCK:  # the encode without a counterpart is never explained, and would add up
+    if psf != BLOCK:  # A x never contains the Nyquist encode, so its error would accumulate
         coarse = low_pass_sample(zero_fill(coarse, factor, dims), factor, dims)
     fine = interpolate(coarse, factor, psf, dims)
     weight = torch.ones_like(fine)
@@ -55,7 +58,7 @@ def total_variation(
         weight = eta / torch.sqrt(_gradient(mri, dims).square().sum(0) + eta**2)
     given = torch.as_tensor(strength, dtype=fine.dtype, device=fine.device)
     limit = given.clamp(min=LEAST_LIMIT)
-    step = (4 * dims) ** -0.5  # primal and dual: one over the norm of the gradient
+    step = (4 * dims) ** -0.5  # primal and dual step: one over the norm of the gradient operator
     kappa = step * limit / (given + step * limit)
     dual = torch.zeros(dims, *fine.shape, dtype=fine.dtype, device=fine.device)
     ahead = fine
@@ -70,7 +73,7 @@ def total_variation(
 
 
 def _gradient(image: Tensor, dims: int = 2) -> Tensor:
-    """Forward differences (dims, ..., X, Y[, Z]), 0 at the far edges."""
+    """Forward differences (dims, ..., X, Y[, Z]); 0 in the last voxel of each axis."""
     out = image.new_zeros(dims, *image.shape)
     for slopes, axis in zip(out, range(-dims, 0), strict=True):
         count = image.shape[axis] - 1

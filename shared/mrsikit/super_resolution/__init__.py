@@ -1,1 +1,1 @@
-"""Super-resolution of metabolite maps: what both super-resolution bundles share."""
+"""Super-resolution of metabolite maps: the code that both super-resolution bundles share."""

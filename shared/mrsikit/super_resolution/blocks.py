@@ -1,7 +1,8 @@
-"""The published blocks: ERB and HFAB of FMEN, GDFN of Restormer, written from their papers.
+"""Published network blocks: ERB and HFAB of FMEN, GDFN of Restormer, written from their papers.
 
-Each ERB computes with one merged 3 x 3 convolution a part, in training too: the kernels are combined, not the images,
-which is a fifth of the work and the same function. :func:`collapse` keeps the merged kernels alone.
+Each part of an ERB merges its three convolutions into one 3 x 3 convolution, in training too. Combining the kernels
+instead of the images takes a fifth of the work and gives the same function. :func:`collapse` keeps only the merged
+kernels.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ SLOPE = 0.1
 
 
 class RepeatedConvolution(nn.Module):
-    r"""One re-parameterisable residual part of an ERB: :math:`x + C_1(C_3(y) + y)`, y = C_1 x, merged to a 3 x 3.
+    r"""Re-parameterisable residual part of an ERB: :math:`x + C_1(C_3(y) + y)`, y = C_1 x, merged to one 3 x 3.
 
-    Beyond the border y continues with what zeros become, its bias; so the merged convolution, padded with zeros, is
-    exactly the same function.
+    Beyond the border y equals the bias of :math:`C_1`, which is what zeros become. The merged convolution, padded with
+    zeros, is therefore exactly the same function.
 
     Args:
-        channels: n.
-        expansion: r; y has r n channels.
+        channels: number of channels n.
+        expansion: factor r; y has r n channels.
     """
 
     def __init__(self, channels: int, expansion: int = 2) -> None:
@@ -32,7 +33,7 @@ class RepeatedConvolution(nn.Module):
         self.narrow = nn.Conv2d(wide, channels, 1)
 
     def merged(self) -> tuple[Tensor, Tensor]:
-        """Weight (n, n, 3, 3) and bias (n,) of the one convolution."""
+        """Return the weight (n, n, 3, 3) and bias (n,) of the merged convolution."""
         widen, narrow = self.widen.weight[:, :, 0, 0], self.narrow.weight[:, :, 0, 0]
         middle = torch.zeros_like(self.look.weight)
         middle[:, :, 1, 1] = torch.eye(middle.shape[0], device=middle.device, dtype=middle.dtype)
@@ -41,23 +42,23 @@ class RepeatedConvolution(nn.Module):
         identity = torch.zeros_like(weight)
         identity[:, :, 1, 1] = torch.eye(weight.shape[0], device=weight.device, dtype=weight.dtype)
         first, second, last = self.widen.bias, self.look.bias, self.narrow.bias
-        assert first is not None  # TorchScript takes a convolution's bias for optional
+        assert first is not None  # TorchScript treats a convolution's bias as optional
         assert second is not None
         assert last is not None
         return weight + identity, narrow @ (look.sum((2, 3)) @ first + second) + last
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         weight, bias = self.merged()
         return F.conv2d(x, weight, bias, padding=1)
 
     def expanded(self, x: Tensor) -> Tensor:
-        """The same by its three convolutions."""
+        """Apply the three convolutions one after the other; the result equals that of :meth:`forward`."""
         wide = F.conv2d(F.pad(x, [1, 1, 1, 1]), self.widen.weight, self.widen.bias)
         return self.narrow(self.look(wide) + wide[..., 1:-1, 1:-1]) + x
 
     def collapsed(self) -> nn.Conv2d:
-        """The one convolution."""
+        """Return the merged convolution as a module."""
         weight, bias = self.merged()
         out = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
         out.weight, out.bias = nn.Parameter(weight.detach()), nn.Parameter(bias.detach())
@@ -65,7 +66,7 @@ class RepeatedConvolution(nn.Module):
 
 
 def collapse(network: nn.Module) -> None:
-    """Replace every :class:`RepeatedConvolution` within a network by its one convolution, in place."""
+    """Replace every :class:`RepeatedConvolution` of a network by its merged convolution, in place."""
     for name, part in network.named_children():
         if isinstance(part, RepeatedConvolution):
             setattr(network, name, part.collapsed())
@@ -74,12 +75,13 @@ def collapse(network: nn.Module) -> None:
 
 
 class InstanceNorm(nn.Module):
-    """Instance normalisation without copies in channels-last order, of which PyTorch's makes two.
+    """Instance normalisation that makes no copies of channels-last tensors; PyTorch's makes two.
 
-    PyTorch's group normalisation makes none, but its variance loses digits that the regression on the classes needs.
+    PyTorch's group normalisation makes no copies either, but its variance loses digits that the regression on the
+    classes needs.
 
     Args:
-        channels: n.
+        channels: number of channels n.
     """
 
     def __init__(self, channels: int) -> None:
@@ -88,7 +90,7 @@ class InstanceNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         centred = x - x.mean([2, 3], keepdim=True)
         scale = torch.rsqrt(centred.square().mean([2, 3], keepdim=True) + 1e-5)
         return centred * (scale * self.weight[:, None, None]) + self.bias[:, None, None]
@@ -98,8 +100,8 @@ class EnhancedResidualBlock(nn.Module):
     """ERB: two :class:`RepeatedConvolution` with a LeakyReLU between them.
 
     Args:
-        channels: n.
-        normalised: an instance normalisation before the LeakyReLU, which the paper has not.
+        channels: number of channels n.
+        normalised: whether an instance normalisation precedes the LeakyReLU. The paper has none.
     """
 
     def __init__(self, channels: int, *, normalised: bool = False) -> None:
@@ -109,17 +111,18 @@ class EnhancedResidualBlock(nn.Module):
         self.second = RepeatedConvolution(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         return self.second(self.between(self.first(x)))
 
 
 class HighFrequencyAttention(nn.Module):
-    """HFAB: the input weighted by what a narrow branch makes of it.
+    """HFAB: multiply the input by weights that a narrow branch computes from it.
 
     Args:
-        channels: n.
-        narrow: m, channels of the branch.
-        normalised: batch normalisation as in the paper; without it the weight is .5 to 1.5 and begins at 1.
+        channels: number of channels n.
+        narrow: number of channels m of the branch.
+        normalised: whether to use batch normalisation, as the paper does. Without it the weight lies between .5 and 1.5
+            and starts at 1.
     """
 
     def __init__(self, channels: int, narrow: int, *, normalised: bool = True) -> None:
@@ -146,16 +149,16 @@ class HighFrequencyAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         return x * (self.least + self.branch(x))
 
 
 class GatedFeedForward(nn.Module):
-    """GDFN: one half of the widened channels gates the other, each seen through a depthwise 3 x 3.
+    """GDFN: one half of the expanded channels gates the other, after a depthwise 3 x 3 convolution of both.
 
     Args:
-        channels: n.
-        expansion: gamma; the halves have gamma n channels.
+        channels: number of channels n.
+        expansion: factor gamma; each half has gamma n channels.
     """
 
     def __init__(self, channels: int, expansion: float = 2.66) -> None:
@@ -167,7 +170,7 @@ class GatedFeedForward(nn.Module):
         self.narrow = nn.Conv2d(half, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         spread = (x - x.mean(1, keepdim=True)).square().mean(1, keepdim=True)
         normal = x * torch.rsqrt(spread + 1e-5) * self.scale
         gate, value = self.look(self.widen(normal)).chunk(2, 1)

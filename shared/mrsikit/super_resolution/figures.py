@@ -1,4 +1,4 @@
-"""The figure of one input in the report: measured, sharpened with its MRIs and without, its deviation, its ratios."""
+"""Report figure of one input: measured map, super-resolved with and without its MRIs, standard deviation, ratios."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ PANELS = (
 
 
 def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metabolites: object = None) -> bytes:
-    """Draw one map from its outputs, the coarse voxels as large as they are, beside the MRIs as they lie on it.
+    """Draw one map, its outputs and its MRIs on the fine grid. Coarse voxels keep their true size.
 
     Args:
-        inputs: of the run.
-        path: the input.
-        unit: of the map.
-        metabolites: names of the maps, as of :func:`mrsikit.super_resolution.options.names_of`.
+        inputs: inputs of the run.
+        path: path of the input map.
+        unit: unit of the map.
+        metabolites: names of the maps, as :func:`mrsikit.super_resolution.options.names_of` takes them.
 
     Returns:
-        The picture, PNG.
+        The figure, as PNG bytes.
     """
     coarse, _ = read_map(path)
     stem = stem_of(path)
     shown = {}
     for name in ("sr", "uncertainty"):
         shown[name], affine = read_map(inputs.output_path(stem, name))
-    # that of the run that made the outputs, which need not be this one
+    # Take the factor from the output files: another run may have made them.
     factors = [fine // n for fine, n in zip(shown["sr"].shape[:3], coarse.shape[:3], strict=True)]
     coarse = np.where(np.isfinite(coarse), coarse, np.nan)
     for axis, factor in enumerate(factors):
@@ -58,7 +58,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         if name in item:
             shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
             panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
-    # slices last: the axis that was not made finer
+    # Move the slice axis, the one whose resolution did not change, to the end.
     across = factors.index(1) if len(factors) == 3 and 1 in factors[:2] else 2
     columns = [axis for axis in range(3) if axis != across] + [across, 3]
     shown = {name: np.moveaxis(values, across, 2) if values.ndim > 2 else values for name, values in shown.items()}
@@ -71,7 +71,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         return picture
     found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
     shown = {key: np.moveaxis(read_map(inputs.output_path(stem, name))[0], across, 2) for key, name in found.items()}
-    # what the file holds, which another run may have made
+    # Take the ratios' names from the record: another run may have made the file.
     names = str(read_record(inputs.record_path(stem)).get("summary", {}).get("ratios", "")).split(", ")
     panels = [
         Panel(title=names[0] if len(names) == 1 else "ratio", unit=""),
@@ -97,7 +97,7 @@ def _on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarr
 
 
 def _stacked(upper: bytes, lower: bytes) -> bytes:
-    """Two PNGs, one below the other."""
+    """Stack two PNGs, the second below the first."""
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in (upper, lower)]
     out = Image.new("RGB", (max(i.width for i in images), sum(i.height for i in images)), "white")
     out.paste(images[0], (0, 0))

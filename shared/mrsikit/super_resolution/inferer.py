@@ -1,4 +1,4 @@
-"""Maps through the network slice by slice, some at a time, with their MRIs and without."""
+"""Inferer: run the network over the slices of a map, in batches, with and without its MRIs."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mrsikit.physics.spatial_encoding import PSF_CODES
 from mrsikit.super_resolution.network import MRIS, network_input
 
 SLICES = 8
-"""At a time."""
+"""Number of slices per batch."""
 
 
 class SliceStackInferer(Inferer):
-    """Run the network over every slice of every map, those that have an MRI a second time without it.
+    """Run the network over every slice of every map, and a second time without the MRIs where there are any.
 
-    So what the MRIs draw can be told from what was measured.
+    The comparison of the two results shows what the MRIs contribute.
 
     Args:
-        factor: fine voxels a coarse one along each axis in plane.
-        psf: "block", "kspace" or "hamming".
+        factor: fine voxels per coarse voxel along each in-plane axis.
+        psf: point spread function, "block", "kspace" or "hamming".
     """
 
     def __init__(self, *, factor: int = 4, psf: str = "block") -> None:
@@ -33,22 +33,24 @@ class SliceStackInferer(Inferer):
         self.psf = PSF_CODES[psf]
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Sharpen.
+        """Super-resolve a batch.
 
         Args:
-            inputs: (B, 2 M + 2, X, Y, Z), of :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
-            network: of (n, 10, X, Y), as :class:`mrsikit.super_resolution.network.SuperResolution`.
+            inputs: (B, 2 M + 2, X, Y, Z), from :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
+            network: network that takes (n, 10, X, Y), such as
+                :class:`mrsikit.super_resolution.network.SuperResolution`.
             args: not used.
-            kwargs: likewise.
+            kwargs: not used.
 
         Returns:
-            (B, 3 M, X, Y, Z): each map, its standard deviation, and the map without the MRIs.
+            (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
+            super-resolved map without the MRIs.
         """
         out = torch.cat([part for item in inputs for part in self._maps(item, network)])
         return out.reshape(len(inputs), -1, *inputs.shape[2:])
 
     def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[Tensor]:
-        """What is returned of one item, in parts (n, X, Y, Z), in order."""
+        """Super-resolve one item; the list holds one (3, X, Y, Z) tensor per map, in order."""
         starts, noises, mris = parts(item)
         return [
             slices_through(network, start, noise, mris, self.factor, self.psf)
@@ -57,7 +59,7 @@ class SliceStackInferer(Inferer):
 
 
 def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What (2 M + 2, X, Y, Z) holds: M maps, their noise, and by name the MRIs (X, Y, Z) that show anything."""
+    """Split (2 M + 2, X, Y, Z) into M maps, their noise, and a dictionary of the MRIs (X, Y, Z) that are not empty."""
     count = (len(item) - len(MRIS)) // 2
     mris = {name: image for name, image in zip(MRIS, item[2 * count :], strict=True) if image.any()}
     return item[:count], item[count : 2 * count], mris
@@ -66,15 +68,15 @@ def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 def slices_through(
     network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor], factor: int, psf: int
 ) -> Tensor:
-    """One map, slice by slice through the network, where there are MRIs a second time without them.
+    """Super-resolve one map slice by slice, and a second time without the MRIs where there are any.
 
     Args:
-        network: as of :class:`SliceStackInferer`.
-        start: (X, Y, Z), interpolated.
-        noise: same shape; NaN: not known.
-        mris: by name, (X, Y, Z).
-        factor: fine voxels a coarse one.
-        psf: code of the point-spread function.
+        network: as for :class:`SliceStackInferer`.
+        start: (X, Y, Z) interpolated map.
+        noise: (X, Y, Z) standard deviation of the noise; NaN where it is unknown.
+        mris: MRIs by name, each (X, Y, Z).
+        factor: fine voxels per coarse voxel along each in-plane axis.
+        psf: code of the point spread function.
 
     Returns:
         (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs.

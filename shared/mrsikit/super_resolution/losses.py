@@ -1,4 +1,4 @@
-"""The loss of the default network."""
+"""Loss of the default network."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from monai.losses import SSIMLoss
 from torch import Tensor, nn
 
 SMALLEST_LESION = 3.0
-"""Voxels of a lesion that counts."""
+"""A lesion counts if its area exceeds 3 fine voxels."""
 
 
 class SuperResolutionLoss(nn.Module):
-    r"""Map and standard deviation.
+    r"""Loss of a super-resolved map and its standard deviation.
 
     .. math:: L = \lambda_m \langle \log(\langle e^2 \rangle_m + \epsilon) \rangle + \langle |e| \rangle
               + \lambda_s (1 - \mathrm{SSIM})
@@ -19,17 +19,19 @@ class SuperResolutionLoss(nn.Module):
               + \lambda_d \langle |\langle e \rangle_d| + \langle |e| \rangle_d \rangle
               + \lambda_\sigma \langle \tfrac{5}{2} \log(1 + e^2 / 4 \sigma^2) + \log \sigma \rangle
 
-    The first term is the mean of the maps' PSNR but for sign and scale, so that easy maps count as much as hard ones.
-    The fourth is of the map's lesions l: their mean, as a reader takes it, and each voxel; the fifth of the decoys d,
-    lesions that the MRIs alone show. The last is the likelihood of a Student distribution with 4 degrees of freedom;
-    its gradient does not reach the map.
+    with e the error, :math:`\sigma` the standard deviation and :math:`\langle \cdot \rangle_m` the mean over one map.
+    Up to sign and scale, the first term is the mean PSNR of the maps; it gives easy maps as much weight as hard ones.
+    The fourth term covers the lesions l of the map: the error of the lesion's mean, which a reader measures, and the
+    error of each voxel. The fifth term does the same for the decoys d, lesions that only the MRIs show. The last term
+    is the negative log likelihood of a Student distribution with 4 degrees of freedom; its gradient does not reach the
+    map.
 
     Args:
         quality: weight of the first term.
-        similarity: of SSIM.
-        lesions: of the fourth.
-        decoys: of the fifth.
-        uncertainty: of the last.
+        similarity: weight of the SSIM term.
+        lesions: weight of the fourth term.
+        decoys: weight of the fifth term.
+        uncertainty: weight of the last term.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class SuperResolutionLoss(nn.Module):
         self.ssim = SSIMLoss(spatial_dims=2, data_range=1.0)
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Loss of one batch.
+        """Compute the loss of one batch.
 
         Args:
-            pred: (B, 2, X, Y): map, standard deviation.
-            label: (B, 1 + 2 n, X, Y): the true map, and by voxel the share of up to n lesions of the map and of up to n
-                decoys, 0 where there are fewer.
+            pred: (B, 2, X, Y): map and standard deviation.
+            label: (B, 1 + 2 n, X, Y): the true map, then the share of each voxel that belongs to each of up to n
+                lesions of the map and up to n decoys. Unused channels are 0.
         """
         image, sd = pred.split(1, 1)
         lesions, decoys = label[:, 1:].tensor_split(2, 1)

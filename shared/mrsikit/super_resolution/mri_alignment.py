@@ -1,4 +1,4 @@
-"""Check whether an MRI lies where the map's head does."""
+"""Check whether an MRI is aligned with the map."""
 
 from __future__ import annotations
 
@@ -12,28 +12,33 @@ from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
 from mrsikit.restoration.brain_mask import brain_outline
 
 ELSEWHERE = 0.08
-"""Share of the tissue outside the brain of an MRI from which on that lies elsewhere; chosen on BrainWeb 1."""
+"""An MRI is misplaced if more than 8 % of the map's tissue lies outside its brain; chosen on BrainWeb 1."""
 
 DARK = 0.1
-"""Of an MRI's brightest: under it lies no brain, but for fluid within."""
+"""Voxels up to 0.1 of an MRI's brightest value are not brain, except for enclosed fluid."""
 
 FARTHEST = 8.0
-"""mm up to which it is looked for how far an MRI lies beside the map."""
+"""Largest shift (mm) between MRI and map that the search tries."""
 
 MOST_SHIFT, MOST_SLICES = 3, 8
-"""Coarse voxels up to which, and slices in which that is done."""
+"""Largest shift in coarse voxels, and the number of slices, that the search uses."""
 
 SHIFTED, FITS_BETTER = 2.0, 1.2
-"""mm, and how many times less of the map an MRI leaves unexplained where it fits best, from which on it is told."""
+"""A shift is reported if it is at least 2 mm and reduces the unexplained variance at least 1.2-fold."""
 
 COVERED = 0.95
-"""Share of the tissue that an MRI must cover to be one of all of it."""
+"""An MRI covers the map if it covers at least 95 % of the map's tissue."""
 
 
 def share_outside_brain(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
-    """Share of a map's tissue that lies outside the brain of an MRI (X, Y, Z), of the map that fits it best.
+    """Share of a map's tissue that lies outside the brain of an MRI, for the map that fits the MRI best.
 
-    Counted where a map (M, X, Y, Z), of no sign, has half of the typical value of its tissue.
+    Only voxels above half the median of the map's tissue count.
+
+    Args:
+        maps: (M, X, Y, Z) absolute values of the maps.
+        tissue: (M, X, Y, Z), True in tissue.
+        mri: (X, Y, Z) on the same grid, brain about 0 to 1.
     """
     inside = np.stack([brain_outline((mri[..., z] > DARK).numpy()) for z in range(mri.shape[2])], -1)
     shares = []
@@ -44,18 +49,18 @@ def share_outside_brain(maps: Tensor, tissue: Tensor, mri: Tensor) -> float:
 
 
 def shift_needed(maps: Tensor, tissue: Tensor, mri: Tensor, factor: int, affine: Tensor) -> list[float]:
-    """Shift that an MRI needs to fit its maps.
+    """Find the shift that aligns an MRI with the maps.
 
     Args:
-        maps: (M, X, Y, Z) coarse.
-        tissue: same shape, of :func:`mrsikit.super_resolution.tissue_mask.tissue_mask`; voxels without tissue around
-            them count as 0.
+        maps: (M, X, Y, Z) coarse maps.
+        tissue: (M, X, Y, Z), from :func:`mrsikit.super_resolution.tissue_mask.tissue_mask`. Voxels without tissue
+            around them count as 0.
         mri: (factor X, factor Y, Z) on the fine grid, brain about 0 to 1.
-        factor: fine voxels a coarse one.
+        factor: fine voxels per coarse voxel along each in-plane axis.
         affine: (4, 4) of the fine grid.
 
     Returns:
-        Millimetres to the right, to the front and up, in plane; 0 where no shift is clearly better.
+        In-plane shift in mm to the right, to the front and up; zeros if no shift is clearly better.
     """
     around = ndimage.binary_dilation(tissue.any(0).numpy(), np.ones((3, 3, 1), bool))
     maps = maps * torch.from_numpy(around)
@@ -70,22 +75,22 @@ def shift_needed(maps: Tensor, tissue: Tensor, mri: Tensor, factor: int, affine:
 
 
 def mri_shift(coarse: Tensor, mri: Tensor, factor: int, reach: tuple[int, int]) -> tuple[tuple[int, int], float]:
-    """Find the shift at which an MRI tells most of coarse maps.
+    """Find the shift at which an MRI explains most of the coarse maps' variance.
 
-    For each shift each slice of each map is regressed on the block means of the MRI and of its square, so any contrast
-    between them will do; a map of noise alone says nothing for or against any shift. Turns are not looked for.
+    For each shift, each slice of each map is regressed on a constant and the block means of the MRI and of its square,
+    so the contrasts of MRI and map may differ. A map of pure noise favours no shift. The search does not try rotations.
     Beyond its border the MRI counts as 0.
 
     Args:
         coarse: (M, Z, X, Y) maps.
-        mri: (Z, factor X, factor Y) on their fine grid, brain about 0 to 1.
-        factor: fine voxels a coarse one.
-        reach: fine voxels along X and Y up to which shifts are tried.
+        mri: (Z, factor X, factor Y) on the maps' fine grid, brain about 0 to 1.
+        factor: fine voxels per coarse voxel along X and Y.
+        reach: largest shift to try along X and Y, in fine voxels.
 
     Returns:
-        The shift along X and Y, in fine voxels, that the MRI needs, and how many times more of the maps' variance it
-        leaves unexplained where it lies, the product over the maps; (0, 0) and 1 where no shift within reach is best,
-        or the maps or the MRI are empty.
+        The shift along X and Y, in fine voxels, that the MRI needs; and the ratio of the unexplained variance without
+        the shift to that with it, multiplied over the maps. (0, 0) and 1 if the best shift lies on the border of the
+        search range or if the maps or the MRI are empty.
     """
     filled = coarse.flatten(2).std(2) > 0
     slices = filled.any(0) & (mri.flatten(1).amax(1) > 0)
@@ -109,6 +114,6 @@ def mri_shift(coarse: Tensor, mri: Tensor, factor: int, reach: tuple[int, int]) 
             left[i, j] = unexplained.clamp(min=1e-12).log().sum()
     best = int(left.argmin())
     shift = high - best // (2 * wide + 1), wide - best % (2 * wide + 1)
-    if abs(shift[0]) == high or abs(shift[1]) == wide:  # the best may lie farther off: the map may not be of this head
+    if abs(shift[0]) == high or abs(shift[1]) == wide:  # the optimum may lie out of range, or the heads may differ
         return (0, 0), 1.0
     return shift, float((left[high, wide] - left.flatten()[best]).exp())

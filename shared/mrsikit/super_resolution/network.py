@@ -1,4 +1,4 @@
-"""The network that sharpens metabolite maps, made of the published blocks, and the evidence that it sees."""
+"""Default super-resolution network, built of published blocks, and its input."""
 
 from __future__ import annotations
 
@@ -21,50 +21,52 @@ from mrsikit.super_resolution.blocks import (
 )
 
 INTERPOLATED, FLAIR, T1, HAS_FLAIR, HAS_T1, NOISE, NOISE_KNOWN, FACTOR, PSF_CHANNEL, TV = range(10)
-"""Channels of the default network's input."""
+"""Channel indices of the default network's input."""
 
 CHANNELS = 10
 MRIS = {"flair": (FLAIR, HAS_FLAIR), "t1": (T1, HAS_T1)}
-"""Channels of each MRI and of whether it is there."""
+"""For each MRI, the channel of its image and the channel that states whether it exists."""
 
 NO_TRUST = 0.2
-"""Standard deviation, of the map's maximum, of a coarse voxel that is not trusted: more than any that was measured."""
+"""Standard deviation, as a share of the map's maximum, of an unmeasured coarse voxel. No measured voxel has more."""
 
 MRI_SETS = 4
-"""None, FLAIR, T1, both: each has its own calibration of the standard deviation."""
+"""Number of MRI combinations (none, FLAIR, T1, both), each with its own calibration of the standard deviation."""
 
 RIDGE = 1e-3
-"""Of the regression on the classes, relative to their power."""
+"""Ridge penalty of the regression on the classes, relative to the power of each class."""
 
 MOST_LOG_SD = -1.2
-"""A deviation of .3: values spread evenly from 0 to a map's maximum have one of .29; none may be said to be wider."""
+"""Upper limit of the log standard deviation: .3 of the map's maximum. A uniform distribution from 0 to the maximum has
+a standard deviation of .29, so no larger value makes sense."""
 
 TV_ITERATIONS = 50
 TV_STRENGTH = 2.0
-"""Of the noise, chosen on BrainWeb 1."""
+"""Weight of the total variation as a multiple of the noise's standard deviation; chosen on BrainWeb 1."""
 
 
 def network_input(
     start: Tensor, factor: int, psf: int, *, noise: Tensor | None = None, mris: Mapping[str, Tensor] | None = None
 ) -> Tensor:
-    """The input of :class:`SuperResolution`: what is known of a map, and its sharpening by total variation.
+    """Build the input of :class:`SuperResolution`, including super-resolution by total variation.
 
     Args:
         start: (B, X, Y) interpolated maps, each divided by the maximum of its coarse map.
-        factor: fine voxels a coarse one along each axis.
-        psf: of :mod:`mrsikit.physics.spatial_encoding`.
-        noise: (B, X, Y) standard deviation of the coarse map in the same unit; None: not known.
-        mris: by name, "flair" and "t1", (B, X, Y), brain about 0 to 1. One that is 0 everywhere is not there.
+        factor: fine voxels per coarse voxel along each axis.
+        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        noise: (B, X, Y) standard deviation of the coarse map's noise in the same unit; None: unknown.
+        mris: MRIs by name, "flair" and "t1", each (B, X, Y), brain about 0 to 1. An MRI of only zeros counts as
+            missing.
 
     Returns:
-        (B, 10, X, Y).
+        (B, 10, X, Y), with the channels that :meth:`SuperResolution.forward` lists.
     """
     out = start.new_zeros(len(start), CHANNELS, *start.shape[1:])
     out[:, INTERPOLATED], out[:, FACTOR], out[:, PSF_CHANNEL] = start, factor, psf
     if noise is not None:
         out[:, NOISE], out[:, NOISE_KNOWN] = noise, 1
     strength = TV_STRENGTH * out[:, NOISE].flatten(1).median(1).values[:, None, None]
-    if psf == HAMMING:  # the interpolation undoes the filter, and with it the filter's smoothing of the noise
+    if psf == HAMMING:  # the interpolation inverts the filter and so amplifies the noise again
         strength = strength / HAMMING_NOISE
     sampled = BLOCK if psf == BLOCK else KSPACE
     coarse = forward_operator(start, factor, sampled)
@@ -76,17 +78,17 @@ def network_input(
 
 
 def mri_set(x: Tensor) -> Tensor:
-    """Which MRIs an input (B, 10, X, Y) has, (B,): 0 none, 1 FLAIR, 2 T1, 3 both."""
+    """Return which MRIs an input (B, 10, X, Y) has, as (B,) codes: 0 none, 1 FLAIR, 2 T1, 3 both."""
     return (x[:, HAS_FLAIR, 0, 0] > 0.5).long() + 2 * (x[:, HAS_T1, 0, 0] > 0.5).long()
 
 
 class Stage(nn.Module):
-    """What the default network does at one resolution: ERB, HFAB and, where it is coarse, GDFN.
+    """One resolution level of the default network: ERB, optional HFAB, and GDFN at the coarse levels.
 
     Args:
-        channels: n.
-        attention: with HFAB.
-        gated: with GDFN.
+        channels: number of channels n.
+        attention: whether to include an HFAB.
+        gated: whether to include a GDFN.
     """
 
     def __init__(self, channels: int, *, attention: bool = True, gated: bool = True) -> None:
@@ -97,16 +99,16 @@ class Stage(nn.Module):
         self.gated = GatedFeedForward(channels) if gated else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         return self.gated(self.attention(self.after(self.residual(x))))
 
 
 class Context(nn.Module):
-    """Adds to features what is seen around them at half and a quarter of the resolution; nothing at first.
+    """Add context from half and a quarter of the resolution to the features. It adds nothing before training.
 
     Args:
-        channels: n.
-        widths: channels at these two resolutions.
+        channels: number of channels n.
+        widths: channels at half and at a quarter of the resolution.
     """
 
     def __init__(self, channels: int, widths: tuple[int, int] = (32, 48)) -> None:
@@ -126,7 +128,7 @@ class Context(nn.Module):
         nn.init.zeros_(self.up.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n, X, Y) of the same."""
+        """Transform features (B, n, X, Y) to the same shape."""
         rows, columns = x.shape[-2], x.shape[-1]
         z = self.near(self.down(F.pad(x, [0, -columns % 4, 0, -rows % 4], mode="replicate")))
         z = self.after(self.mix(torch.cat([z, self.wide(z)], 1)))
@@ -134,36 +136,38 @@ class Context(nn.Module):
 
 
 class SuperResolution(nn.Module):
-    r"""The bundle's default: a residual on an aligned interpolation, without what contradicts the measurement.
+    r"""Default network: add a learned residual to the interpolated map, then enforce data consistency.
 
-    With :math:`x_0` the interpolation, which measured again gives the coarse map, r the network's residual, P the
-    projection on what the acquisition sees, and W the trust in it,
+    With :math:`x_0` the interpolation, which the forward operator maps back to the coarse map, r the network's
+    residual, P the projection on what the acquisition measures, and W the weight of the measurement,
 
     .. math:: x = x_0 + (1 - P W)\, r, \qquad W = \frac{s^2}{s^2 + \sigma^2}
 
-    with :math:`\sigma` the noise and s how far the network itself errs, a parameter. P keeps the measured encodes; for
-    blocks it is the smooth image of the same block means, which makes no edges between blocks. Without noise the coarse
-    map is kept exactly (Hamming's filter: but for the corners of k-space); noise unknown: W = 0.
+    with :math:`\sigma` the standard deviation of the noise and s that of the network's own error, a learned parameter.
+    P keeps the measured encodes. For the block point spread function, P gives the smooth image with the same block
+    means, which has no edges between blocks. Without noise the network keeps the coarse map exactly (with the Hamming
+    filter, except for the corners of k-space). With unknown noise W = 0.
 
-    The paper's blocks stand in the shape of a U, on the fine grid: on the coarse one, where the paper has them, the
-    sub-voxel places of an MRI are channels, and the same edge must be learnt at each of them. The U divides the head
-    into soft classes (tissues, seen in whatever images there are). What each class holds is not learnt but read from
-    the map itself: the ridge regression of the coarse map on the coarse classes, in closed form, so that any contrast
-    between tissues is met in one step. A last block sees where the classes explain the map and where not, as where a
-    lesion is in the map or in the MRI alone, and sees it whole (:class:`Context`). It says by voxel how much more or
-    less to take of what the classes explain, how much of what they leave unexplained and how much of what total
-    variation would add, so that these keep their height, and adds the rest. One set of weights serves factors 2, 3 and
-    4, with FLAIR, T1, both or none.
+    The paper's blocks form a U-Net on the fine grid. The paper uses them on the coarse grid, where the sub-voxel
+    positions of an MRI become channels and the network must learn the same edge at each of them. The U-Net divides the
+    head into soft classes (tissues, from whatever images there are). The network does not learn the level of each
+    class. It reads it from the map itself, by a closed-form ridge regression of the coarse map on the coarse classes,
+    so that one step adapts to any contrast between tissues. A last block sees where the classes explain the map and
+    where they do not, for example where a lesion is only in the map or only in the MRI. :class:`Context` lets it see
+    the whole lesion. At each voxel, the block scales what the classes explain, what they leave unexplained, and what
+    total variation would add, so that these keep their height, and adds a remainder. One set of weights serves factors
+    2, 3 and 4, with FLAIR, T1, both or no MRI.
 
     Args:
-        widths: channels at each resolution, each half of the one before.
+        widths: channels at each resolution, finest first; the resolution halves from one to the next.
         classes: number of classes.
-        collapsed: as the weights are shipped, each ERB's parts one convolution; such a network is not trained further.
+        collapsed: whether each part of an ERB is one merged convolution, as in the shipped weights. Such a network is
+            not trained further.
     """
 
     def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 64), classes: int = 10, collapsed: bool = False) -> None:
         super().__init__()
-        # TorchScript sees attributes, not the module's constants
+        # TorchScript can read attributes but not the constants of a Python module.
         self.multiple = 2 ** (len(widths) - 1)
         self.block, self.kspace, self.hamming = BLOCK, KSPACE, HAMMING
         self.most_log_sd = MOST_LOG_SD
@@ -198,13 +202,13 @@ class SuperResolution(nn.Module):
         return Stage(width, attention=level > 0, gated=level > 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sharpen.
+        """Super-resolve a batch of slices.
 
         Args:
-            x: (B, 10, X, Y) on the fine grid, map units of about 1: interpolated map; FLAIR and T1, brain about 0 to 1,
-                0 where there is none; 1 where FLAIR and T1 are there; standard deviation of the coarse map's noise, and
-                1 where it is known; factor; point spread function, of :mod:`mrsikit.physics.spatial_encoding`; the map
-                super-resolved by total variation.
+            x: (B, 10, X, Y) on the fine grid, maps scaled to a maximum of about 1. The channels are: interpolated map;
+                FLAIR and T1, brain about 0 to 1, 0 if missing; one flag each, 1 if FLAIR and T1 exist; standard
+                deviation of the coarse map's noise; a flag, 1 if it is known; factor; code of the point spread
+                function, from :mod:`mrsikit.physics.spatial_encoding`; the map super-resolved by total variation.
 
         Returns:
             (B, 2, X, Y): the map and its standard deviation.
@@ -252,7 +256,7 @@ class SuperResolution(nn.Module):
                 for b in range(len(x))
             ]
         )
-        # the normalisations hide how large anything is, so the spread is condition
+        # The normalisations remove absolute sizes, so the standard deviation takes them from the condition vector.
         sizes = sources.detach().square().mean([2, 3]).sqrt() / (start.square().mean([1, 2]).sqrt()[:, None] + 1e-6)
         shift = self.spread(torch.cat([condition, torch.log(sizes + 1e-3)], 1))[:, 0].float()
         shift = shift + self.log_sd_shift[(condition[:, 0] > 0.5).long() + 2 * (condition[:, 1] > 0.5).long()]
@@ -260,10 +264,11 @@ class SuperResolution(nn.Module):
         return torch.stack([start + residual, sd], 1)
 
     def _regression(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
-        """What the classes (K, X, Y) tell of the map beyond its interpolation (X, Y), by regression on them.
+        """Regress the map on the classes (K, X, Y).
 
         Returns:
-            (2, X, Y): that, and the interpolation of what they leave unexplained of the measurement.
+            (2, X, Y): what the classes add to the interpolation (X, Y), and the interpolation of the part of the
+            measurement that they leave unexplained.
         """
         images = torch.cat([classes, start[None]])
         if psf == self.block:
@@ -274,11 +279,11 @@ class SuperResolution(nn.Module):
             noise = noise[::factor, ::factor]
         error = torch.exp(2 * self.log_error).double()
         weight = error / (error + noise.flatten().double().square())
-        # double precision, for classes can be nearly alike; half precision then passes it by in training
+        # Double precision because classes can be nearly alike. Mixed-precision training leaves float64 alone.
         coarse = coarse.flatten(1).double()
         a, d = coarse[:-1], coarse[-1]
         products = (a * weight) @ a.T / a.shape[1]
-        # relative to each class's own power, so that a small one is not drawn to zero
+        # The penalty is relative to the power of each class, so that it does not pull a small class to zero.
         ridge = torch.diag(self.ridge * products.diagonal() + 1e-9 * products.diagonal().mean())
         level = torch.linalg.solve(products + ridge, a @ (weight * d) / a.shape[1]).to(classes)
         fine = (level[:, None, None] * classes).sum(0)
@@ -289,17 +294,17 @@ class SuperResolution(nn.Module):
         return torch.stack([fine - measurable, start - measurable])
 
     def _smooth_from_block_means(self, coarse: Tensor, factor: int) -> Tensor:
-        """Smooth image (X, Y) whose blocks have these means (1, 1, X / factor, Y / factor)."""
+        """Return a smooth image (X, Y) with the given block means (1, 1, X / factor, Y / factor)."""
         fine = F.interpolate(coarse, scale_factor=float(factor), mode="bicubic", align_corners=False)
         error = coarse - F.avg_pool2d(fine, factor)
         return (fine + F.interpolate(error, scale_factor=float(factor), mode="nearest"))[0, 0]
 
     def _in_band(self, images: Tensor, factor: int) -> Tensor:
-        """Images (C, X, Y) without the encodes that k-space sampling does not see."""
+        """Remove the encodes that k-space sampling does not measure from images (C, X, Y)."""
         return weighted(images, band_weights(images.shape[-2], images.shape[-1], factor).to(images))
 
     def _data_consistency(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:
-        """What of one residual (X, Y) the measurement does not speak against."""
+        """Remove from one residual (X, Y) what contradicts the measurement."""
         if not known:
             return residual
         error = torch.exp(2 * self.log_error)

@@ -1,4 +1,4 @@
-"""The options that both super-resolution bundles share, and the ratios of maps that a run is asked for."""
+"""Options that both super-resolution bundles share, and the parsing of metabolite ratios."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from mrsikit.io import InputError
 from mrsikit.runtime.options import WHOLE, Flag, RunOptions, Text, option
 
 NAMED_RATIOS = {"HGG": ("(2HG+Gln)/Glu",), "TCN": ("tCho/tNAA", "tCho/NAA")}
-"""Ratios of gliomas by the names that Li and others give them, and how their maps may be named."""
+"""Named glioma ratios (Li et al.), each with the formulas it may stand for, depending on the names of the maps."""
 
 Ratio = tuple[str, tuple[int, ...], tuple[int, ...]]
-"""Its name, and the places on the metabolite axis, from 0, of what is summed above and below."""
+"""Name of a ratio, and the 0-based metabolite indices of the maps summed in its numerator and its denominator."""
 
 
 def ratio_pairs(ratios: object, metabolites: object = None) -> list[Ratio]:
-    """Ratios of maps, or of sums of maps, by their places on the metabolite axis.
+    """Parse ratios of maps, or of sums of maps, into indices on the metabolite axis.
 
     Args:
-        ratios: "tCho/NAA", "3/1", "(2HG+Gln)/Glu", one of :data:`NAMED_RATIOS`, or several, in a list or parted by
-            commas; None: none.
-        metabolites: names of the maps on the last axis, in order, likewise; without them maps are counted from 1. A
-            name may itself hold a plus.
+        ratios: "tCho/NAA", "3/1", "(2HG+Gln)/Glu", one of :data:`NAMED_RATIOS`, or several of these in a list or
+            separated by commas; None: no ratio. Numbers count the maps from 1.
+        metabolites: names of the maps on the last axis, in order, in a list or separated by commas. Without names, only
+            numbers can be used. A name may contain a plus.
 
     Returns:
-        One :data:`Ratio` each.
+        One :data:`Ratio` for each ratio.
 
     Raises:
-        InputError: a ratio is not of maps that are named or counted, or of a map to itself, or a name stands twice.
+        InputError: a ratio uses an unknown map or divides a map by itself, or a name occurs twice.
 
     Example:
         >>> ratio_pairs("tCho/NAA", "NAA,tCr,tCho")
@@ -47,14 +47,14 @@ def ratio_pairs(ratios: object, metabolites: object = None) -> list[Ratio]:
 
 
 def _written_out(ratio: str, names: list[str]) -> str:
-    """A named ratio by its maps: the first of its forms of which every map is there."""
+    """Replace a named ratio by the first of its formulas whose maps all exist."""
     forms = NAMED_RATIOS.get(ratio, (ratio,))
     parts = [form.replace("(", "").replace(")", "").replace("+", "/").split("/") for form in forms]
     return next((form for form, maps in zip(forms, parts, strict=True) if set(maps) <= set(names)), forms[0])
 
 
 def _places(side: str, names: list[str], ratio: str) -> tuple[int, ...]:
-    """Places of the maps that one side of a ratio sums."""
+    """Return the 0-based indices of the maps that one side of a ratio sums."""
     if side in names:
         return (names.index(side),)
     places = []
@@ -71,13 +71,13 @@ def _places(side: str, names: list[str], ratio: str) -> tuple[int, ...]:
 
 
 def noise_levels(noise: object) -> list[float]:
-    """Standard deviations of the noise: one of all maps, or one for each, from a number, a list or "0.3,0.2".
+    """Parse the standard deviation of the noise, in the map's unit, from a number, a list or text such as "0.3,0.2".
 
     Returns:
-        Nothing for None.
+        One value for all maps or one for each map; an empty list for None.
 
     Raises:
-        InputError: one is no finite number above zero.
+        InputError: a value is not a finite number above zero.
     """
     out = []
     for part in _listed(noise):
@@ -95,10 +95,10 @@ def noise_levels(noise: object) -> list[float]:
 
 
 def names_of(metabolites: object) -> list[str]:
-    """Names of the maps on the last axis, in order, from a list or a line parted by commas.
+    """Parse the names of the maps on the last axis, in order, from a list or from text separated by commas.
 
     Raises:
-        InputError: a name stands twice.
+        InputError: a name occurs twice.
     """
     names = _listed(metabolites)
     if len(set(names)) < len(names):
@@ -124,7 +124,7 @@ def _names(value: object) -> object:
 
 
 class SuperResolutionOptions(RunOptions):
-    """Options of ``mrsi_super_resolution``, which ``mrsi_gan_super_resolution`` has too."""
+    """Options of ``mrsi_super_resolution``; ``mrsi_gan_super_resolution`` extends them."""
 
     factor: Annotated[Literal[2, 3, 4], WHOLE] = option(4, "fine voxels per coarse voxel along each axis in plane")
     psf: Literal["block", "kspace", "hamming"] = option(
@@ -155,6 +155,6 @@ class SuperResolutionOptions(RunOptions):
     @field_validator("ratios")
     @classmethod
     def _ratios_are_of_named_maps(cls, value: object, info: ValidationInfo) -> object:
-        if "metabolites" in info.data:  # else the names are wrong, which is a problem of its own
+        if "metabolites" in info.data:  # otherwise the names are invalid, which pydantic reports separately
             ratio_pairs(value, info.data["metabolites"])
         return value

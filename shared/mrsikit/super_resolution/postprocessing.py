@@ -1,4 +1,4 @@
-"""From the network's output to the fine map, its ratios, and what the user must know."""
+"""Postprocessing: turn the network's output into the fine map, its ratios and the warnings."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ from mrsikit.super_resolution.tissue_mask import SUPPORT
 from mrsikit.super_resolution.warnings import Case, warnings_of
 
 LEAST_DENOMINATOR = 3.0
-"""Standard deviations of a ratio's denominator under which the ratio means nothing."""
+"""A ratio is NaN where its denominator is below 3 x the denominator's standard deviation."""
 
 
 class PostprocessFineMapd(Transform):
-    """Put the network's slices back together, in the map's unit and on the fine grid.
+    """Assemble the network's slices into maps in the input's unit on the fine grid.
 
     Args:
         image: key of the network's input.
-        pred: key of what the inferer makes of it, (3 M, factor X, factor Y, Z or factor Z): each map, its standard
-            deviation, and the map without the MRIs.
-        factor: as of :class:`PreprocessCoarseMapd`.
-        psf: as of it, as the next two.
-        noise: likewise.
-        ratio: likewise.
-        ratios: of sharpened maps to make, as of :func:`mrsikit.super_resolution.options.ratio_pairs`.
-        metabolites: likewise.
-        dims: likewise, where there is a choice; else None.
-        method: how MRIs are used, where there is a choice: 1, not at all; 2 or 3; "auto", as 2 where there is one.
-        denoised: whether the map was to be denoised first, which asks for a known noise.
+        pred: key of the inferer's output, (3 M, factor X, factor Y, Z or factor Z): each map, its standard deviation,
+            and the map without the MRIs.
+        factor: as for :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
+        psf: as for the same class.
+        noise: as for the same class.
+        ratio: as for the same class.
+        ratios: ratios of the super-resolved maps to compute, as
+            :func:`mrsikit.super_resolution.options.ratio_pairs` takes them.
+        metabolites: names of the maps, as the same function takes them.
+        dims: number of super-resolved axes, 2 or 3; None if the bundle offers no choice.
+        method: how the bundle uses MRIs: 1, not at all; 2 or 3, the paper's methods; "auto", 2 if there is an MRI and 1
+            otherwise; None if the bundle offers no choice.
+        denoised: whether the user asked to denoise the map first, which requires a known noise.
 
     Output:
-        "sr" and "uncertainty" (M, factor X, factor Y[, Z]); where there are MRIs, "without_mri", the map sharpened
-        without them; where asked for, "ratio" and "ratio_uncertainty", NaN where the denominator is under
-        :data:`LEAST_DENOMINATOR` of its standard deviation or :data:`SUPPORT` of its maximum; "names" of these;
-        "summary", a row of numbers; "flags".
+        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit; with MRIs, "without_mri", the map
+        super-resolved without them; on request, "ratio" and "ratio_uncertainty", NaN where the denominator is below
+        :data:`LEAST_DENOMINATOR` x its standard deviation or below :data:`SUPPORT` x its maximum; "names", the keys of
+        these; "summary", one row of the run's table; "flags", the warnings.
     """
 
     def __init__(
@@ -71,7 +73,7 @@ class PostprocessFineMapd(Transform):
         self.pairs, self.metabolites = ratio_pairs(ratios, metabolites), names_of(metabolites)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make the outputs of one file."""
+        """Compute the outputs of one file."""
         out = dict(data)
         plain = convert_to_tensor(out["map"]).cpu()
         method = self.method if self.method != "auto" else 2 if out["used"] else 1
@@ -108,7 +110,7 @@ class PostprocessFineMapd(Transform):
     def _fine_maps(self, data: Mapping[Hashable, Any], count: int) -> Tensor:
         """Return map, standard deviation and map without the MRIs, (3, M, factor X, ...), in the map's unit.
 
-        The standard deviation of imputed voxels is added in squares. Slices without a measurement are NaN.
+        The standard deviation of imputed voxels is added in quadrature. Slices without a measurement are NaN.
         """
         pred = convert_to_tensor(data[self.pred]).cpu().float()
         slices = pred.shape[-1]
@@ -120,7 +122,7 @@ class PostprocessFineMapd(Transform):
         return torch.where(unmeasured[:, None, None], torch.nan, pred).movedim(-1, 2 + int(data["slice_axis"]))
 
     def _fine_meta(self, data: Mapping[Hashable, Any]) -> dict[str, Any]:
-        """Return the map's metadata with the affine of the fine grid, its axes in the order of the file."""
+        """Return the map's metadata with the affine of the fine grid, axes in the order of the file."""
         image, values = data[self.image], data["map"]
         affine = image.affine if isinstance(image, MetaTensor) else torch.eye(4)
         affine = affine[:, np.argsort(turned(int(data["slice_axis"])))]
@@ -129,7 +131,7 @@ class PostprocessFineMapd(Transform):
     def _summary(
         self, data: Mapping[Hashable, Any], plain: Tensor, method: int | str | None, noise: Tensor | None
     ) -> dict[str, Any]:
-        """Return the row of numbers."""
+        """Return the file's row of the summary table."""
         shares = [] if noise is None else ["unknown" if s.isnan() else f"{float(s):.3g}" for s in noise]
         return {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
@@ -144,7 +146,7 @@ class PostprocessFineMapd(Transform):
         }
 
     def _add_ratios(self, out: dict[Hashable, Any], count: int, meta: Mapping[str, Any]) -> None:
-        """Add the ratios that the file has maps for, and warn of the others."""
+        """Add the ratios whose maps the file has, and warn about the others."""
         pairs = [pair for pair in self.pairs if max(pair[1] + pair[2]) < count]
         if self.pairs and self.metabolites and len(self.metabolites) != count:
             out["flags"].append(f"--metabolites names {len(self.metabolites)} maps, the file has {count}: no ratios")
@@ -170,7 +172,7 @@ class PostprocessFineMapd(Transform):
 
     @staticmethod
     def _ratios(fine: Tensor, sd: Tensor, pairs: Sequence[Ratio]) -> tuple[Tensor, Tensor]:
-        """Each ratio of two maps or sums, one channel each, and its standard deviation to first order."""
+        """Return the ratios, one channel each, and their standard deviations by first-order error propagation."""
         maps, spreads = convert_to_tensor(fine), convert_to_tensor(sd)
         out, errors = [], []
         for _, over, under in pairs:
@@ -185,7 +187,7 @@ class PostprocessFineMapd(Transform):
 
     @staticmethod
     def _relative(sd: Tensor, fine: Tensor) -> float:
-        """Over the voxels above :data:`SUPPORT` of their metabolite's maximum."""
+        """Median standard deviation over median value, in voxels above :data:`SUPPORT` x the map's maximum."""
         sds, values = convert_to_tensor(sd), convert_to_tensor(fine).nan_to_num(0.0)
         tissue = values > SUPPORT * values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
         return round(float(sds[tissue].median() / values[tissue].median()), 4) if tissue.any() else 0.0

@@ -1,4 +1,4 @@
-"""A sharpening bundle as one Python call."""
+"""A super-resolution bundle as one Python call."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from mrsikit.super_resolution.options import SuperResolutionOptions, ratio_pairs
 
 
 class SuperResolved(NamedTuple):
-    """Result of a sharpening.
+    """Result of super-resolution.
 
     Attributes:
-        sr: the sharpened map (factor X, factor Y[, Z[, M]]), float32, in the map's unit.
+        sr: super-resolved map (factor X, factor Y[, Z[, M]]), float32, in the map's unit.
         uncertainty: its standard deviation, same shape and unit.
         affine: (4, 4) of the fine grid.
-        flags: what the user must know.
-        ratio: (factor X, factor Y, Z, R) of the R ratios asked for, NaN where the denominator is lost in its deviation.
-        ratio_uncertainty: its standard deviation, same shape.
-        without_mri: where there is an MRI, the map sharpened without it, same shape as ``sr``: what the two do not have
-            in common is the MRI's.
+        flags: warnings, one string each.
+        ratio: (factor X, factor Y, Z, R), the R requested ratios; NaN where the standard deviation of the denominator
+            is too large.
+        ratio_uncertainty: standard deviation of the ratios, same shape.
+        without_mri: with an MRI, the map super-resolved without it, same shape as ``sr``. The difference between the
+            two is what the MRI contributes.
     """
 
     sr: np.ndarray
@@ -51,22 +52,22 @@ def super_resolve(
     crlb: np.ndarray | None = None,
     **options: Any,
 ) -> SuperResolved:
-    """Sharpen a map: the pipeline of a bundle's ``configs/inference.json`` on arrays.
+    """Super-resolve a map: run the pipeline of a bundle's ``configs/inference.json`` on arrays.
 
     Args:
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit.
         bundle_root: folder of the bundle.
-        model: its options.
-        affine: (4, 4) voxel to mm; needed with an MRI. None: 1 mm voxels.
-        flair: (X', Y'[, Z']) FLAIR of the same head, brain alone, on its own grid.
-        flair_affine: of the FLAIR.
-        t1: likewise.
-        t1_affine: of the T1.
-        crlb: Cramér-Rao bounds in percent, the map's shape, or without its last axis M.
+        model: the bundle's options class.
+        affine: (4, 4) voxel to mm; required with an MRI. None: 1 mm voxels.
+        flair: (X', Y'[, Z']) skull-stripped FLAIR of the same head, on its own grid.
+        flair_affine: (4, 4) of the FLAIR, voxel to mm.
+        t1: (X', Y'[, Z']) skull-stripped T1-weighted image of the same head, on its own grid.
+        t1_affine: (4, 4) of the T1-weighted image, voxel to mm.
+        crlb: Cramér-Rao bounds in percent, of the map's shape or of that shape without the last axis M.
         options: parameters of the config.
 
     Raises:
-        InputError: for all that the command refuses, or an unknown option.
+        InputError: an input is invalid, by the same rules as for the command, or an option is unknown.
     """
     options = model.keywords(options)
     options |= {k: ",".join(map(str, v)) for k, v in options.items() if isinstance(v, list | tuple)}

@@ -1,4 +1,4 @@
-"""From a coarse map and the MRIs of the same head to what the networks are told of them."""
+"""Preprocessing: turn a coarse map and its MRIs into the network's input."""
 
 from __future__ import annotations
 
@@ -26,45 +26,54 @@ from mrsikit.super_resolution.options import noise_levels
 from mrsikit.super_resolution.tissue_mask import SUPPORT, background, impute_missing, tissue_mask
 
 MOST_POINTS = 6
-"""At which an MRI is read along one axis of a fine voxel."""
+"""Largest number of points at which an MRI is sampled along one axis of a fine voxel."""
 
 THICKER = 1.2
-"""How much longer than the others the side of a voxel across its slice must be to tell which axis that is."""
+"""The longest side of a voxel marks the slice axis if it exceeds 1.2 x the other sides."""
 
 
 class PreprocessCoarseMapd(MapTransform):
-    """Interpolate each map so that the acquisition would measure it alike, beside its noise and the MRIs.
+    """Interpolate each map and stack it with its noise and the MRIs on the fine grid.
 
-    The noise is the map's Cramér-Rao bounds, or ``noise`` everywhere, or unknown; a ratio's is never known, for it is
-    no linear function of what was measured. In k-space bounds give one noise a slice, the median in tissue. NaN,
-    infinity and failed fits (bounds from :data:`FAILED_FIT` on) are 0 outside the head's outline; inside they take the
-    value of the nearest voxel, no trust, and the spread of the tissue as their deviation. A failed fit of next to no
-    signal keeps its value, for it may be fluid, and one at the rim, which the nearest voxel need not be like; their
-    deviation reaches to the tissue. Each slice of each metabolite is divided by its own maximum, or, where the map is
-    sharpened along all three axes, each metabolite. Slices are those of the third axis, or, where that does not run
-    along the body, as :func:`slice_axis` finds them.
+    Interpolation: the forward operator maps the interpolated map back to the coarse map.
+
+    Noise: it comes from the map's Cramér-Rao bounds, or is ``noise`` everywhere, or is unknown. The noise of a ratio is
+    always unknown, because a ratio is not a linear function of the measurement. With k-space sampling the bounds give
+    one noise level per slice (per volume if ``dims`` is 3), the median in tissue.
+
+    Missing voxels: NaN, infinity and failed fits (bounds of :data:`FAILED_FIT` percent or more) become 0 outside the
+    outline of the head. Inside, they take the value of the nearest measured voxel. Two kinds of failed fits keep their
+    own value: those with almost no signal, which may be fluid, and those at the rim, which may differ from the nearest
+    voxel. The standard deviation of imputed voxels is that of the tissue. Where there is no number or almost no signal,
+    it also includes the distance to the mean of the tissue. With the block point spread function, a known noise is set
+    to :data:`NO_TRUST` in all these voxels.
+
+    Scale: each slice of each metabolite is divided by its own maximum. If ``dims`` is 3, each metabolite is divided by
+    the maximum of the volume. Slices lie across the third axis if that runs along the body, otherwise across the axis
+    that :func:`slice_axis` finds.
 
     Args:
-        keys: the coarse map, channel first: (M, X, Y[, Z]), one channel a metabolite.
-        factor: fine voxels a coarse one along each axis in plane.
-        psf: "block", "kspace" or "hamming".
-        noise: standard deviation of the map's noise, in its unit, or one for each metabolite, as of
-            :func:`mrsikit.super_resolution.options.noise_levels`; None: not known.
-        ratio: whether the map is a ratio of two measured ones.
+        keys: key of the coarse map, channel first: (M, X, Y[, Z]), one channel per metabolite.
+        factor: fine voxels per coarse voxel along each in-plane axis.
+        psf: point spread function, "block", "kspace" or "hamming".
+        noise: standard deviation of the map's noise in the map's unit, or one value per metabolite, as
+            :func:`mrsikit.super_resolution.options.noise_levels` takes it; None: unknown.
+        ratio: whether the map is a ratio of two measured maps.
         crlb: key of the optional Cramér-Rao bounds in percent, 1 or M channels.
-        dims: axes that are sharpened: 2, those in plane, or 3.
+        dims: number of super-resolved axes: 2 (in plane) or 3.
 
     Output:
-        the key holds (2 M + 2, factor X, factor Y, Z or factor Z) with the affine of the fine grid: the M interpolated
-        maps, the standard deviation of each one's noise, NaN where it is not known, FLAIR and T1, 0 where there is
-        none; "map" the map as it came; "scale" (M, Z or 1), what each slice was divided by; "covered", by MRI, the
-        share of the tissue that it covers; "used", the MRIs that show anything; "shifted", by MRI, mm (right, front,
-        up) by which it would fit the map better; "outside_brain", by MRI, the share of the tissue that lies outside its
-        brain; "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of imputed voxels in the
-        map's unit, 0 elsewhere; "slice_axis", that of the map; "noise_from" and "noise_share" (M,), where the noise is
-        from and its median over the maximum (NaN: unknown); "lost", voxels of the head that were not measured;
-        "unmeasured" (M, Z), slices that hold no measurement at all; "lowest" (M,), the lowest value over the maximum;
-        "unplaced", MRIs whose headers give no position.
+        The key itself holds (2 M + 2, factor X, factor Y, Z or factor Z) with the affine of the fine grid: the M
+        interpolated maps; the standard deviation of the noise of each, NaN where unknown; FLAIR and T1, 0 if missing.
+
+        Further keys: "map", the map as it came; "scale" (M, Z or 1), the divisor of each slice; "covered", for each MRI
+        the share of the tissue that it covers; "used", the names of the MRIs that are not empty; "shifted", for each
+        MRI the shift in mm (right, front, up) that would align it better; "outside_brain", for each MRI the share of
+        the tissue outside its brain; "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of
+        imputed voxels in the map's unit, 0 elsewhere; "slice_axis", the slice axis of the map; "noise_from", the source
+        of the noise; "noise_share" (M,), the median noise over the maximum (NaN: unknown); "lost", the number of voxels
+        of the head that were not measured; "unmeasured" (M, Z), True for slices without any measurement; "lowest" (M,),
+        the lowest measured value over the maximum; "unplaced", the names of the MRIs whose headers give no position.
     """
 
     def __init__(
@@ -138,13 +147,13 @@ class PreprocessCoarseMapd(MapTransform):
         return out
 
     def _spatial(self, function: Callable[..., Tensor], maps: Tensor, psf: int) -> Tensor:
-        """Apply a function of the spatial encoding that makes maps (M, X, Y, Z) finer, in plane or along all axes."""
+        """Apply an upsampling function of the spatial encoding to maps (M, X, Y, Z), in plane or along all axes."""
         if self.dims == 3:
             return function(maps, self.factor, psf, 3)
         return function(maps.movedim(-1, 1), self.factor, psf).movedim(1, -1)
 
     def _bounds(self, data: Mapping[Hashable, Any], axis: int, maps: Tensor) -> Tensor | None:
-        """Cramér-Rao bounds (M, X, Y, Z) in percent."""
+        """Return the Cramér-Rao bounds (M, X, Y, Z) in percent, or None if the file has none."""
         if self.crlb not in data:
             return None
         bounds = convert_to_tensor(data[self.crlb]).float()
@@ -153,7 +162,10 @@ class PreprocessCoarseMapd(MapTransform):
     def _noise(
         self, out: dict[Hashable, Any], maps: Tensor, scale: Tensor, lost: Tensor, bounds: Tensor | None
     ) -> Tensor | None:
-        """Standard deviation (M, X, Y, Z) in units of the scaled maps; adds where it is from."""
+        """Return the standard deviation of the noise (M, X, Y, Z) in units of the scaled maps; None if unknown.
+
+        Adds "noise_from" and "noise_share" to ``out``.
+        """
         out["noise_from"], out["noise_share"] = "unknown", torch.full((len(maps),), torch.nan)
         if self.ratio:
             return None
@@ -167,12 +179,12 @@ class PreprocessCoarseMapd(MapTransform):
         tissue = (maps.abs() > SUPPORT) & ~lost
         typical = torch.where(tissue, level, torch.nan).flatten(1, 2).nanmedian(1).values
         out["noise_share"] = typical.nanmedian(1).values
-        if self.dims == 3:  # one k-space, one noise
+        if self.dims == 3:  # the volume was sampled in one k-space, so its noise is uniform
             typical = out["noise_share"][:, None].expand_as(typical)
         typical = typical.nan_to_num(NO_TRUST).clamp(max=NO_TRUST)[:, None, None].expand_as(maps)
         if self.psf != BLOCK:
             return typical
-        # outside the head there is no fit, and nothing to doubt
+        # Outside the head there is no fit, so the noise there is the typical noise of the tissue.
         level = torch.where(tissue, level, typical)
         level = torch.maximum(level, typical / 2).clamp(max=NO_TRUST)
         return torch.where(lost, NO_TRUST, level)
@@ -181,7 +193,7 @@ class PreprocessCoarseMapd(MapTransform):
     def _mris(
         data: Mapping[Hashable, Any], signal: Tensor, tissue: Tensor, affine: Tensor
     ) -> dict[str, tuple[Tensor, float]]:
-        """Each MRI on the fine grid (X, Y, Z), 0 to about 1 where there is signal, and its share of the tissue."""
+        """Return each MRI on the fine grid (X, Y, Z), 0 to about 1 near signal, and the share of tissue it covers."""
         out = {}
         near = torch.from_numpy(ndimage.binary_dilation(signal.numpy(), np.ones((5, 5, 1), bool)))
         for name in MRIS:
@@ -196,7 +208,7 @@ class PreprocessCoarseMapd(MapTransform):
 
 
 def subdivided(factor: int, dims: int = 2) -> Tensor:
-    """(4, 4) from the fine voxels to the coarse: each coarse voxel is cut into ``factor`` along ``dims`` axes."""
+    """Affine (4, 4) from fine to coarse voxel indices; each coarse voxel is cut into ``factor`` along ``dims`` axes."""
     out = torch.eye(4, dtype=torch.float64)
     for axis in range(dims):
         out[axis, axis], out[axis, 3] = 1 / factor, 0.5 / factor - 0.5
@@ -204,16 +216,21 @@ def subdivided(factor: int, dims: int = 2) -> Tensor:
 
 
 def _points(fine: Tensor, mri: Tensor) -> list[int]:
-    """How often an MRI is read along each axis of a fine voxel: as often as its smallest voxel goes into it."""
+    """Number of MRI samples along each axis of a fine voxel: its size over the smallest voxel size of the MRI."""
     sizes = torch.linalg.vector_norm(fine[:3, :3].double(), dim=0)
     smallest = torch.linalg.vector_norm(mri[:3, :3].double(), dim=0).min()
     return [min(MOST_POINTS, max(1, math.ceil(float(size / smallest) - 0.1))) for size in sizes]
 
 
 def slice_axis(affine: Tensor) -> int:
-    """Axis of a volume (0, 1 or 2) across its slices: along the body, unless the voxels' longest side is another's.
+    """Return the axis of a volume (0, 1 or 2) that runs across its slices.
 
-    Volumes of which the third axis runs along the body are taken as they are, whatever the sides of their voxels.
+    If the third axis runs along the body, it is the slice axis, whatever the size of the voxels. Otherwise the slice
+    axis is that of the voxel's longest side if that exceeds :data:`THICKER` x the other sides, and else the axis along
+    the body.
+
+    Args:
+        affine: (4, 4) voxel to mm.
     """
     matrix = convert_to_tensor(affine).cpu().double()
     if upright_axis(matrix) == 2:
@@ -225,11 +242,11 @@ def slice_axis(affine: Tensor) -> int:
 
 
 def without_position(image: Any) -> bool:
-    """Whether an image's header says that its position is not known."""
+    """Return whether an image's header states that its position is unknown."""
     codes = image.meta.get(CODES) if isinstance(image, MetaTensor) else None
     return codes is not None and not any(int(code) for code in codes)
 
 
 def turned(axis: int) -> list[int]:
-    """Columns of an affine once ``axis`` is the last of the three."""
+    """Return the order of an affine's columns that makes ``axis`` the last of the three spatial axes."""
     return [n for n in range(3) if n != axis] + [axis, 3]

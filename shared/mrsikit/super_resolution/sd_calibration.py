@@ -1,4 +1,4 @@
-"""From a finished training to the weights the bundle ships."""
+"""Calibrate the standard deviation of a trained network and write the weights that the bundle ships."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from mrsikit.super_resolution.network import MRI_SETS, SuperResolution, mri_set
 logger = logging.getLogger(__name__)
 
 TISSUE, FEWEST = 0.02, 200
-"""Part of a map's maximum above which errors count, and voxels a map must have there."""
+"""Errors count where the true map exceeds 0.02 of its maximum; a map needs at least 200 such voxels."""
 
 
 @torch.no_grad()
 def calibrate(
     network: SuperResolution, batches: Iterable[Mapping[str, torch.Tensor]], coverage: float = 0.9
 ) -> list[float]:
-    """Shift the log standard deviation so that +-1.645 of it holds ``coverage`` of the errors in tissue.
+    """Shift the log standard deviation so that +-1.645 standard deviations hold ``coverage`` of the errors in tissue.
 
-    Maps without an MRI, with FLAIR, with T1 and with both are calibrated each for themselves.
+    Maps without an MRI, with FLAIR, with T1 and with both are calibrated separately.
 
     Args:
-        network: to calibrate in place, put in evaluation mode; any that has its ``log_sd_shift``.
+        network: network to calibrate in place; it is put in evaluation mode. Any network with a ``log_sd_shift`` will
+            do.
         batches: validation batches with "image" and "label".
-        coverage: share the interval is to hold, averaged over maps.
+        coverage: share of the errors that the interval should hold, averaged over maps.
 
     Returns:
-        The factor by which the stated standard deviation changes, for each of these; 1 where there is no map.
+        The factor applied to the standard deviation for each of the four MRI combinations; 1 where there is no map.
     """
     network.eval()
     network.log_sd_shift.zero_()
@@ -55,15 +56,15 @@ def calibrate(
 
 
 class SaveCalibratedWeights(SaveWeights):
-    """Handler: calibrate the standard deviation when the training ends, collapse the network, then write the weights.
+    """Handler: when training ends, calibrate the standard deviation, collapse the network, then write the weights.
 
-    Must stand after ResumableTraining, which restores the best weights first.
+    It must come after ResumableTraining, which restores the best weights first.
 
     Args:
         path: file to write.
         network: network in training.
         batches: validation loader.
-        coverage: as of :func:`calibrate`.
+        coverage: as for :func:`calibrate`.
     """
 
     def __init__(self, *, path: str, network: nn.Module, batches: Iterable, coverage: float = 0.9) -> None:

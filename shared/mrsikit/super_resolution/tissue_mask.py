@@ -1,4 +1,4 @@
-"""Where a coarse map shows tissue, and what stands in its gaps."""
+"""Find the tissue of a coarse map and impute its missing voxels."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.inpainting import nearest
 
 SUPPORT = 0.05
-"""Of the map's maximum: above lies tissue."""
+"""Voxels above 0.05 x the map's maximum are tissue."""
 
 ABOVE_BACKGROUND = 3.0
-"""Root mean squares of the quietest corner of the slice, above which lies tissue."""
+"""Tissue must exceed 3 x the root mean square of the quietest corner of the slice."""
 
 STEADY = 3.0
-"""Times its spread from which on the mean of a corner is that of tissue and not of noise."""
+"""A corner counts as tissue if its mean exceeds 3 x its standard deviation."""
 
 CORNER = 6
-"""So many times goes a corner into the slice along each axis."""
+"""A corner spans 1/6 of the slice along each axis, but at least 2 voxels."""
 
 NO_SIGNAL = 0.2
-"""Of the median of the tissue measured in a slice: under it a failed fit may be one of fluid."""
+"""A failed fit below 0.2 x the median of the slice's tissue may be fluid."""
 
 RIM = 2
-"""Voxels around the outline of what was measured in which failed fits may be of tissue."""
+"""Failed fits up to 2 voxels outside the outline of the measured tissue may be tissue."""
 
 
 def background(maps: Tensor) -> Tensor:
-    """Root mean square (M, Z) of the quietest corner of each slice of maps (M, X, Y, Z), over what is a number.
+    """Root mean square (M, Z) of the quietest corner of each slice of maps (M, X, Y, Z), over the finite voxels.
 
-    0 where that corner, or every one, holds tissue or no number.
+    A corner with tissue counts as 0, so the result is 0 if any corner holds tissue. It is also 0 if no corner holds a
+    finite voxel.
     """
     rows, columns = (max(2, n // CORNER) for n in maps.shape[1:3])
     sides = maps[:, :rows], maps[:, -rows:]
@@ -45,14 +46,15 @@ def background(maps: Tensor) -> Tensor:
 
 
 def tissue_mask(maps: Tensor, quiet: Tensor) -> Tensor:
-    """Voxels of tissue, and not of noise around the head.
+    """Mark the voxels of tissue, as opposed to noise around the head.
 
-    Above :data:`SUPPORT` of the slice's maximum and above the noise in the corners of the slice, in pieces that hold a
-    cross of five voxels, or, where none does, in all; none in a slice of noise alone, but for chance.
+    A voxel must exceed :data:`SUPPORT` x the slice's maximum and :data:`ABOVE_BACKGROUND` x the noise in the slice's
+    corners. It must also belong to a connected piece that contains a cross of five voxels; if no piece does, all count.
+    A slice of pure noise has no tissue, except by chance.
 
     Args:
-        maps: (M, X, Y, Z), finite.
-        quiet: (M, Z), of :func:`background`.
+        maps: (M, X, Y, Z), finite, any sign.
+        quiet: (M, Z), from :func:`background`.
 
     Returns:
         (M, X, Y, Z), boolean.
@@ -72,11 +74,16 @@ def _tissue(plane: Tensor, quiet: Tensor) -> Tensor:
 
 
 def impute_missing(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps (M, X, Y, Z) whose ``missing`` voxels, all that hold no number among them, are filled.
+    """Fill the missing voxels of maps.
+
+    Args:
+        maps: (M, X, Y, Z), any unit.
+        missing: same shape, True where missing; it must include all NaN and infinite voxels.
 
     Returns:
-        them; which voxels of the head were not measured; and the deviation of these, 0 elsewhere: the spread of the
-        tissue, and how far what stands there is from the tissue's mean.
+        The filled maps; a mask of the voxels of the head that were not measured; and the standard deviation of these
+        imputed voxels, 0 elsewhere. It is the standard deviation of the tissue; where there is no number or almost no
+        signal, the distance between the filled value and the mean of the tissue is added in quadrature.
     """
     filled = torch.where(missing, 0.0, maps)
     lost, imputed_sd, quiet = torch.zeros_like(missing), torch.zeros_like(filled), background(maps)
@@ -92,7 +99,7 @@ def impute_missing(maps: Tensor, missing: Tensor) -> tuple[Tensor, Tensor, Tenso
         near = torch.from_numpy(ndimage.binary_dilation(head.numpy(), iterations=RIM))
         number = torch.isfinite(values)
         signal = number & (values.abs() >= NO_SIGNAL * tissue.abs().median())
-        # where there is no number at all, a faint voxel within what was measured is no reason to call it empty
+        # A voxel without a number inside the measured field is always filled: there is no sign that it is empty.
         within = without & torch.where(number, head | (near & signal), field)
         full = torch.from_numpy(nearest(plane.numpy(), without.numpy()))
         kept = torch.where(number, values, 0.0).clamp(-plane.abs().max(), plane.max())

@@ -1,4 +1,4 @@
-"""Training pairs of the default network."""
+"""Training pairs for the default network."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 
 
 class RandCoarseMapd(RandomizableTransform):
-    """Measure a fine map coarsely, and lay out the default network's input.
+    """Simulate a coarse measurement of a fine map and build the default network's input.
 
-    Drawn: factor 4, 3 or 2; in one of seven heads half the size, as a coarse matrix or a large field of view makes it;
-    block, k-space or Hamming; no noise, or SD log-uniform .003 to .08 of the coarse maximum, in half of the maps
-    nowhere outside the head; Hamming's filter smooths the noise, too. For blocks the noise may vary over the map, and
-    a few voxels may have no trust. Whether the noise is known: 17 in 20.
+    The transform draws at random:
+
+    - the factor: 4 (70 %), 3 (15 %) or 2 (15 %);
+    - the size: 15 % of the heads are halved, as a coarse matrix or a large field of view would show them;
+    - the point spread function: block, k-space or Hamming;
+    - the noise: none (40 %), or a standard deviation log-uniform from .003 to .08 of the fine map's maximum. Half of
+      the maps have noise only in the head. The Hamming filter smooths the noise too. With the block point spread
+      function, the noise may vary over the map (30 %), and up to 5 % of the voxels may then be lost, with a standard
+      deviation of :data:`mrsikit.super_resolution.network.NO_TRUST`;
+    - whether the network is given the noise (85 %).
 
     Args:
-        psf: shares of blocks, k-space and Hamming.
+        psf: probabilities of block, k-space and Hamming.
 
     Output:
-        "image" (10, X, Y) of :class:`mrsikit.super_resolution.network.SuperResolution`; "label" (1 + 2 n, X, Y), the
-        fine map, its n lesions and the n of the MRIs alone.
+        "image" (10, X, Y), the input of :class:`mrsikit.super_resolution.network.SuperResolution`; "label"
+        (1 + 2 n, X, Y), the fine map, its n lesions, and the n decoys that only the MRIs show.
     """
 
     def __init__(self, *, psf: Sequence[float] = (0.45, 0.35, 0.2)) -> None:
@@ -45,7 +51,7 @@ class RandCoarseMapd(RandomizableTransform):
         self.psf = tuple(psf)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make one pair."""
+        """Draw one pair."""
         rng = np.random.default_rng(self.R.randint(2**31))
         images = {name: data[name] for name in ("map", *MRIS) if name in data}
         lesions = data["lesions"]
@@ -83,7 +89,7 @@ class RandCoarseMapd(RandomizableTransform):
 
 
 def _half(image: Tensor) -> Tensor:
-    """An image (..., X, Y) at half its size, zeros around it."""
+    """Shrink an image (..., X, Y) to half its size and pad it with zeros to its former shape."""
     small = F.avg_pool2d(image.reshape(1, -1, *image.shape[-2:]), 2)[0]
     small = small.reshape(*image.shape[:-2], *small.shape[-2:])
     rows, columns = (n - m for n, m in zip(image.shape[-2:], small.shape[-2:], strict=True))

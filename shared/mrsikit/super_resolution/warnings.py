@@ -1,4 +1,4 @@
-"""What a run tells its user about a super-resolved file: one rule a warning, applied in the order of :data:`RULES`."""
+"""Warnings about a super-resolved file: one rule per warning, applied in the order of :data:`RULES`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.preprocessing import without_position
 
 FEWEST_SLICES = 8
-"""A volume of fewer slices was not encoded in three dimensions."""
+"""A volume of fewer than 8 slices was not encoded in three dimensions."""
 
 NEARLY_CUBIC = 1.3
-"""A voxel is about as deep as wide if its depth is under this many times its longest side in plane."""
+"""A voxel is nearly cubic if its depth is below 1.3 x its longest in-plane side."""
 
 RINGING = 0.15
-"""Sampled k-space alone goes so far below zero, as a share of the maximum."""
+"""Gibbs ringing of sampled k-space reaches down to minus 15 % of the maximum without any noise."""
 
 NOISES, LEAST_FLOOR, UNKNOWN_FLOOR = 5.0, 0.05, 0.1
-"""Values below minus 5 standard deviations of the noise, and at least 5 % of the maximum, are not noise; where the
-noise is unknown, values below 10 % of the maximum are not."""
+"""Values below minus 5 standard deviations of the noise, and below minus 5 % of the maximum, are not noise. If the
+noise is unknown, values below minus 10 % of the maximum are not noise."""
 
 LOUD = 0.1
 """The network was trained on noise up to this share of the map's maximum."""
@@ -36,22 +36,22 @@ OVERSHOOT, UNDERSHOOT = 2.0, -0.3
 """Outputs above 2 x or below -0.3 x the measured maximum are implausible."""
 
 MATRIX = (16, 64)
-"""Smallest and largest coarse matrix that was tried."""
+"""Smallest and largest coarse matrix that was tested."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One file after the network.
+    """One file after super-resolution.
 
     Attributes:
-        data: the entries of :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`, and "sr".
-        maps: the coarse maps (M, X, Y[, Z]).
-        noise: (M,), the noise of each map over its maximum, NaN where unknown; None: unknown for all.
-        given_noise: the option ``noise``, one number or one for each map; empty: not given.
+        data: entries that :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd` adds, and "sr".
+        maps: coarse maps (M, X, Y[, Z]).
+        noise: (M,), standard deviation of each map's noise over its maximum, NaN where unknown; None: unknown for all.
+        given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.
-        denoised: whether the map was to be denoised first.
+        denoised: whether the user asked to denoise the map first.
         psf: name of the point spread function.
-        dims: axes that are made finer; None: there is no choice.
+        dims: number of super-resolved axes; None if the bundle offers no choice.
     """
 
     data: Mapping[Any, Any]
@@ -65,22 +65,22 @@ class Case:
 
     @property
     def affine(self) -> Tensor:
-        """(4, 4) of the coarse map."""
+        """Affine (4, 4) of the coarse map, voxel to mm."""
         return self.data["map"].affine if isinstance(self.data["map"], MetaTensor) else torch.eye(4)
 
     @property
     def slice_axis(self) -> int:
-        """Axis across the slices; that of a single slice is the third."""
+        """Slice axis; the third for a single slice."""
         return self.data["slice_axis"] if self.maps.ndim == 4 and self.maps.shape[3] > 1 else 2
 
     @property
     def covered(self) -> Mapping[str, float]:
-        """Share of the tissue that each MRI covers, by MRI."""
+        """Share of the tissue that each MRI covers."""
         return self.data.get("covered") or {}
 
 
 def unused_noise(case: Case) -> Iterator[str]:
-    """The option noise was given in vain."""
+    """The option ``noise`` was given but is not used."""
     if not case.given_noise:
         return
     if case.ratio:
@@ -92,7 +92,7 @@ def unused_noise(case: Case) -> Iterator[str]:
 
 
 def unknown_noise(case: Case) -> Iterator[str]:
-    """Without the noise there is no data consistency."""
+    """Without a known noise there is no data consistency."""
     if case.noise is None and not case.ratio:
         yield (
             "the noise is not known, so the result need not agree with the measured map: give --noise or "
@@ -101,13 +101,13 @@ def unknown_noise(case: Case) -> Iterator[str]:
 
 
 def not_denoised(case: Case) -> Iterator[str]:
-    """Denoising needs to know the noise."""
+    """Denoising requires a known noise."""
     if case.denoised and (case.noise is None or case.noise.isnan().any()):
         yield "--denoised: maps whose noise is not known were not denoised"
 
 
 def untried_matrix(case: Case) -> Iterator[str]:
-    """No coarse matrix like this was tried."""
+    """The coarse matrix is outside the tested range."""
     low, high = MATRIX
     flat = case.maps.ndim == 3
     plane = [n for axis, n in enumerate(case.maps.shape[1:]) if axis != case.data["slice_axis"] or flat]
@@ -150,19 +150,19 @@ def unknown_position(case: Case) -> Iterator[str]:
 
 
 def empty_slices(case: Case) -> Iterator[str]:
-    """A slice holds no measurement at all."""
+    """A slice has no measured voxel."""
     for m, z in torch.nonzero(convert_to_tensor(case.data["unmeasured"])).tolist():
         yield f"metabolite {m + 1}, slice {z + 1}: no voxel was measured, none is given"
 
 
 def bounds_without_numbers(case: Case) -> Iterator[str]:
-    """The noise of some map is not known."""
+    """The noise of at least one map is unknown."""
     if case.noise is not None and case.noise.isnan().any():
         yield "the bounds of a metabolite hold no number in its tissue: its noise is not known"
 
 
 def negative_values(case: Case) -> Iterator[str]:
-    """The map has negative values that are no noise."""
+    """The map has negative values that noise does not explain."""
     if case.noise is None:
         floor = torch.tensor(UNKNOWN_FLOOR)
     else:
@@ -176,7 +176,7 @@ def negative_values(case: Case) -> Iterator[str]:
 
 
 def loud_noise(case: Case) -> Iterator[str]:
-    """The noise is larger than any that the network was trained on."""
+    """The noise exceeds what the network was trained on."""
     loudest = 0.0 if case.noise is None else float(case.noise.nan_to_num(0.0).max())
     if loudest > LOUD:
         yield f"the noise is {loudest:.1%} of the maximum; the network was trained on up to {LOUD:.0%}"
@@ -229,13 +229,13 @@ def warnings_of(case: Case) -> list[str]:
     """Apply every rule to one file.
 
     Returns:
-        The warnings, a line each.
+        The warnings, one line each.
     """
     return [warning for rule in RULES for warning in rule(case)]
 
 
 def _is_cubic(affine: Tensor, across: int, shape: Sequence[int]) -> bool:
-    """Whether a volume's voxels are about as deep, along an axis, as they are wide."""
+    """Return whether a volume's voxels are about as deep, along the axis ``across``, as they are wide."""
     sides = torch.linalg.vector_norm(affine[:3, :3].double(), dim=0)
     wide = torch.cat([sides[:across], sides[across + 1 :]]).max()
     return len(shape) == 3 and shape[across] >= FEWEST_SLICES and float(sides[across]) < NEARLY_CUBIC * float(wide)

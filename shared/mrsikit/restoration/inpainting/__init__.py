@@ -1,8 +1,8 @@
-"""Classical fills of missing voxels, which a user would pick instead of a network.
+"""Classical methods for filling missing voxels, the alternatives to a network.
 
-Every fill is ``fill(map, missing, *, brain=None) -> filled map``: numpy in, float32 numpy out, 2D or 3D, observed
-voxels bit-identical. Name them in a config by the package (``mrsikit.restoration.inpainting.biharmonic``), which
-exports the functions.
+Every method is ``fill(map, missing, *, brain=None) -> filled map``. It takes numpy arrays and returns a float32 numpy
+array, in 2D or 3D, and leaves observed voxels bit-identical. A config names a method by this package
+(``mrsikit.restoration.inpainting.biharmonic``), which exports the functions.
 """
 
 from collections.abc import Callable

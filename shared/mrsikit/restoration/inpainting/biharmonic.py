@@ -1,4 +1,4 @@
-"""Biharmonic inpainting: the surface of least bending through the observed voxels."""
+"""Biharmonic inpainting: the surface of least bending energy through the observed voxels."""
 
 import numpy as np
 from skimage.restoration import inpaint_biharmonic
@@ -8,18 +8,20 @@ from mrsikit.restoration.inpainting.fill_missing import fill_missing
 
 
 def biharmonic(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None) -> np.ndarray:
-    """Solve the biharmonic equation in the holes with the observed voxels as boundary values.
+    """Solve the biharmonic equation in the missing voxels with the observed voxels as boundary values.
 
-    `skimage.restoration.inpaint_biharmonic`, region by region, on the map scaled to unit maximum, because its
-    numeric guards assume about that range. The result is clipped to the observed range, by the library.
+    The function calls `skimage.restoration.inpaint_biharmonic` region by region on the map scaled to unit maximum,
+    because the library's numerical safeguards assume about that range. The library clips the result to the observed
+    range.
 
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``, any unit.
         missing: same shape, True where missing; NaN and infinity in the map count as missing too.
-        brain: same shape. Without it, zeros outside the head are observed values and pull a lost rim down. If given,
-            only what is inside is data: the outside is first replaced by the smooth continuation that `dct` finds, so
-            that a lost rim is continued from the tissue, and missing voxels outside become 0. On maps whose border
-            voxels fade to zero (partial volume) holes in the interior are filled better without it.
+        brain: same shape. If given, only observed voxels inside it are data. The outside is first replaced by the
+            smooth continuation that `dct` finds, so that a missing rim continues the tissue; missing voxels outside
+            become 0. Without ``brain``, zeros outside the head are observed values and pull a missing rim down. On maps
+            whose border voxels fade to zero (partial volume), missing voxels in the interior are filled better without
+            it.
 
     Returns:
         Filled map, float32, observed voxels bit-identical.

@@ -7,20 +7,20 @@ from mrsikit.restoration.inpainting.fill_missing import fill_missing, nearest_da
 
 
 def dct(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None, iterations: int = 100) -> np.ndarray:
-    r"""Fill by Garcia's penalised least squares, whose smoothness penalty falls from iteration to iteration.
+    r"""Fill by Garcia's penalised least squares, with a smoothness penalty that decreases at each iteration.
 
     .. math:: z \leftarrow \mathrm{IDCT}\left(\Gamma \, \mathrm{DCT}(W (y - z) + z)\right), \quad
               \Gamma = \frac{1}{1 + s \Lambda^2}, \quad \Lambda_k = \sum_d 2 - 2 \cos(\pi k_d / n_d)
 
-    with W = 1 on data and 0 elsewhere, s falling logarithmically from 1e3 to 1e-3, and z started from the nearest
+    with W = 1 on data and 0 elsewhere. s decreases logarithmically from 1e3 to 1e-3, and z starts from the nearest
     observed value.
 
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``, any unit.
         missing: same shape, True where missing; NaN and infinity in the map count as missing too.
-        brain: same shape; if given, W = 0 outside it too (the smooth surface runs on freely), and missing voxels
-            outside become 0. Without it zeros outside the head are data.
-        iterations: number of iterations, the steps of s.
+        brain: same shape. If given, W = 0 outside it too, so that the smooth surface continues there freely, and
+            missing voxels outside become 0. Otherwise zeros outside the head are data.
+        iterations: number of iterations, one for each value of s.
 
     Returns:
         Filled map, float32, observed voxels bit-identical.
@@ -39,7 +39,7 @@ def dct(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None
 
 
 def penalised_least_squares(values: np.ndarray, data: np.ndarray, *, iterations: int = 100) -> np.ndarray:
-    """The smooth surface of `dct` at every voxel, data included; ``data`` must not be empty."""
+    """Return the smooth surface of `dct` at every voxel, including the data voxels; ``data`` must not be empty."""
     eigenvalues = np.ix_(*(2 - 2 * np.cos(np.pi * np.arange(size) / size) for size in values.shape))
     penalty = sum(eigenvalues, np.zeros(values.shape)) ** 2
     z = nearest_data(values, data)

@@ -1,4 +1,4 @@
-"""Normalised Gaussian convolution: a weighted mean of the observed neighbours, widening where there are few."""
+"""Normalised Gaussian convolution: a weighted mean of the observed neighbours, wider where there are few."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,29 +6,29 @@ from scipy import ndimage
 from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.inpainting.fill_missing import fill_missing
 
-#: Share of a Gaussian's weight that must lie on data for its mean to be trusted fully; below it wider ones join in.
+#: Share of a Gaussian's weight that must lie on data to use its mean alone; below it, wider Gaussians contribute.
 ENOUGH = 0.05
 
 
 def gaussian(
     map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None, sigma: float = 1.0
 ) -> np.ndarray:
-    r"""Fill with the Gaussian-weighted mean of the observed voxels around, which averages noise out.
+    r"""Fill with the Gaussian-weighted mean of the observed voxels nearby, which averages out noise.
 
     .. math:: f_\sigma = \frac{G_\sigma * (w y)}{G_\sigma * w}, \qquad
               z_\sigma = c f_\sigma + (1 - c) z_{2 \sigma}, \qquad c = \min(1, (G_\sigma * w) / 0.05)
 
-    with w = 1 on observed brain voxels and 0 elsewhere. Widths double until they span half the map; beyond them
-    stands the mean of the data.
+    with w = 1 on observed brain voxels and 0 elsewhere. The widths double up to half the size of the map. For the next
+    larger width, z is the mean of the data.
 
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``, any unit.
         missing: same shape, True where missing; NaN and infinity in the map count as missing too.
-        brain: same shape; if given, observed voxels inside it are the data and missing ones outside become 0. Without
-            it, `brain_outline` of the observed voxels stands in, so that a ventricle's zeros count and the outside's
-            do not; where that outline has nothing to give, missing voxels far outside get the brain's mean.
+        brain: same shape. If given, observed voxels inside it are the data, and missing voxels outside become 0.
+            Otherwise `brain_outline` of the observed voxels replaces it, so that the zeros of a ventricle count as data
+            and zeros outside the head do not; missing voxels far outside the outline get the mean of the brain.
         sigma: width of the narrowest Gaussian, in voxels. The default is the best of .6, .8, 1 and 1.4 on 64x64 maps
-            of signal-to-noise ratio 5 to 20 with 20 % of the brain missing.
+            with a signal-to-noise ratio of 5 to 20 and 20 % of the brain missing.
 
     Returns:
         Filled map, float32, observed voxels bit-identical.

@@ -1,4 +1,4 @@
-"""Interpolation from the observed voxels around the holes: nearest neighbour, linear, cubic."""
+"""Interpolation from the observed voxels around the missing ones: nearest neighbour, linear, cubic."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from scipy.spatial import QhullError
 
 from mrsikit.restoration.inpainting.fill_missing import fill_missing, nearest_data
 
-#: Data within this many voxels of a hole are used; farther ones change neither interpolant inside the hole by much.
+#: Only data within 3 voxels of a missing voxel are used; data farther away hardly change either interpolant.
 REACH = 3
 
 
@@ -19,8 +19,8 @@ def nearest(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = 
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``, any unit.
         missing: same shape, True where missing; NaN and infinity in the map count as missing too.
-        brain: same shape; if given, only observed voxels inside it are data and missing ones outside become 0.
-            Without it zeros outside the head are observed values like any other.
+        brain: same shape. If given, only observed voxels inside it are data, and missing voxels outside become 0.
+            Otherwise zeros outside the head are observed values like any others.
 
     Returns:
         Filled map, float32, observed voxels bit-identical.
@@ -32,20 +32,20 @@ def nearest(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = 
 
 
 def linear(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None) -> np.ndarray:
-    """Interpolate linearly on the Delaunay triangulation of the observed voxels near the holes (`scipy` ``griddata``).
+    """Interpolate linearly on the Delaunay triangulation of the observed voxels nearby (`scipy` ``griddata``).
 
-    Outside the convex hull of those voxels, where a linear interpolant does not exist, the nearest observed value is
-    taken. Arguments, return value and errors as in `nearest`.
+    Outside the convex hull of those voxels there is no linear interpolant; there the nearest observed value is used.
+    Arguments, return value and errors are those of `nearest`.
     """
     return fill_missing(map, missing, brain, partial(_griddata, method="linear"))
 
 
 def cubic(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = None) -> np.ndarray:
-    """Interpolate with the piecewise cubic Clough-Tocher surface through the observed voxels near the holes.
+    """Interpolate with the piecewise cubic Clough-Tocher surface through the observed voxels nearby.
 
-    `scipy` has that surface in 2D only: a 3D map is interpolated slice by slice along its last axis. Outside the convex
-    hull, and in a slice with too few data, the nearest observed value (in 3D) is taken. The surface can overshoot the
-    observed range. Arguments, return value and errors as in `nearest`.
+    `scipy` has this surface in 2D only, so a 3D map is interpolated slice by slice along its last axis. Outside the
+    convex hull, and in a slice with too few data, the nearest observed value (in 3D) is used. The surface can overshoot
+    the observed range. Arguments, return value and errors are those of `nearest`.
     """
     return fill_missing(map, missing, brain, _cubic)
 
@@ -66,13 +66,13 @@ def _griddata(values: np.ndarray, data: np.ndarray, target: np.ndarray, *, metho
 
 
 def _interpolant(values: np.ndarray, data: np.ndarray, target: np.ndarray, method: str) -> np.ndarray:
-    """`griddata` at the target voxels; NaN elsewhere, outside the hull, and where there is no triangulation."""
+    """Run `griddata` at the target voxels; NaN elsewhere, outside the convex hull, and without a triangulation."""
     result = np.full(values.shape, np.nan)
     near = data & (ndimage.distance_transform_edt(~target) <= REACH)
     if np.count_nonzero(near) <= values.ndim:
         return result
     try:
         result[target] = griddata(np.argwhere(near), values[near], np.argwhere(target), method=method)
-    except QhullError:  # all the data lie on one line or plane
+    except QhullError:  # all data lie on one line or plane
         result[:] = np.nan
     return result

@@ -1,4 +1,4 @@
-"""The brain mean: what a fill must beat to have learnt anything about the anatomy."""
+"""Brain mean: the baseline that a method must beat to show that it knows anything about the anatomy."""
 
 import numpy as np
 
@@ -11,8 +11,8 @@ def mean(map: np.ndarray, missing: np.ndarray, *, brain: np.ndarray | None = Non
     Args:
         map: ``(X, Y)`` or ``(X, Y, Z)``, any unit.
         missing: same shape, True where missing; NaN and infinity in the map count as missing too.
-        brain: same shape; if given, the mean is over all observed voxels inside it (the zeros of CSF included) and
-            missing voxels outside become 0. Without it the mean is over the observed voxels that are not zero.
+        brain: same shape. If given, the mean is over all observed voxels inside it, including the zeros of CSF, and
+            missing voxels outside become 0. Otherwise the mean is over the nonzero observed voxels.
 
     Returns:
         Filled map, float32, observed voxels bit-identical.
