@@ -1,4 +1,4 @@
-"""Classical fills in plain PyTorch, batched and scriptable: the network's input."""
+"""Classical inpainting methods in plain PyTorch, batched and scriptable, which make the network's input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def neighbours(x: Tensor, axis: int) -> tuple[Tensor, Tensor]:
-    """Value before and after each voxel along an axis, mirrored at the border."""
+    """Return the values before and after each voxel along an axis, mirrored at the border."""
     size = x.shape[axis]
     before = torch.cat([x.narrow(axis, 0, 1), x.narrow(axis, 0, size - 1)], axis)
     after = torch.cat([x.narrow(axis, 1, size - 1), x.narrow(axis, size - 1, 1)], axis)
@@ -36,18 +36,18 @@ def _doubled(x: Tensor) -> Tensor:
 
 
 def pyramid_fill(values: Tensor, weights: Tensor, finest: int = 0) -> Tensor:
-    r"""Multi-scale normalised convolution: a fill that leans on near data and falls back on ever wider means.
+    r"""Fill a map by multi-scale normalised convolution: means of near data, or wider means where there are none.
 
     At each scale :math:`f_l = c\, G(w v)/G(w) + (1 - c)\, \uparrow f_{l+1}` with the confidence
-    :math:`c = \min(1, G(w)/0.25)`. Robust to noise, and one pass of small convolutions.
+    :math:`c = \min(1, G(w)/0.25)`. The method is robust to noise and needs one pass of small convolutions.
 
     Args:
-        values: (B, 1, X, Y[, Z]), sides a multiple of 16.
-        weights: same shape, 1 where a value is to be trusted, else 0.
-        finest: coarser scales only, from this one on (0: all): the larger, the smoother.
+        values: map (B, 1, X, Y[, Z]), sides a multiple of 16.
+        weights: same shape, 1 where the value can be trusted, else 0.
+        finest: finest scale that is used, 0 (all scales) to 4; larger values give a smoother result.
 
     Returns:
-        The fill everywhere, observed voxels smoothed too.
+        The smooth estimate (B, 1, X, Y[, Z]) in all voxels, also in observed ones.
     """
     products = [_blurred(values * weights)]
     sums = [_blurred(weights)]
@@ -67,31 +67,35 @@ def pyramid_fill(values: Tensor, weights: Tensor, finest: int = 0) -> Tensor:
 
 
 def _cosines(size: int, like: Tensor) -> Tensor:
-    """Orthonormal matrix of the discrete cosine transform (type II), (size, size)."""
+    """Return the orthonormal matrix (size, size) of the discrete cosine transform (type II)."""
     index = torch.arange(size, dtype=like.dtype, device=like.device)
     matrix = torch.cos(math.pi * (index[None] + 0.5) * index[:, None] / size) * math.sqrt(2.0 / size)
     return torch.cat([matrix[:1] * math.sqrt(0.5), matrix[1:]])
 
 
 def _along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    """Product of a square matrix with every line of (B, C, X, Y[, Z]) along an axis, nothing transposed."""
+    """Multiply every line of (B, C, X, Y[, Z]) along an axis by a square matrix; the axes keep their order."""
     if axis == x.dim() - 1:
         return torch.matmul(x, matrix.transpose(0, 1))
     return torch.matmul(matrix, x.flatten(axis + 1)).reshape(x.shape)
 
 
 def smooth_fill(values: Tensor, weights: Tensor, start: Tensor, iterations: int = 20) -> Tensor:
-    r"""Fill of small curvature: Garcia's penalised least squares by cosine transforms, biharmonic but for its softness.
+    r"""Fill a map with small curvature by Garcia's penalised least squares with cosine transforms.
 
     .. math:: z \leftarrow z + 1.6\,(\mathrm{IDCT}[\mathrm{DCT}(w (v - z) + z) / (1 + s \Lambda^2)] - z)
 
-    with s falling from 10 to 0.001. Source: Garcia 2010, doi:10.1016/j.csda.2009.09.020.
+    with s falling from 10 to 0.001. The result is softer than biharmonic inpainting.
+    Source: Garcia 2010, doi:10.1016/j.csda.2009.09.020.
 
     Args:
-        values: (B, 1, X, Y[, Z]).
-        weights: same shape, 1 where a value is to be trusted, else 0.
-        start: first guess.
+        values: map (B, 1, X, Y[, Z]).
+        weights: same shape, 1 where the value can be trusted, else 0.
+        start: initial estimate, same shape.
         iterations: number of steps.
+
+    Returns:
+        The estimate z (B, 1, X, Y[, Z]) in all voxels, also in observed ones.
     """
     matrices: list[Tensor] = []
     penalty = torch.zeros_like(values[:1])
@@ -131,14 +135,18 @@ def _laplacian(x: Tensor) -> Tensor:
 
 
 def least_curvature(filled: Tensor, weights: Tensor, iterations: int = 24) -> Tensor:
-    r"""Move a fill towards the least squared Laplacian by conjugate gradients; voxels of weight 1 stay.
+    r"""Minimise the squared Laplacian of a filled map by conjugate gradients; voxels of weight 1 keep their value.
 
-    The biharmonic fill to within a few per cent when it starts from :func:`smooth_fill`, in few cheap steps.
+    When it starts from :func:`smooth_fill`, it reaches biharmonic inpainting to within a few per cent in few cheap
+    steps.
 
     Args:
-        filled: (B, 1, X, Y[, Z]) start.
-        weights: same shape, 1 where the value is to stay, else 0.
+        filled: filled map (B, 1, X, Y[, Z]) from which the iteration starts.
+        weights: same shape, 1 where the value is kept, else 0.
         iterations: number of steps.
+
+    Returns:
+        The map of smaller curvature, same shape.
     """
     axes = list(range(1, filled.dim()))
     unknown = 1.0 - weights

@@ -1,4 +1,4 @@
-"""The panels of a map in the report."""
+"""The panels of each map in the report."""
 
 from mrsikit.runtime.report import Panel
 

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 class DetectionLoss(nn.Module):
-    """Cross-entropy of what is missing, over the voxels of unknown state, by their weights."""
+    """Weighted binary cross-entropy of the probability of being missing, over the voxels of unknown state."""
 
     def forward(self, probability: Tensor, label: Tensor) -> Tensor:
         """Loss of one batch.
 
         Args:
-            probability: (B, 1, ...) of being missing.
+            probability: (B, 1, ...) probability of being missing, 0-1.
             label: (B, 4, ...) of :class:`mrsikit.transforms.missing_voxels.RandMissingVoxelsd`.
         """
         missing, judge = label[:, 1:2], label[:, 2:3]
@@ -23,23 +23,24 @@ class DetectionLoss(nn.Module):
 
 
 class InpaintingLoss(nn.Module):
-    r"""Fill, standard deviation and judgement of the missing voxels.
+    r"""Loss of the fill, its standard deviation and the detection of the missing voxels.
 
     .. math:: L = \langle 10\,(e/p)^2 + \tfrac{1}{2}|e|/p \rangle_H
               + \lambda_r \langle \log(1 + 10^5\langle (e/p)^2 \rangle_{H_m}) \rangle_m
               + \lambda_\sigma \langle \tfrac{5}{2}\log(1 + e^2/4\sigma^2) + \log\sigma \rangle_H
               + \lambda_d \langle \mathrm{BCE} \rangle_U
 
-    with the error e, the map's maximum p, the holes H (those judged missing too), of map m :math:`H_m`, and the voxels
-    of unknown state U. The second term weighs every map alike by its *relative* gain, so that clean maps, which a
-    classical fill restores well, are not sacrificed to noisy ones. The third is the likelihood of a Student
-    distribution with 4 degrees of freedom, so that a few large errors do not set the standard deviation; its gradient
-    does not reach the fill.
+    with the error e, the map's robust maximum p, the missing voxels H (including voxels of unknown state that the
+    network judges missing), those of map m :math:`H_m`, and the voxels of unknown state U. The logarithm in the second
+    term counts the *relative* gain of every map equally, so that clean maps, which classical methods already fill
+    well, are not sacrificed to noisy ones. The third term is the negative log likelihood of a Student distribution
+    with 4 degrees of freedom, so that a few large errors do not determine the standard deviation. Its gradient does not
+    reach the fill.
 
     Args:
         relative: weight of the second term.
-        uncertainty: weight of the third.
-        detection: weight of the last.
+        uncertainty: weight of the third term.
+        detection: weight of the last term.
     """
 
     def __init__(self, relative: float = 0.1, uncertainty: float = 0.05, detection: float = 1.0) -> None:
@@ -53,7 +54,7 @@ class InpaintingLoss(nn.Module):
         """Loss of one batch.
 
         Args:
-            pred: (B, 3, ...): fill, standard deviation, probability of being missing.
+            pred: (B, 3, ...): filled map, standard deviation, probability of being missing.
             label: (B, 4, ...) of :class:`mrsikit.transforms.missing_voxels.RandMissingVoxelsd`.
         """
         filled, sd, probability = pred.split(1, 1)

@@ -16,24 +16,25 @@ from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.resampling import upright_axis
 
 MATRIX = {2: (12, 128), 3: (12, 64)}
-"""Smallest and largest matrix a network was trained or measured on, by its dimensions."""
+"""Smallest and largest matrix on which a network was trained or tested, by its number of dimensions."""
 
 TRAINED_LOSS = 0.4
 NEGATIVE_SHARE = 0.05
 
 
 class PostprocessMapd(Transform):
-    """Put the network's fill into the missing voxels of the map as it came, and nowhere else.
+    """Insert the network's estimate into the missing voxels of the measured map, and leave all other voxels unchanged.
 
     Args:
         image: key of the network's input.
-        pred: key of its output.
-        threshold: probability from which a zero of unknown state is judged missing; the network's own.
-        wrong_threshold: probability from which another value is judged wrong; the network's own.
+        pred: key of the network's output.
+        threshold: probability above which a zero of unknown state is judged missing; must equal the network's.
+        wrong_threshold: probability above which another value is judged wrong; must equal the network's.
 
     Output:
-        "inpainted" (M, X, Y[, Z]); "holes" uint8, 1 = missing; "uncertainty", the standard deviation of the fill in the
-        map's unit, 0 where measured; "summary", a row of numbers; "flags", what the user must know.
+        "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
+        standard deviation of the filled voxels in the map's unit, 0 where measured. "names": keys of these three
+        images. "summary": row of the summary. "flags": warnings for the user.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class PostprocessMapd(Transform):
         measured, observation, brain = self._unstacked(out[self.image], plain, upright)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
         missing = (observation > 0.5) | judged
-        # A fit that cannot be negative must not become so in a hole
+        # If the measured values are never negative (non-negative fits), the filled ones must not be either.
         negative = (torch.isfinite(plain) & ~missing & (plain < 0)).flatten(1).any(1)
         fill = torch.where(negative.reshape(-1, *[1] * (plain.ndim - 1)), fill, fill.clamp(min=0))
         out["inpainted"] = self._like(torch.where(missing, fill, plain), values)
@@ -81,7 +82,7 @@ class PostprocessMapd(Transform):
 
     @staticmethod
     def _unstacked(stacked: Tensor, values: Tensor, upright: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Three tensors of the map's shape (M, X, Y[, Z]) from (3 n, X, Y[, Z]) as the network had it."""
+        """Split the network's layout (3 n, X, Y[, Z]) into three tensors of the map's shape (M, X, Y[, Z])."""
         stacked = convert_to_tensor(stacked).cpu().float()
         stacked = stacked.reshape(-1, 3, *stacked.shape[1:])
         if stacked.ndim == 4 and values.ndim == 4:
@@ -137,7 +138,7 @@ class PostprocessMapd(Transform):
 
     @staticmethod
     def _mask_flags(marked: Tensor, measured: Tensor, brain: Tensor) -> list[str]:
-        """What is odd about the user's mask of missing voxels."""
+        """Return warnings about the user's mask of missing voxels."""
         if (brain > -0.5).any():
             outside = int((marked & (brain == 0)).sum())
             return [f"{outside} voxels marked missing lie outside the brain mask and were left"] if outside else []

@@ -1,4 +1,4 @@
-"""The bundle as one Python call."""
+"""The bundle as a Python function."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 
 
 class Inpainted(NamedTuple):
-    """Result of :func:`predict`; arrays of the map's shape.
+    """Result of :func:`predict`; the arrays have the map's shape.
 
     Attributes:
-        inpainted: the map with its holes filled, float32; measured voxels as they came.
-        holes: bool, what was filled.
-        uncertainty: standard deviation of the fill in the map's unit, 0 where measured.
-        flags: what the user must know.
+        inpainted: filled map, float32, in the map's unit; measured voxels are unchanged.
+        holes: bool mask of the voxels that were filled.
+        uncertainty: standard deviation of the filled voxels in the map's unit, 0 where measured.
+        flags: warnings for the user.
     """
 
     inpainted: np.ndarray
@@ -45,18 +45,23 @@ def predict(
     """Fill the failed voxels of a map: the pipeline of ``configs/inference.json`` on arrays.
 
     Args:
-        values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit; NaN and infinity are missing.
-        missing: mask, 1 = missing; shape of the map, or without its last axis M. None: found by the network.
-        crlb: Cramér-Rao bounds in percent, same shape; above ``max_crlb`` (option, default 20) a voxel is missing.
+        values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit; voxels with NaN or infinity count as missing.
+        missing: mask of the missing voxels, 1 = missing, with the shape of the map or without its last axis M. None:
+            the network detects the missing voxels.
+        crlb: Cramér-Rao bounds in percent, same shape; voxels above ``max_crlb`` (option, default 20) are missing.
         brain: mask of everything inside the skull, (X, Y[, Z]).
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
         bundle_root: folder of the bundle.
         options: parameters of the config: ``max_crlb``, ``threshold``, ``wrong_threshold``, ``volumetric``, ``device``,
             ``weights``.
 
+    Returns:
+        The filled map, the mask of the filled voxels, the uncertainty and the warnings.
+
     Raises:
-        InputError: for all that the command refuses (complex values, wrong axes or shapes, a map without signal, a mask
-            that is none, bounds that look like fractions), an unknown option, or a folder without the bundle.
+        InputError: the command line would refuse the input too (complex values, wrong axes or shapes, a map without
+            signal, an invalid mask, bounds that look like fractions), an option is unknown, or the folder does not hold
+            the bundle.
 
     Example:
         >>> import numpy as np
@@ -64,7 +69,7 @@ def predict(
         >>> predict(naa).inpainted.shape
         (32, 32)
     """
-    # checked here, for MONAI wraps what is raised while it builds a config
+    # Check the options here, because MONAI wraps errors that are raised while it builds a config.
     options = InpaintingOptions.keywords(options)
     values = np.asarray(values)
     if values.dtype.kind not in "biuf":

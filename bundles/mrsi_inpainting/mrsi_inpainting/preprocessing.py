@@ -1,4 +1,4 @@
-"""Preprocessing: turn a metabolite map and what is known of it into the network's input."""
+"""Preprocessing: turn a metabolite map and its companions (masks, Cramér-Rao bounds) into the network's input."""
 
 from __future__ import annotations
 
@@ -23,35 +23,38 @@ FEWEST_SLICES = 8
 
 
 def outlines(maps: Tensor) -> Tensor:
-    """Closed outline of each of the maps (M, X, Y[, Z]), bool."""
+    """Return the closed outline of the head in each of the maps (M, X, Y[, Z]), bool."""
     return torch.stack([torch.from_numpy(brain_outline(values.abs().numpy())) for values in maps])
 
 
 class PreprocessMapd(MapTransform):
-    """Gather the observation on each voxel and lay maps out for the network.
+    """Build the observation mask of a map and arrange map and masks for the network.
 
-    Missing for sure: what the user's mask marks; NaN, infinity and fits with a Cramér-Rao bound above ``max_crlb``
-    inside the head. The head is the brain mask, or else the outline of the good fits: outside it NaN and bad fits are
-    the background that many pipelines write, and the network sees them as that. A mask given makes all other voxels
-    observed; without one they are unknown, and the network judges them.
+    Voxels are certainly missing if the user's mask marks them, or if they lie in the head and hold NaN, infinity or a
+    fit with a Cramér-Rao bound above ``max_crlb``. The head is the brain mask or, without one, the outline of the good
+    fits. Outside the head, NaN and poor fits are the background that many pipelines write, and they become zero in the
+    network's input. If the user gives a mask of missing voxels, all other voxels count as observed. Without it they are
+    unknown, and the network decides.
 
-    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, turned so that its slices are axial;
-    others slice by slice, as they were measured, to the 2D one.
+    Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, oriented so that its slices are axial.
+    Other volumes go slice by slice, as they were measured, to the 2D network.
 
     Args:
-        keys: the map, channel first: (M, X, Y[, Z]) with one channel a metabolite; NaN allowed.
-        missing: key of the optional mask, 1 = missing; 1 or M channels.
+        keys: the map, channel first: (M, X, Y[, Z]) with one channel per metabolite; NaN allowed.
+        missing: key of the optional mask of missing voxels, 1 = missing; 1 or M channels.
         crlb: key of the optional Cramér-Rao bounds in percent; 1 or M channels.
         brain: key of the optional brain mask, 1 = inside; 1 channel.
-        max_crlb: percent.
+        max_crlb: largest Cramér-Rao bound of a usable fit, in percent.
         anisotropy: largest ratio of voxel sides for which the 3D network is used.
-        volumetric: yes or no to choose the network (also as text, as a command line gives it), None: by the voxels.
+        volumetric: whether to use the 3D network, yes or no (also as text, as a command line gives it); None: decided
+            by the voxels.
 
     Raises:
-        InputError: when ``volumetric`` is neither yes nor no.
+        InputError: ``volumetric`` is neither yes nor no.
 
     Output:
-        the key holds the network's input (3 n, X, Y[, Z]); "map" the map as it came.
+        The key: the network's input (3 n, X, Y[, Z]), with map, observation mask and brain mask of each of n maps or
+        slices. "map": the map unchanged.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class PreprocessMapd(MapTransform):
         """Add "map" and replace the key by the network's input.
 
         Raises:
-            InputError: when a companion's shape is not the map's.
+            InputError: a companion does not have the map's shape.
         """
         out = dict(data)
         for key in self.key_iterator(out):
@@ -133,7 +136,7 @@ class PreprocessMapd(MapTransform):
         if self.missing in companions:
             observation[observation == UNKNOWN] = OBSERVED
             observation[(companions[self.missing] > 0) & (brain != 0)] = MISSING
-        # Outside a known brain nothing is missing
+        # Outside a known brain no voxel is missing.
         observation[(brain == 0) & (observation == UNKNOWN)] = OBSERVED
         return [torch.where(observation == MISSING, 0.0, clean), observation, brain]
 

@@ -30,12 +30,12 @@ class PhamUNet(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore maps (B, 1, X, Y[, Z]) scaled to 0-1, holes as zeros; sides a multiple of 16."""
+        """Fill maps (B, 1, X, Y[, Z]) scaled to 0-1, with missing voxels at zero and sides a multiple of 16."""
         return torch.sigmoid(self.unet(x))
 
 
 class PhamLoss(nn.Module):
-    """Half mean squared error, half one minus SSIM over the whole map (Pham 2025, Eq. 2 with alpha = 0.5)."""
+    """alpha MSE + (1 - alpha) (1 - SSIM) over the whole map (Pham 2025, Eq. 2 with alpha = 0.5)."""
 
     def __init__(self, *, spatial_dims: int, alpha: float = 0.5) -> None:
         super().__init__()
@@ -43,6 +43,6 @@ class PhamLoss(nn.Module):
         self.ssim = SSIMLoss(spatial_dims=spatial_dims, data_range=1.0)
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Loss of restored maps against clean ones; only the label's first channel is used, both (B, 1+, ...)."""
+        """Loss of filled maps (B, 1, X, Y[, Z]) against the clean ones, the first channel of the label (B, 1+, ...)."""
         clean = label[:, :1]
         return self.alpha * F.mse_loss(pred, clean) + (1 - self.alpha) * self.ssim(pred, clean)

@@ -1,4 +1,4 @@
-"""From a finished training to the weights the bundle ships."""
+"""Calibrate a trained network and save the weights that the bundle ships."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ logger = logging.getLogger(__name__)
 
 @torch.no_grad()
 def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]], coverage: float = 0.9) -> float:
-    """Shift the log standard deviation so that +-1.645 of it holds ``coverage`` of the hole errors, averaged over maps.
+    """Scale the standard deviation so that +-1.645 of it holds a given share of the errors in missing voxels.
 
     Args:
-        part: network to calibrate in place, put in evaluation mode.
+        part: network to calibrate in place; it is put in evaluation mode.
         batches: validation batches with "image" and "label".
-        coverage: share the interval is to hold; 0.9 belongs to 1.645, more leaves room for other anatomies.
+        coverage: share of the errors within the interval, averaged over maps; 0.9 for a Gaussian. A larger share leaves
+            a margin for other anatomies.
 
     Returns:
-        The factor by which the stated standard deviation changes.
+        The factor by which the standard deviation changes.
     """
     part.eval()
     part.log_sd_shift.zero_()
@@ -47,17 +48,17 @@ def calibrate(part: MapInpainter, batches: Iterable[Mapping[str, torch.Tensor]],
 
 
 class SaveCalibratedWeights:
-    """Handler: when the training ends, calibrate the part trained and put it into the bundle's weights file.
+    """Handler that calibrates the trained part when the training ends and writes it into the bundle's weights file.
 
-    The other part (slices or volumes) stays what it is in the file; where there is no file yet, it is written
-    untrained. Must stand after ResumableTraining, which restores the best weights first.
+    The other part (planar or volumetric) keeps its weights from the file; if there is no file yet, it is written as it
+    is in the network. The handler must stand after ResumableTraining, which first restores the best weights.
 
     Args:
         path: the bundle's model.pt.
         network: the whole network.
         part: name of the trained part, "planar" or "volumetric".
-        batches: validation loader; None: keep the calibration.
-        coverage: share of the validation errors that +-1.645 standard deviations are to hold.
+        batches: validation loader; None: keep the present calibration.
+        coverage: share of the validation errors within +-1.645 standard deviations.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Readers and writers of maps, NIfTI-MRS and basis sets; files are written whole or not at all."""
+"""Readers and writers of metabolite maps, NIfTI-MRS files and basis sets; all files are written atomically."""
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.nifti_mrs import Fids, NiftiMRSReader, NiftiMRSWriter, read_fids, write_fids

@@ -1,4 +1,4 @@
-"""Basis sets: FIDs of metabolites, as NIfTI-MRS files and as LCModel's ``.BASIS``."""
+"""Basis sets: FIDs of metabolites, stored as NIfTI-MRS files or in LCModel's ``.BASIS`` format."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from mrsikit.io.nifti_mrs import Fids, read_fids, write_fids
 from mrsikit.physics.nuclei import NUCLEI
 
 LCMODEL_REFERENCE = 4.65
-"""Chemical shift of zero frequency in LCModel (ppm)."""
+"""Chemical shift at zero frequency in LCModel (ppm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """FIDs of metabolites by one sequence.
+    """FIDs of metabolites, acquired or simulated with one sequence.
 
     Attributes:
-        fids: by name, complex (T,), one for each proton at time 0 where the sequence is ideal.
-        dwell: time between two samples (s).
-        larmor: MHz.
-        reference: chemical shift of zero frequency (ppm).
+        fids: FID of each metabolite by name, complex (T,). With an ideal sequence each proton contributes an amplitude
+            of 1 at time 0.
+        dwell: dwell time (s).
+        larmor: Larmor frequency (MHz).
+        reference: chemical shift at zero frequency (ppm).
         echo: echo time (s).
-        sequence: its name.
+        sequence: name of the sequence.
     """
 
     fids: Mapping[str, NDArray[np.complex64]]
@@ -40,11 +41,14 @@ class Basis:
 
 
 def write_basis(folder: str | Path, basis: Mapping[str, Basis]) -> list[Path]:
-    """Write NIfTI-MRS files, one a metabolite and edit: ``GABA_ON.nii.gz``, or ``GABA.nii.gz``.
+    """Write one NIfTI-MRS file per metabolite and editing condition: ``GABA_ON.nii.gz``, or ``GABA.nii.gz``.
 
     Args:
-        folder: made where it is not there.
-        basis: by edit, as of :func:`simulated_basis`.
+        folder: folder of the files; created if it does not exist.
+        basis: basis set of each editing condition, as :func:`simulated_basis` returns them.
+
+    Returns:
+        The paths of the files.
     """
     paths = []
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -67,10 +71,10 @@ def write_basis(folder: str | Path, basis: Mapping[str, Basis]) -> list[Path]:
 
 
 def read_basis(folder: str | Path) -> dict[str, Basis]:
-    """Read what :func:`write_basis` wrote, by edit.
+    """Read the basis sets that :func:`write_basis` wrote, by editing condition.
 
     Raises:
-        InputError: a file is no NIfTI-MRS, the files are not of one acquisition, or there is none.
+        InputError: a file is not NIfTI-MRS, the files of a condition differ in acquisition, or there is no file.
     """
     found: dict[str, dict[str, Fids]] = {}
     for path in sorted(Path(folder).glob("*.nii.gz")):
@@ -95,10 +99,10 @@ def read_basis(folder: str | Path) -> dict[str, Basis]:
 
 
 def read_lcmodel(path: str | Path) -> Basis:
-    """Read LCModel's ``.BASIS``, spectra as text, which are turned into FIDs.
+    """Read an LCModel ``.BASIS`` file, which holds spectra as text, and convert the spectra to FIDs.
 
     Raises:
-        InputError: the file is not there, or is not of this format.
+        InputError: the file cannot be read or does not have this format.
     """
     try:
         text = Path(path).read_text(encoding="latin-1")

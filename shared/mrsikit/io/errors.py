@@ -1,4 +1,4 @@
-"""The one error that library code raises for input it cannot use."""
+"""The error that library code raises for input it cannot use."""
 
 
 class InputError(ValueError):

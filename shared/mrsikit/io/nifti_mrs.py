@@ -1,4 +1,4 @@
-"""Read and write NIfTI-MRS for numpy and for MONAI's ``LoadImaged`` and ``SaveImaged``, header extension kept."""
+"""Read and write NIfTI-MRS, including its header extension, in numpy and in MONAI's ``LoadImaged``/``SaveImaged``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from mrsikit.io.writers import whole_or_nothing
 from mrsikit.physics.nuclei import NUCLEI
 
 EXTENSION = "header_extension"
-"""Key of the metadata for the header extension, JSON as text: a dict would not survive collation."""
+"""Metadata key of the header extension, held as JSON text because collation would change a dict."""
 
 ACQUISITION = ("dwell", "larmor", "nucleus", "reference", "delay", "echo")
-"""Keys of the metadata for what an acquisition is described by; the last three are NaN where the file has none."""
+"""Metadata keys of the acquisition parameters; the last three are NaN if the file does not state them."""
 
 LONGEST_FID_ECHO = 0.005
-"""Seconds. A header's echo time up to this is the time to the start of a FID, a longer one that to an echo's centre."""
+"""Longest EchoTime (s) of a FID acquisition, where it means the delay from excitation to the first sample; a longer
+EchoTime is the time to the centre of an echo."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +39,17 @@ class Fids:
     """The FIDs of one NIfTI-MRS file.
 
     Attributes:
-        values: complex64, (X, Y, Z, T) or with up to three further axes (coils, averages, time points).
+        values: complex64, (X, Y, Z, T), or with up to three further axes (coils, averages, time points).
         affine: voxel to mm, (4, 4).
-        dwell: time between two samples (s).
+        dwell: dwell time (s).
         larmor: Larmor frequency (MHz).
-        nucleus: for example ``2H``.
-        reference: chemical shift (ppm) of zero frequency, None if the file does not say.
-        delay: from excitation (or an echo's centre) to the first sample (s), None if the file does not say.
+        nucleus: name of the nucleus, for example ``2H``.
+        reference: chemical shift at zero frequency (ppm), None if the file does not state it.
+        delay: time from excitation, or from the centre of an echo, to the first sample (s), None if the file does not
+            state it.
         extension: the whole header extension.
-        echo: time (s) to the centre of an echo, None if there is none or the file does not say.
-        codes: sform and qform codes, 0 where the file does not say how the patient lay.
+        echo: time from excitation to the centre of an echo (s), None if there is no echo or the file does not state it.
+        codes: sform and qform codes, 0 if the file does not state the patient's orientation.
     """
 
     values: NDArray[np.complex64]
@@ -63,18 +65,20 @@ class Fids:
 
     @property
     def tags(self) -> tuple[str | None, ...]:
-        """Tags of the axes after the fourth, for example ``DIM_DYN``."""
+        """Tags of the axes after the fourth, for example ``DIM_DYN``; None for an axis without a tag."""
         return tuple(self.extension.get(f"dim_{axis}") for axis in range(5, self.values.ndim + 1))
 
 
 def read_fids(path: str | Path) -> Fids:
-    """Read a NIfTI-MRS file as it is stored, nothing conjugated; the convention is in :mod:`mrsikit.physics.spectra`.
+    """Read a NIfTI-MRS file as it is stored, without conjugation.
+
+    :mod:`mrsikit.physics.spectra` states the sign convention.
 
     Args:
         path: a ``.nii`` or ``.nii.gz`` file.
 
     Raises:
-        InputError: the file cannot be decoded, is no NIfTI-MRS, holds real numbers, or lacks the dwell time or the
+        InputError: the file cannot be decoded, is not NIfTI-MRS, holds real numbers, or lacks the dwell time or the
             Larmor frequency.
     """
     try:
@@ -82,11 +86,11 @@ def read_fids(path: str | Path) -> Fids:
         values = np.asarray(stored.image.data)
         extension = dict(stored.hdr_ext.to_dict())
         image: Any = nib.load(path)
-        affine = np.array(image.affine, float)  # as for maps; other libraries make up another where no code is set
+        affine = np.array(image.affine, float)  # as for maps; the NIfTI-MRS library differs without codes
         codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
         dwell, larmor = float(stored.dwelltime), float(ensure_tuple(stored.spectrometer_frequency)[0])
         nucleus = str(ensure_tuple(stored.nucleus)[0])
-    except Exception as error:  # the decoders raise whatever the broken bytes lead them to
+    except Exception as error:  # the decoders can raise any error on broken bytes
         raise InputError(f"{path}: cannot be read as NIfTI-MRS ({_why(path, error)})") from error
     if not np.iscomplexobj(values):
         raise InputError(f"{path}: holds real numbers; give complex FIDs")
@@ -107,7 +111,7 @@ def read_fids(path: str | Path) -> Fids:
 
 
 def _reference(extension: Mapping[str, Any], nucleus: str) -> float | None:
-    """Chemical shift of zero frequency: that of the spectrometer frequency, and the receiver's offset from it."""
+    """Chemical shift at zero frequency (ppm): that of the spectrometer frequency plus the receiver offset."""
     shift, offset = _number(extension.get("SpecFreqChemShift")), _number(extension.get("RxOffset"))
     if not offset:
         return shift
@@ -122,7 +126,10 @@ def _echo(extension: Mapping[str, Any]) -> float | None:
 
 
 def _delay(extension: Mapping[str, Any]) -> float | None:
-    """The start of a FID counts from the echo time, which for FIDs is the time from excitation to their start."""
+    """Acquisition delay (s): AcquisitionStartTime, plus EchoTime for a FID acquisition.
+
+    For a FID acquisition, EchoTime is the time from excitation to the start of the FID.
+    """
     start, echo = _number(extension.get("AcquisitionStartTime")), _number(extension.get("EchoTime"))
     if echo is None or echo > LONGEST_FID_ECHO:
         return start
@@ -132,7 +139,7 @@ def _delay(extension: Mapping[str, Any]) -> float | None:
 def _why(path: str | Path, error: Exception) -> str:
     try:
         image: Any = nib.load(path)
-    except Exception:  # no NIfTI at all
+    except Exception:  # not even NIfTI
         return "no NIfTI; give a whole .nii or .nii.gz"
     if not str(image.header.get_intent()[2]).startswith("mrs_v"):
         return "a NIfTI without the intent mrs_v...; convert it with spec2nii, or as the bundle's README shows"
@@ -150,12 +157,12 @@ def _number(value: object) -> float | None:
 
 
 def write_fids(path: str | Path, fids: Fids) -> None:
-    """Write a NIfTI-MRS file, whole or not at all.
+    """Write a NIfTI-MRS file atomically.
 
     Args:
-        path: a ``.nii`` or ``.nii.gz`` file to make or to replace.
-        fids: what to write; the header extension as it is, with the Larmor frequency and the nucleus of ``fids``.
-            A fifth axis without a tag holds time points.
+        path: a ``.nii`` or ``.nii.gz`` file to create or replace.
+        fids: FIDs to write. The header extension is kept, with the Larmor frequency and nucleus (and, if they differ,
+            the delay and reference) of ``fids``. A fifth axis without a tag is tagged as time points (``DIM_DYN``).
     """
     standard: dict[str, Any] = {"SpectrometerFrequency": [fids.larmor], "ResonantNucleus": [fids.nucleus]}
     if fids.delay is not None and fids.delay != _delay(fids.extension):
@@ -170,23 +177,23 @@ def write_fids(path: str | Path, fids: Fids) -> None:
     )
     sform, qform = fids.codes
     if sform or qform:
-        # both matrices are written with the one affine there is: a qform that said something else is no more
+        # Both matrices get the one affine of the FIDs, so the code of a different qform no longer applies.
         image.header["sform_code"], image.header["qform_code"] = sform, qform if qform == sform or not sform else 0
     with whole_or_nothing(path) as partial:
         image.save(str(partial))
-        if not (sform or qform):  # the library knows no orientation that is unknown
+        if not (sform or qform):  # the library cannot write an unknown orientation
             stored = nib.Nifti2Image.from_filename(partial)
             stored.header["sform_code"] = stored.header["qform_code"] = 0
             values = np.asarray(stored.dataobj)
             nib.save(nib.Nifti2Image(values, None, stored.header), partial)
-        partial.chmod(0o644)  # the library leaves it to the owner alone
+        partial.chmod(0o644)  # the library makes it readable by the owner only
 
 
 class NiftiMRSReader(ImageReader):
     """:func:`read_fids` as a reader of MONAI's ``LoadImaged``.
 
     Use it as ``LoadImaged(keys=..., reader="mrsikit.io.NiftiMRSReader", dtype=None, ensure_channel_first=True)``:
-    (X, Y, Z, T, ...) becomes (1, X, Y, Z, T, ...). MONAI's own type, float32, would drop the imaginary part.
+    (X, Y, Z, T, ...) becomes (1, X, Y, Z, T, ...). MONAI's default type, float32, would drop the imaginary part.
     """
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]
@@ -197,7 +204,7 @@ class NiftiMRSReader(ImageReader):
         """Read one file.
 
         Raises:
-            InputError: from :func:`read_fids`, or more than one file name is given.
+            InputError: :func:`read_fids` fails, or more than one file name is given.
         """
         names = ensure_tuple(data)
         if len(names) != 1:
@@ -210,7 +217,7 @@ class NiftiMRSReader(ImageReader):
 
 
 def metadata_of(fids: Fids) -> dict[str, Any]:
-    """Metadata of a MetaTensor that holds FIDs."""
+    """Return the metadata of a MetaTensor that holds FIDs."""
     acquisition = {key: getattr(fids, key) for key in ACQUISITION}
     return {
         MetaKeys.AFFINE: fids.affine,
@@ -225,7 +232,7 @@ def metadata_of(fids: Fids) -> dict[str, Any]:
 
 
 def fids_of(values: NDArray[Any], meta: Mapping[str, Any]) -> Fids:
-    """FIDs (X, Y, Z, T, ...) with the acquisition that :func:`metadata_of` put into metadata."""
+    """Combine FIDs (X, Y, Z, T, ...) with the acquisition parameters that :func:`metadata_of` stored as metadata."""
     acquisition = {key: meta[key] for key in ACQUISITION}
     for key in ("reference", "delay", "echo"):
         acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
@@ -253,7 +260,7 @@ class NiftiMRSWriter(ImageWriter):
         """Take the tensor or array, (1, X, Y, Z, T, ...).
 
         Raises:
-            ValueError: it is not complex or has no such axes.
+            ValueError: the array is not complex or does not have these axes.
         """
         array = convert_data_type(data_array, np.ndarray)[0]
         if not np.iscomplexobj(array) or array.ndim < 5 or array.shape[0] != 1:
@@ -261,10 +268,10 @@ class NiftiMRSWriter(ImageWriter):
         self.data_obj = array[0]
 
     def set_metadata(self, meta_dict: Mapping | None, resample: bool = False, **options: Any) -> None:
-        """Take the acquisition from the metadata.
+        """Take the acquisition parameters from the metadata.
 
         Raises:
-            ValueError: ``resample`` is true, or the metadata is not that of FIDs.
+            ValueError: ``resample`` is true, or the metadata is not from :class:`NiftiMRSReader`.
         """
         meta = meta_dict or {}
         if resample or EXTENSION not in meta:

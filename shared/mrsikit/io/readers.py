@@ -17,7 +17,7 @@ from mrsikit.io.errors import InputError
 
 ENDINGS = (".nii.gz", ".nii", ".mnc")
 CODES = "sform_qform_codes"
-"""Key of the metadata for what the file says its two matrices lead to (0 unknown, 1 scanner, 4 MNI)."""
+"""Metadata key of the sform and qform codes: the space the matrices lead to (0 unknown, 1 scanner, 4 MNI)."""
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -27,8 +27,8 @@ def split_name(name: str) -> tuple[str, str]:
         name: file name without folder, for example ``NAA.nii.gz``.
 
     Returns:
-        The stem and the ending as written; the ending is empty if the file is none of ``.nii``, ``.nii.gz``, ``.mnc``
-        (upper case counts too).
+        The stem and the ending as written. The ending is empty unless it is ``.nii``, ``.nii.gz`` or ``.mnc`` in lower
+        or upper case.
     """
     for ending in ENDINGS:
         if name.lower().endswith(ending) and len(name) > len(ending):
@@ -44,9 +44,9 @@ def stem_of(path: str | Path) -> str:
 def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Read one real-valued map.
 
-    NIfTI arrays keep the axis order and the number of axes of the file, (X, Y), (X, Y, Z) or (X, Y, Z, M). MINC is
-    stored slice first, (Z, Y, X) or (M, Z, Y, X); its axes are put in the order of NIfTI, without flips, and the
-    affine with them, so that every caller finds the slices on the third axis.
+    NIfTI arrays keep the axis order and the number of axes of the file, (X, Y), (X, Y, Z) or (X, Y, Z, M). MINC files
+    store the slices first, (Z, Y, X) or (M, Z, Y, X). Their axes and affine are put into the order of NIfTI, without
+    flips, so that every caller finds the slices on the third axis.
 
     Args:
         path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file, or a folder that holds one DICOM series.
@@ -55,8 +55,8 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
         The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
 
     Raises:
-        InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine; a
-            folder does not hold just one series.
+        InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine; or the
+            folder does not hold exactly one series.
     """
     if Path(path).is_dir():
         return _read_dicom(path)
@@ -64,7 +64,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
         image = nib.load(path)
         dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
         affine = np.array(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
-    except Exception as error:  # the decoders raise whatever the broken bytes lead them to
+    except Exception as error:  # the decoders can raise any error on broken bytes
         raise InputError(f"{path}: cannot be read ({_one_line(error)}); give a whole .nii, .nii.gz or .mnc") from error
     if dtype.kind == "c":
         raise InputError(f"{path}: holds complex numbers; a map must be real, so save its magnitude or its real part")
@@ -73,7 +73,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     try:
         with np.errstate(all="ignore"):
             data = np.asarray(image.dataobj).astype(np.float32)  # type: ignore[attr-defined]
-    except Exception as error:  # truncated or corrupt data after a sound header
+    except Exception as error:  # truncated or corrupt data after a valid header
         raise InputError(f"{path}: its data cannot be read ({_one_line(error)}); copy the file again") from error
     if not is_affine(affine):
         raise InputError(f"{path}: its voxel-to-world matrix cannot be inverted; set a valid sform or qform")
@@ -92,20 +92,20 @@ def _read_dicom(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float
         raise InputError(f"{path}: holds {count} DICOM series; give a folder of one")
     try:
         values, meta = reader.get_data(reader.read(str(path)))
-    except Exception as error:  # ITK raises its own kinds for what is no series
+    except Exception as error:  # ITK raises errors of its own if the folder holds no series
         raise InputError(f"{path}: holds no DICOM series ({_one_line(error)}); give the folder of one") from error
     return np.asarray(values, np.float32), np.asarray(meta[MetaKeys.AFFINE], np.float64)
 
 
 def is_affine(matrix: np.ndarray) -> bool:
-    """Tell whether a matrix leads from voxel to mm and back: 4 x 4, finite and invertible."""
+    """Tell whether a matrix can be an affine from voxel to mm: 4 x 4, finite and invertible."""
     return matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and abs(np.linalg.det(matrix[:3, :3])) >= 1e-9
 
 
 def read_codes(path: str | Path) -> tuple[int, int] | None:
     """Return the sform and qform codes of a NIfTI file, None for other formats.
 
-    Both are 0 where the writer did not know how the patient lay: left and right are then a guess.
+    Both codes are 0 if the writer did not know the patient's orientation. Left and right are then unknown.
     """
     if Path(path).is_dir():
         return None
@@ -124,9 +124,9 @@ def _one_line(error: Exception) -> str:
 def _minc_to_nifti_axes(
     data: NDArray[np.float32], affine: NDArray[np.float64], path: str | Path
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Permute the axes of a MINC array to x, y, z (, other) without flipping any."""
+    """Permute the axes of a MINC array to (X, Y, Z[, M]) without flips."""
     if data.ndim == 4:
-        data = np.moveaxis(data, 0, -1)  # MINC's time is the slowest, first axis
+        data = np.moveaxis(data, 0, -1)  # in MINC, time is the first, slowest axis
     if data.ndim not in (3, 4):
         raise InputError(f"{path}: a MINC file with {data.ndim} axes; give three spatial axes, and time first if any")
     world_axis = nib.io_orientation(affine)[:, 0].astype(int)
@@ -139,9 +139,10 @@ def _minc_to_nifti_axes(
 class MapReader(ImageReader):
     """:func:`read_map` as a reader of MONAI's ``LoadImaged``.
 
-    MONAI's ``NibabelReader`` fails on MINC and the order in which it tries other readers is not ours to choose. Use it
-    as ``LoadImaged(keys=..., reader="mrsikit.io.MapReader", ensure_channel_first=True, allow_missing_keys=True)``:
-    (X, Y) becomes (1, X, Y), (X, Y, Z) becomes (1, X, Y, Z) also when Z = 1, (X, Y, Z, M) becomes (M, X, Y, Z).
+    MONAI's ``NibabelReader`` fails on MINC, and a caller cannot choose the order in which MONAI tries its other
+    readers. Use this reader as
+    ``LoadImaged(keys=..., reader="mrsikit.io.MapReader", ensure_channel_first=True, allow_missing_keys=True)``:
+    (X, Y) becomes (1, X, Y), (X, Y, Z) becomes (1, X, Y, Z) also if Z = 1, and (X, Y, Z, M) becomes (M, X, Y, Z).
     """
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:  # type: ignore[override]
@@ -152,7 +153,7 @@ class MapReader(ImageReader):
         """Read one file.
 
         Raises:
-            InputError: from :func:`read_map`, or more than one file name is given.
+            InputError: :func:`read_map` fails, or more than one file name is given.
         """
         names = ensure_tuple(data)
         if len(names) != 1:

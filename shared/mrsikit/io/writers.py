@@ -1,4 +1,4 @@
-"""Write files whole or not at all."""
+"""Write files atomically: either the complete file appears or none does."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from mrsikit.io.readers import CODES, stem_of
 
 @contextmanager
 def whole_or_nothing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` on success, delete it on failure.
+    """Provide a temporary file name beside ``path``; rename the file to ``path`` on success, delete it on failure.
 
-    The name is hidden (leading dot), so no listing of inputs or outputs takes it for a file of theirs, and it keeps
-    the ending of ``path``, by which nibabel chooses compression.
+    The name is hidden (leading dot), so that no listing takes it for an input or output. It keeps the ending of
+    ``path``, by which nibabel chooses the compression.
 
     Args:
-        path: the file to make or to replace. Its folder is made if need be.
+        path: the file to create or replace. Its folder is created if necessary.
 
     Yields:
-        The name to write to.
+        The path to write to.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,11 +43,11 @@ def whole_or_nothing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path``: the old file or the whole new one is there at any moment.
+    """Write ``text`` as UTF-8 to ``path``; at any moment the old file or the complete new one exists.
 
     Args:
-        path: file to make or to replace.
-        text: written as it is, line ends included.
+        path: file to create or replace.
+        text: text to write, with its line ends unchanged.
     """
     with whole_or_nothing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
@@ -56,37 +56,37 @@ def write_text_atomically(path: str | Path, text: str) -> None:
 def output_name(metadata: Mapping[str, Any], saver: object) -> dict[str, Any]:
     """Name outputs by the stem of the input, for ``SaveImaged(output_name_formatter=...)``.
 
-    MONAI's own formatter leaves a part of the ending in the name for ``.NII.GZ`` in upper case.
+    For an upper-case ``.NII.GZ``, MONAI's own formatter leaves a part of the ending in the name.
 
     Args:
         metadata: ``meta`` of the tensor that is saved.
-        saver: the ``SaveImage`` at work, unused.
+        saver: the calling ``SaveImage``, unused.
 
     Returns:
-        What ``monai.data.FolderLayout.filename`` takes.
+        The keyword arguments of ``monai.data.FolderLayout.filename``.
     """
-    # the folder layout cuts one ending off, so it is given one
+    # The folder layout removes one ending, so one is added.
     return {"subject": f"{stem_of(str(metadata[ImageMetaKey.FILENAME_OR_OBJ]))}.nii", "idx": None}
 
 
 class AtomicNibabelWriter(NibabelWriter):
-    """Write a channel-first map as NIfTI in the layout of the file it came from, whole or not at all.
+    """Write a channel-first map atomically as NIfTI, in the layout of the file it came from.
 
     Use it as ``SaveImaged(writer="mrsikit.io.AtomicNibabelWriter", resample=False, separate_folder=False, ...)``. The
-    tensor is (C, X, Y[, Z]) with the ``meta`` of :class:`mrsikit.io.MapReader`. Written is (X, Y), (X, Y, Z) (Z = 1
-    too) or (X, Y, Z, C), with as many axes as the input file had; more than one channel always goes on the fourth
-    axis. The affine is ``meta["affine"]``, the type ``output_dtype``.
+    tensor is (C, X, Y[, Z]) with the ``meta`` of :class:`mrsikit.io.MapReader`. The file holds (X, Y), (X, Y, Z) (also
+    with Z = 1) or (X, Y, Z, C), with as many axes as the input file; several channels are always on the fourth axis.
+    The affine is ``meta["affine"]``, the type ``output_dtype``.
 
     The options ``channel_dim`` and ``squeeze_end_dims`` are not used: MONAI squeezes (X, Y, 1) to (X, Y), and its
-    ``SaveImage`` sets ``channel_dim`` to ``None`` for the rest of the run once it met a (1, X, Y) map with three
-    spatial axes in ``meta``.
+    ``SaveImage`` sets ``channel_dim`` to ``None`` for the rest of the run after a (1, X, Y) map with three spatial axes
+    in ``meta``.
     """
 
     def set_data_array(self, data_array: Any, *args: Any, **kwargs: Any) -> None:
         """Take the tensor or array, (C, X, Y[, Z]).
 
         Raises:
-            ValueError: it has not three or four axes.
+            ValueError: the array does not have three or four axes.
         """
         array = convert_data_type(data_array, np.ndarray)[0]
         if array.ndim not in (3, 4):
@@ -94,10 +94,10 @@ class AtomicNibabelWriter(NibabelWriter):
         self.data_obj = array
 
     def set_metadata(self, meta_dict: Mapping | None, resample: bool = False, **options: Any) -> None:
-        """Take the affine and the number of axes of the file from the metadata.
+        """Take the affine and the number of axes of the input file from the metadata.
 
         Raises:
-            ValueError: ``resample`` is true: a map is written on the grid it is on.
+            ValueError: ``resample`` is true; a map is always written on its own grid.
         """
         if resample:
             raise ValueError("resample must be false: a map is written on the grid it is on")
@@ -109,7 +109,7 @@ class AtomicNibabelWriter(NibabelWriter):
         sform, qform = np.asarray(meta.get(CODES, (1, 1)), dtype=int)
         self.codes = (int(sform), int(qform))
         if not any(self.codes) and not _is_base(self.affine, self.data_obj.shape):
-            self.codes = (1, 1)  # without a code readers make a matrix up from the voxel sizes, and this one is lost
+            self.codes = (1, 1)  # without a code, readers derive another matrix from the voxel sizes
 
     def write(self, filename: str | Path, verbose: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
         """Write to a temporary name in the same folder, then rename."""
@@ -125,14 +125,14 @@ class AtomicNibabelWriter(NibabelWriter):
 
 
 class SaveImagesd(MapTransform):
-    """MONAI's ``SaveImaged`` for a number of images that is only known when they are made.
+    """MONAI's ``SaveImaged`` for a list of images that is known only at run time.
 
-    Its name begins as SaveImage does: MONAI Deploy leaves such transforms out. Complex images are written as NIfTI-MRS,
-    others as NIfTI, each as ``<stem>_<name>.nii.gz`` and in its own type.
+    The class name starts with SaveImage because MONAI Deploy leaves out transforms with such names. Complex images are
+    written as NIfTI-MRS and others as NIfTI, each to ``<stem>_<name>.nii.gz`` in its own data type.
 
     Args:
-        keys: of the list of the images' keys, each of which is also the ending of its file.
-        output_dir: folder.
+        keys: key of the list of image keys; each image key is also the suffix of the file.
+        output_dir: folder of the files.
     """
 
     def __init__(self, keys: KeysCollection, *, output_dir: str | Path) -> None:
@@ -140,7 +140,7 @@ class SaveImagesd(MapTransform):
         self.output_dir = output_dir
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Write every image; the data are returned as they came."""
+        """Write every image and return the data unchanged."""
         for key in self.key_iterator(data):
             for name in data[key]:
                 image = data[name]
@@ -163,7 +163,7 @@ class SaveImagesd(MapTransform):
 
 
 def _is_base(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether nibabel makes up this very matrix for a file without codes, from voxel sizes and matrix."""
+    """Whether the affine equals the one nibabel derives from voxel sizes and shape for a file without codes."""
     header = nib.nifti1.Nifti1Header()
     header.set_data_shape(shape)
     zooms = nib.affines.voxel_sizes(affine)
@@ -172,7 +172,7 @@ def _is_base(affine: np.ndarray, shape: tuple[int, ...]) -> bool:
 
 
 def _file_ndim(meta: Mapping[str, Any]) -> int:
-    """Return how many axes the input file had, 0 if the metadata does not tell."""
+    """Return the number of axes of the input file, 0 if the metadata does not state it."""
     shape = meta.get(MetaKeys.SPATIAL_SHAPE)
     if shape is None:
         return 0
@@ -181,7 +181,7 @@ def _file_ndim(meta: Mapping[str, Any]) -> int:
 
 
 def _to_file_layout(array: np.ndarray, ndim: int) -> np.ndarray:
-    """Move channels last, then add or drop axes of length one so that ``ndim`` axes remain where that is possible."""
+    """Move channels last, then add or drop axes of length one so that ``ndim`` axes remain if possible."""
     channels, *spatial = array.shape
     array = np.moveaxis(array, 0, -1)
     if len(spatial) == 2:

@@ -1,1 +1,1 @@
-"""Virtual subjects: anatomy, tumours, metabolite concentrations, MRI contrasts, and how voxels are lost."""
+"""Virtual subjects: anatomy, tumours, metabolite concentrations, MRI contrasts and patterns of missing voxels."""

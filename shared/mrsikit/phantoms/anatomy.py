@@ -1,7 +1,7 @@
-"""Where a virtual patient's anatomy comes from: a template, a user's tissue maps, a bare T1, or BrainWeb.
+"""Sources of a virtual patient's anatomy: a template, the user's tissue maps, a T1-weighted image, or BrainWeb.
 
-Every source becomes an :class:`Anatomy`: tissue fractions on a 1 mm or finer grid with the few maps that deformation,
-tumour growth and image synthesis need. World coordinates are RAS+ millimetres from the brain's centre.
+Every source becomes an :class:`Anatomy`: tissue fractions on their grid, and the maps that deformation, tumour growth
+and image synthesis need. World coordinates are RAS+ millimetres from the brain's centre.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ TISSUES = ("gm", "wm", "csf")
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Tissue fractions of one head, ready to be looked up at any point.
+    """Tissue fractions of one head, which can be interpolated at any point.
 
     Attributes:
         maps: (6, X, Y, Z) float32: fractions of GM, WM and CSF (0-1), depth below the brain surface (mm, negative
             outside), a soft mask of the ventricles (0-1), and the distance to them (mm, negative inside).
         world_to_voxel: (3, 4) affine from mm relative to the brain's centre to voxel indices.
-        averaged: True for a population average, whose cortex is blurred and must be sharpened to look like one
-            subject's.
-        tumour: optional (X, Y, Z) tumour fractions (0-1) on the same grid, from the user.
+        averaged: True for a population average, whose blurred cortex must be made crisp to resemble that of one
+            subject.
+        tumour: optional (X, Y, Z) tumour fractions (0-1) on the same grid, given by the user.
     """
 
     maps: Tensor
@@ -43,7 +43,14 @@ class Anatomy:
     tumour: Tensor | None = None
 
     def look_up(self, points: Tensor) -> Tensor:
-        """Maps (6 or, with a tumour, 7 channels, ...) at ``points`` (..., 3) in mm; the border's value outside."""
+        """Interpolate the maps at ``points`` (..., 3) in mm.
+
+        Args:
+            points: (..., 3) mm from the brain's centre.
+
+        Returns:
+            (6, ...) values, or (7, ...) with a tumour; points outside the grid take the value at its border.
+        """
         maps = self.maps if self.tumour is None else torch.cat([self.maps, self.tumour[None]])
         voxels = points @ self.world_to_voxel[:, :3].T + self.world_to_voxel[:, 3]
         size = torch.tensor(maps.shape[1:], dtype=points.dtype)
@@ -67,19 +74,20 @@ def from_tissue_maps(
     Args:
         gm: (X, Y, Z) grey-matter fraction, 0-1.
         wm: (X, Y, Z) white-matter fraction, 0-1.
-        csf: (X, Y, Z) CSF fraction, 0-1; None: what GM and WM leave of the brain mask.
+        csf: (X, Y, Z) CSF fraction, 0-1; None: the rest of the brain mask after GM, WM and tumour.
         affine: (4, 4) voxel to RAS+ mm.
         tumour: optional (X, Y, Z) tumour fraction or mask, 0-1.
-        brain: optional (X, Y, Z) mask of everything inside the skull; default: closing of the tissue, holes filled.
-        averaged: the maps are a population average.
+        brain: optional (X, Y, Z) mask of everything inside the skull; default: the tissue after binary closing and
+            filling of its holes.
+        averaged: whether the maps are a population average.
 
     Raises:
-        ValueError: when the maps differ in shape, are no fractions, or no voxel holds tissue.
+        ValueError: the maps differ in shape, are not fractions, or have no voxel with more than 50 % tissue.
     """
     given = [m for m in (gm, wm, csf, tumour, brain) if m is not None]
     if any(m.shape != gm.shape or m.ndim != 3 for m in given):
         raise ValueError(f"tissue maps must be 3D and of one shape, not {[m.shape for m in given]}")
-    # Resampled probability maps overshoot a little; percent and labels are far off
+    # Resampled probability maps overshoot a little; percentages and labels lie far outside these limits.
     if not all(
         np.isfinite(m).all() and m.min() > -0.5 and m.max() < 1.5 for m in (gm, wm, csf, tumour) if m is not None
     ):
@@ -112,7 +120,7 @@ def from_tissue_maps(
 
 
 def _depth(mask: np.ndarray, spacing: np.ndarray, *, outside: float, inside: float) -> np.ndarray:
-    """Distance (mm) from the mask's surface, positive inside, cut at ``inside`` and -``outside``."""
+    """Distance (mm) from the mask's surface, positive inside, clipped to -``outside`` and ``inside``."""
     depth = np.full(mask.shape, -outside, np.float32)
     if mask.any():
         reach = np.ceil(outside / spacing).astype(int) + 1
@@ -127,7 +135,7 @@ def _depth(mask: np.ndarray, spacing: np.ndarray, *, outside: float, inside: flo
 
 
 def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:
-    """Binary closing by a ball (through distance maps) with holes filled."""
+    """Binary closing by a ball (computed from distance maps), then filling of enclosed holes."""
     padded = np.pad(mask, radius_voxels + 1)
     grown = ndimage.distance_transform_edt(~padded) <= radius_voxels
     closed = ndimage.distance_transform_edt(grown) > radius_voxels
@@ -137,7 +145,7 @@ def _closed(mask: np.ndarray, radius_voxels: int) -> np.ndarray:
 
 @functools.cache
 def mni152() -> Anatomy:
-    """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps that come with nilearn (1 mm).
+    """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps (1 mm) supplied with nilearn.
 
     Raises:
         InputError: nilearn is not installed.
@@ -166,10 +174,10 @@ def _image(path: str | Path) -> SpatialImage:
 def from_nifti(
     gm: str | Path, wm: str | Path, csf: str | Path | None = None, *, tumour: str | Path | None = None
 ) -> Anatomy:
-    """Anatomy from the user's own NIfTI tissue probability maps (0-1) and optional tumour mask, all on one grid.
+    """Read an anatomy from NIfTI tissue probability maps (0-1) and an optional tumour mask, all on one grid.
 
     Raises:
-        ValueError: when the maps are not on one grid, or hold no tissue or no fractions.
+        ValueError: the maps are not on one grid, are not fractions, or hold no tissue.
     """
     images = {k: _image(p) for k, p in {"gm": gm, "wm": wm, "csf": csf, "tumour": tumour}.items() if p is not None}
     for name, image in images.items():
@@ -185,12 +193,12 @@ def from_nifti(
 
 
 def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations: int = 50) -> Anatomy:
-    """Anatomy from a skull-stripped T1-weighted image, segmented by dipy's hidden Markov random field classifier.
+    """Make an anatomy from a skull-stripped T1-weighted image by dipy's hidden Markov random field classifier.
 
     Args:
         t1: NIfTI file, zero outside the brain.
         tumour: optional NIfTI mask (> 0) on the same grid; its voxels are left out of the tissue classes.
-        max_iterations: of the classifier.
+        max_iterations: largest number of iterations of the classifier.
 
     Raises:
         InputError: dipy is not installed.
@@ -203,14 +211,14 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
     brain = ndimage.binary_fill_holes(data > 0)
     mask = np.zeros_like(brain) if tumour is None else np.asarray(_image(tumour).dataobj) > 0
     box = ndimage.find_objects(brain.astype(int))[0]
-    # Two corrections before classifying: the tumour would be taken for a tissue, and the coil's shading for a contrast.
+    # Remove the tumour and the coil's shading first, or the classifier takes them for a tissue and for a contrast.
     smooth = ndimage.gaussian_filter(np.where(brain & ~mask, data, 0), 25)
     weight = ndimage.gaussian_filter((brain & ~mask).astype(float), 25)
     shading = smooth / np.maximum(weight, 1e-6)
     flat = np.where(brain & ~mask, data / np.maximum(shading, 1e-6) * shading[brain].mean(), 0)[box]
     *_, fractions = tissue.TissueClassifierHMRF(verbose=False).classify(flat, 3, 0.1, max_iter=max_iterations)
     fractions = np.asarray(fractions)
-    # Classes come sorted by intensity: CSF, GM, WM. A fourth, "background", precedes them in some versions.
+    # The classes are sorted by intensity: CSF, GM, WM. In some versions a class "background" precedes them.
     csf, gm, wm = (np.zeros(data.shape, np.float32) for _ in range(3))
     for target, k in ((csf, -3), (gm, -2), (wm, -1)):
         target[box] = fractions[..., k]
@@ -223,15 +231,17 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
 
 
 def from_brainweb(path: str | Path) -> Anatomy:
-    """Anatomy from a BrainWeb fuzzy model stored as ``im_mask`` (A>P, R>L, S>I, 3) at 0.5 mm: vessels, GM, WM as 0/1.
+    """Read an anatomy from a BrainWeb fuzzy model at 0.5 mm.
 
-    The stored maps are cut at any fraction above zero, so GM and WM overlap in half of the tissue. There, the fraction
-    is recovered from how close the voxel lies to pure GM and to pure WM. CSF is what is left inside the closed outline.
+    The MATLAB file holds ``im_mask`` (A>P, R>L, S>I, 3): vessels, GM and WM as 0 or 1. Each stored map is 1 wherever
+    the fraction exceeds zero, so GM and WM overlap in half of the tissue. There, the fractions are estimated from how
+    close the voxel lies to pure GM and to pure WM. CSF is the rest inside the closed outline. The result has 1 mm
+    voxels.
 
     Source: Aubert-Broche 2006, doi:10.1016/j.neuroimage.2006.03.052.
     """
     stored = scipy.io.loadmat(path)["im_mask"][..., 1:] > 0
-    # (A>P, R>L, S>I) -> (L>R, P>A, I>S); halves of a 0.5 mm grid are averaged to 1 mm
+    # (A>P, R>L, S>I) -> (L>R, P>A, I>S); the 0.5 mm grid is averaged to 1 mm
     gm, wm = (np.ascontiguousarray(stored[..., k].transpose(1, 0, 2)[:, ::-1, ::-1]) for k in (0, 1))
     pure_gm = ndimage.gaussian_filter((gm & ~wm).astype(np.float32), 2.0, truncate=2.5)
     pure_wm = ndimage.gaussian_filter((wm & ~gm).astype(np.float32), 2.0, truncate=2.5)

@@ -1,4 +1,4 @@
-"""Phantoms of deuterium metabolic imaging: rings or a brain, with lesions that DMI, MRI, both or neither sees."""
+"""Phantoms for deuterium metabolic imaging: rings or a brain, with lesions visible in DMI, MRI, both or neither."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from scipy import ndimage
 
 PEAKS = ("water", "Glc", "Glx", "Lac")
 PROFILES = {1: (10.0, 1.5, 2.0, 1.0), 2: (10.0, 2.0, 2.5, 1.0), 3: (10.0, 2.0, 3.0, 1.0)}
-"""Amplitudes (mM) of the peaks in each compartment, outermost first."""
+"""Amplitudes (mM) of the peaks in each compartment, from the outermost to the innermost."""
 
 LESION = (10.0, 2.0, 1.0, 3.0)
-"""Amplitudes (mM) of a lesion: less Glx and more lactate, as in high-grade tumours."""
+"""Amplitudes (mM) of the peaks in a lesion: less Glx and more lactate, as in high-grade tumours."""
 
 MRI_LEVELS = {0: 0.0, 1: 0.35, 2: 0.6, 3: 0.85}
 LESION_LEVEL = 1.0
 FINER = 5
-"""Voxels of the MRI along a voxel of the DMI."""
+"""Number of MRI voxels along each side of a DMI voxel."""
 
 SHOWN_BY = {"A": "neither", "B": "DMI", "C": "both", "D": "MRI"}
-"""The four lesions of the PRECISE-DMI paper (Fig. 3) and which modality sees them."""
+"""The four lesions of the PRECISE-DMI paper (Fig. 3) and the modality that shows them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DmiPhantom:
-    """Truth of one phantom.
+    """Ground truth of one phantom.
 
     Attributes:
-        compartments: (X, Y[, Z]) int, 0 outside.
-        amplitudes: (X, Y[, Z], K) in mM, of :data:`PEAKS`.
-        mri: the image, on a grid :data:`FINER` times finer, noise included, from 0 to about 1.
-        lesions: mask of each by its letter.
-        spacing: side of a voxel (mm).
-        contrast: (X, Y[, Z], K), what a lesion changes (mM), or would change where DMI does not see it; 0 elsewhere.
+        compartments: (X, Y[, Z]) int labels 1 to 3, 0 outside.
+        amplitudes: (X, Y[, Z], K) amplitudes (mM) of the K peaks :data:`PEAKS`.
+        mri: noisy image on a grid :data:`FINER` times finer, from 0 to about 1.
+        lesions: mask (X, Y[, Z]) of each lesion by its letter.
+        spacing: side of a DMI voxel (mm).
+        contrast: (X, Y[, Z], K) change of the amplitudes (mM) in a lesion; for a lesion that DMI does not show, the
+            change it would have; 0 elsewhere.
     """
 
     compartments: NDArray[np.int_]
@@ -47,11 +48,11 @@ class DmiPhantom:
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Where there is signal."""
+        """Mask (X, Y[, Z]) of the voxels with signal."""
         return self.compartments > 0
 
     def interior(self, compartment: int, distance: int = 1) -> NDArray[np.bool_]:
-        """Voxels of a compartment more than ``distance`` voxels from any edge, of lesions too."""
+        """Mask of the voxels of a compartment more than ``distance`` voxels from its edges and from lesions."""
         region = (self.compartments == compartment) & ~np.any(list(self.lesions.values()), axis=0)
         cube = np.ones((2 * distance + 1,) * region.ndim, bool)
         return ndimage.binary_erosion(region, cube)
@@ -67,18 +68,18 @@ def rings(
     mri_noise: float = 0.02,
     rng: np.random.Generator,
 ) -> DmiPhantom:
-    """Three rings (or shells) with four lesions in the second: Fig. 3 of the PRECISE-DMI paper.
+    """Make three rings (or shells) with four lesions in the second: Fig. 3 of the PRECISE-DMI paper.
 
-    The paper prints no concentrations; those here give the SNR it states.
+    The paper does not print the concentrations; those used here give the SNR that it states.
 
     Args:
-        matrix: voxels a side.
+        matrix: number of DMI voxels per side.
         dims: 2 or 3.
         lesion: side of a lesion in voxels.
-        contrast: of the lesions, as a share of the full one.
-        field_of_view: (mm).
-        mri_noise: standard deviation, the brightest compartment being 1.
-        rng: of the noise.
+        contrast: contrast of the lesions as a share of the full contrast, 0-1.
+        field_of_view: field of view (mm) along each side.
+        mri_noise: standard deviation of the MRI's noise, in units of the image, in which a lesion is 1.
+        rng: random generator of the noise.
     """
 
     def labelled(size: int) -> NDArray[np.int_]:
@@ -121,13 +122,13 @@ def with_lesions(
 
     Args:
         compartments: (X, Y[, Z]) labels 0 to 3 on the grid of the DMI.
-        fine: labels on a grid :data:`FINER` times finer.
-        places: centre of each lesion in voxels, by its letter.
-        lesion: side of a lesion in voxels.
-        contrast: of the lesions, as a share of the full one.
-        spacing: side of a voxel (mm).
-        mri_noise: standard deviation, the brightest compartment being 1.
-        rng: of the noise.
+        fine: labels 0 to 3 on a grid :data:`FINER` times finer.
+        places: centre of each lesion in DMI voxels, by its letter.
+        lesion: side of a lesion in DMI voxels.
+        contrast: contrast of the lesions as a share of the full contrast, 0-1.
+        spacing: side of a DMI voxel (mm).
+        mri_noise: standard deviation of the MRI's noise, in units of the image, in which a lesion is 1.
+        rng: random generator of the noise.
     """
     amplitudes = np.zeros((*compartments.shape, len(PEAKS)), np.float32)
     mri = np.vectorize(MRI_LEVELS.get, otypes=[float])(fine)
@@ -152,11 +153,11 @@ def with_lesions(
 
 
 def b0_map(shape: Sequence[int], *, largest: float = 20.0) -> NDArray[np.float32]:
-    """Frequency shift (Hz): a slow field over the head and a strong one over an air-filled cavity at one side.
+    """Map of the frequency shift (Hz): a slow variation over the head and a strong one near an air-filled cavity.
 
     Args:
         shape: (X, Y[, Z]).
-        largest: absolute value (Hz).
+        largest: largest absolute shift (Hz).
     """
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     slow = 0.5 * axes[0] - 0.4 * axes[1] ** 2 + 0.2
@@ -166,16 +167,16 @@ def b0_map(shape: Sequence[int], *, largest: float = 20.0) -> NDArray[np.float32
 
 
 def broadening_of(b0: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Extra linewidth (Hz) of voxels across which the field changes: the change over a voxel, largest axis."""
+    """Extra linewidth (Hz) from a field gradient: the change of ``b0`` (Hz) over one voxel along the steepest axis."""
     return (np.max([np.abs(change) for change in np.gradient(b0)], axis=0)).astype(np.float32)
 
 
 def b1_map(shape: Sequence[int], *, weakest: float = 0.5) -> NDArray[np.float32]:
-    """Sensitivity of a surface coil at one side, from 1 down to ``weakest``.
+    """Sensitivity map of a surface coil at one side, which falls from 1 to ``weakest`` along the second axis.
 
     Args:
         shape: (X, Y[, Z]).
-        weakest: smallest value.
+        weakest: smallest sensitivity.
     """
     depth = np.linspace(0, 1, shape[1]).reshape(1, -1, *[1] * (len(shape) - 2))
     fall = np.exp(-1.5 * depth)

@@ -12,11 +12,11 @@ from scipy import ndimage
 from torch import Tensor
 
 FIELD_OF_VIEW_MM = (208.0, 256.0, 208.0)
-"""Extent (mm) around the brain's centre on which fields are defined; beyond it they continue constant."""
+"""Extent (mm) around the brain's centre on which fields are defined; beyond it they keep the value at the border."""
 
 
 def sample_trilinear(volume: Tensor, points: Tensor, extent: tuple[float, float, float] = FIELD_OF_VIEW_MM) -> Tensor:
-    """Interpolate a volume that covers ``extent`` mm around the origin, at any points.
+    """Interpolate a volume that covers ``extent`` mm around the origin at arbitrary points.
 
     Args:
         volume: (C, X, Y, Z) values at the centres of equal cells.
@@ -34,7 +34,7 @@ def sample_trilinear(volume: Tensor, points: Tensor, extent: tuple[float, float,
 
 @functools.cache
 def _refinement(n: int) -> Tensor:
-    """(n, 2 n) matrix from n cells to half their size: linear interpolation, then the mean of three."""
+    """(n, 2 n) matrix that refines n cells to half their size: linear interpolation, then the mean of three cells."""
     fine = F.interpolate(torch.eye(n)[None], scale_factor=2, mode="linear", align_corners=False)
     return F.avg_pool1d(F.pad(fine, [1, 1], mode="replicate"), 3, stride=1)[0]
 
@@ -42,11 +42,11 @@ def _refinement(n: int) -> Tensor:
 class SmoothField:
     """Gaussian-like random field of zero mean and unit variance with a chosen correlation length.
 
-    White noise on a lattice of ``spacing`` is refined to half that spacing by smoothing, so that evaluating the field
-    costs one trilinear look-up per point and no full-resolution volume is ever built.
+    White noise on a lattice of ``spacing`` is refined to half that spacing by smoothing. Evaluating the field then
+    costs one trilinear interpolation per point, and no volume of full resolution is needed.
 
     Args:
-        rng: source of the noise.
+        rng: random generator of the noise.
         channels: number of independent fields C.
         spacing: correlation length in mm.
     """
@@ -67,15 +67,15 @@ class SmoothField:
 
 
 def waves(shape: Sequence[int], knots: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-    """Smooth unit-variance noise on a grid: a quadratic spline through white noise at so many knots along each axis.
+    """Smooth unit-variance noise on a grid: a quadratic spline through white noise at regularly spaced knots.
 
     Args:
-        shape: of the grid.
-        knots: along each axis.
-        rng: source of the noise.
+        shape: shape of the grid.
+        knots: number of knots along each axis.
+        rng: random generator of the noise.
 
     Returns:
-        float32 array of the shape.
+        float32 array of shape ``shape``.
     """
     coarse = rng.standard_normal(knots)
     smooth = ndimage.zoom(coarse, [n / k for n, k in zip(shape, knots, strict=True)], order=2)

@@ -1,4 +1,4 @@
-"""Outlines of lesions that follow no anatomy, for images of which one shows a lesion and another does not."""
+"""Masks of lesions with random outlines, independent of the anatomy, to be shown in one image and not in another."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from torch import Tensor
 from mrsikit.phantoms.fields import waves
 
 RADII = (1.2, 8.0)
-"""Voxels, of the disc about as large; log-uniform."""
+"""Smallest and largest radius (voxels) of a disc of about the lesion's size; the radius is log-uniform."""
 
 FINER = 3
-"""Points along each axis of a voxel at which a sharp outline is drawn."""
+"""Sample points along each axis of a voxel for a sharp outline."""
 
 REACH = 3.0
-"""Radii around the centre within which a sharp outline is drawn; the rare wisps beyond are cut."""
+"""Distance from the centre, in radii, within which a sharp outline is drawn; the rare parts beyond are cut off."""
 
 
 def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mask of a lesion of random size and kind.
+    """Draw the mask of a lesion of random size and kind.
 
-    Half are blobs with an edge of U(.2, .5) voxel or wider; the others have an edge as sharp as the grid allows: ragged
-    ones, which may fall apart, and polygons of 3 to 12 corners at U(.35, 1.7) of the radius. A network that has seen
-    blobs alone leaves blurred what is sharp and not round.
+    Half of the lesions are blobs with an edge of U(0.2, 0.5) voxels or wider. The others have an edge as sharp as the
+    grid allows. These are ragged lesions, which may fall into pieces, or polygons of 3 to 12 corners at U(0.35, 1.7)
+    times the radius. A network trained on blobs alone leaves sharp, angular lesions blurred.
 
     Args:
         shape: (X, Y).
-        inside: (X, Y), where the centre may lie.
-        rng: source of the draws.
+        inside: (X, Y) bool, where the centre may lie.
+        rng: random generator.
 
     Returns:
-        (X, Y) float32, the share of each voxel that it takes up; 0 everywhere where ``inside`` is empty.
+        (X, Y) float32: the fraction of each voxel that the lesion occupies; 0 everywhere if ``inside`` is empty.
     """
     places = inside.nonzero()
     if len(places) == 0:
@@ -41,7 +41,7 @@ def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> 
     radius = float(np.exp(rng.uniform(*np.log(RADII))))
     if rng.random() < 0.5:
         return torch.from_numpy(_blob(shape, centre, radius, rng))
-    # a sharp one is drawn in a window around it, with its centre anywhere within its voxel
+    # A sharp lesion is drawn in a window around it; its centre may lie anywhere within the central voxel.
     side = 2 * int(np.ceil(REACH * radius)) + 3
     window = _sharp(side, radius, rng)
     padded = np.pad(np.zeros(shape, np.float32), side)
@@ -51,7 +51,7 @@ def lesion(shape: tuple[int, ...], inside: Tensor, rng: np.random.Generator) -> 
 
 
 def _blob(shape: tuple[int, ...], centre: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """An ellipse with waves along its edge, sharp or soft."""
+    """Draw an ellipse with a wavy edge, sharp or soft."""
     along, across = _turned(np.arange(shape[0]) - centre[0], np.arange(shape[1]) - centre[1], rng, stretch=1.8)
     step = max(2.0, rng.uniform(0.7, 1.4) * radius)
     ripple = waves(shape, [max(3, round(n / step)) for n in shape], rng)
@@ -61,7 +61,7 @@ def _blob(shape: tuple[int, ...], centre: np.ndarray, radius: float, rng: np.ran
 
 
 def _sharp(side: int, radius: float, rng: np.random.Generator) -> np.ndarray:
-    """A ragged outline or a polygon in a window (side, side), its middle off the window's by up to half a voxel."""
+    """Draw a ragged lesion or a polygon in a window (side, side), off its centre by up to half a voxel."""
     points = (np.arange(side * FINER) + 0.5) / FINER - side / 2
     x, y = (points + rng.uniform(-0.5, 0.5) for _ in range(2))
     if rng.random() < 0.5:
@@ -78,7 +78,17 @@ def _sharp(side: int, radius: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def _turned(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, *, stretch: float) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (X, Y) along and across a random direction, in which an ellipse of up to that stretch is a circle."""
+    """Rotate and scale coordinates at random, so that a circle in them is an ellipse of axis ratio up to ``stretch``.
+
+    Args:
+        x: (X,) coordinates along the first axis.
+        y: (Y,) coordinates along the second axis.
+        rng: random generator.
+        stretch: largest ratio of the axes of the ellipse.
+
+    Returns:
+        The coordinates (X, Y) along and across the ellipse.
+    """
     turn, root = rng.uniform(0, np.pi), np.sqrt(rng.uniform(1.0, stretch))
     along = x[:, None] * np.cos(turn) + y[None] * np.sin(turn)
     across = -x[:, None] * np.sin(turn) + y[None] * np.cos(turn)

@@ -1,4 +1,4 @@
-"""Metabolite maps of a virtual patient, by the rules of the published virtual cohorts."""
+"""Metabolite maps of a virtual patient according to the published virtual cohorts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 from mrsikit.phantoms.subject import Tissues
 
 SMALLEST_TISSUE = 0.05
-"""A voxel with a smaller tissue fraction gives no fit: its map value is zero."""
+"""Smallest tissue fraction of a voxel that can be fitted; voxels with less are zero in the map."""
 
 TUMOUR_WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def weighted_map(tissues: Tissues, tau: float) -> Tensor:
-    """Map by tissue weights, 0.1 GM + 0.12 WM + 0 CSF + tau tumour, divided by its maximum (Pham 2025, Eq. 1).
+    """Make a map by tissue weights, 0.1 GM + 0.12 WM + 0 CSF + tau tumour, divided by its maximum (Pham 2025, Eq. 1).
 
     Args:
         tissues: fractions of any shape.
         tau: weight of viable tumour, one of :data:`TUMOUR_WEIGHTS` in the papers.
 
     Returns:
-        Map (same shape), 0-1; exactly zero where less than 5 % of the voxel is tissue.
+        Map of the same shape, 0-1; exactly zero where less than 5 % of the voxel is tissue.
     """
     values = 0.1 * tissues.gm + 0.12 * tissues.wm + tau * tissues.viable
     values = values * (tissues.gm + tissues.wm + tissues.viable >= SMALLEST_TISSUE)
@@ -33,7 +33,7 @@ def weighted_map(tissues: Tissues, tau: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Concentrations:
-    """Concentrations (mM) of one metabolite by tissue; necrosis as a share of the tumour's."""
+    """Concentrations (mM) of one metabolite by tissue; for necrosis, the share of the tumour's concentration (0-1)."""
 
     gm: float
     wm: float
@@ -43,8 +43,8 @@ class Concentrations:
 
 
 # Ranges in mM. GM and WM: Pouwels & Frahm 1998 (doi:10.1002/mrm.1910390110) and the GM/WM ratios of Schuff 2001
-# (doi:10.1002/mrm.1063). Tumour ratios by grade: Stadlbauer 2006 (doi:10.1148/radiol.2382050048); low ends keep the
-# gliomas without choline rise that Vossough 2019 describes.
+# (doi:10.1002/mrm.1063). Tumour ratios by grade: Stadlbauer 2006 (doi:10.1148/radiol.2382050048); their low ends
+# include the gliomas without elevated choline that Vossough 2019 describes.
 NORMAL_RANGE = {
     "NAA": {"gm": (8.0, 12.0), "wm": (8.5, 12.5)},
     "tCr": {"gm": (6.0, 10.0), "wm": (5.0, 7.5)},
@@ -71,7 +71,7 @@ def draw_concentrations(rng: np.random.Generator, grade: str) -> dict[str, Conce
 
 
 def concentration_map(tissues: Tissues, concentrations: Concentrations) -> Tensor:
-    """Map of one metabolite in mM of voxel volume; exactly zero where less than 5 % of the voxel is tissue."""
+    """Map of one metabolite (mM per voxel volume); exactly zero where less than 5 % of the voxel is tissue."""
     c = concentrations
     white = c.wm + (c.oedema - c.wm) * tissues.oedema
     values = c.gm * tissues.gm + white * tissues.wm + c.tumour * (tissues.viable + c.necrosis_share * tissues.necrosis)
@@ -79,5 +79,5 @@ def concentration_map(tissues: Tissues, concentrations: Concentrations) -> Tenso
 
 
 def ratio_map(numerator: Tensor, denominator: Tensor, smallest: float = 1e-3) -> Tensor:
-    """Quotient of two maps, zero where the denominator is below ``smallest`` (its unit)."""
+    """Quotient of two maps; zero where the denominator is not above ``smallest`` (in the denominator's unit)."""
     return torch.where(denominator > smallest, numerator / denominator.clamp(min=smallest), 0.0)

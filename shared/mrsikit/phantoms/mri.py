@@ -11,8 +11,9 @@ from torch import Tensor
 from mrsikit.phantoms.fields import SmoothField
 from mrsikit.phantoms.subject import Grid, Tissues
 
-# Signal relative to the brightest normal tissue: (lowest, highest) over scanners and protocols. Orders and ranges read
-# off clinical 3 T images: T1 has WM > GM > CSF, FLAIR has GM > WM >> CSF with tumour and oedema brightest.
+# Signal relative to the brightest normal tissue: (lowest, highest) over scanners and protocols. The order and the
+# ranges were read from clinical 3 T images: T1 has WM > GM > CSF; FLAIR has GM > WM >> CSF with tumour and oedema
+# brightest.
 CONTRAST = {
     "t1": {
         "gm": (0.55, 0.75), "wm": (0.85, 1.0), "csf": (0.12, 0.28),
@@ -30,11 +31,12 @@ class Scanner:
     """Settings of one virtual MRI examination.
 
     Attributes:
-        noise: SD of the Gaussian noise in each of the two channels (white matter about 0.5-1); the image is Rician.
-        bias: SD of the log of the coil's shading.
-        texture: relative SD of the tissue's own texture.
-        hyperintensity: rarity of the small lesions of age that FLAIR alone shows in white matter: one lies wherever
-            smooth noise exceeds so many SD.
+        noise: SD of the Gaussian noise in the real and the imaginary channel (white matter is about 0.5-1). The
+            magnitude image is Rician.
+        bias: SD of the logarithm of the coil's shading.
+        texture: relative SD of the texture of the tissue.
+        hyperintensity: threshold, in SD of a smooth noise field, above which FLAIR shows a small age-related
+            white-matter hyperintensity; higher values give fewer.
     """
 
     noise: float
@@ -44,7 +46,7 @@ class Scanner:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Scanner:
-        """Typical clinical image quality."""
+        """Draw settings of typical clinical image quality."""
         return cls(
             noise=float(rng.uniform(0.008, 0.04)),
             bias=float(rng.uniform(0.04, 0.14)),
@@ -56,23 +58,24 @@ class Scanner:
 def mri(
     tissues: Tissues, grid: Grid, contrast: str, rng: np.random.Generator, scanner: Scanner | None = None
 ) -> Tensor:
-    """One MR image of the tissues on their grid.
+    """Simulate an MR image of the tissues on their grid.
 
-    Partial volumes mix linearly; the coil shades the image smoothly, tissue has a fine texture, and the magnitude of
-    complex Gaussian noise makes it Rician. FLAIR shows small white-matter hyperintensities that nothing else shows.
+    Partial volumes mix linearly. The coil shades the image smoothly, the tissue has a fine texture, and complex
+    Gaussian noise makes the magnitude image Rician. FLAIR has small white-matter hyperintensities that no other image
+    shows.
 
     Args:
-        tissues: fractions, grid's shape.
-        grid: the same grid the tissues were evaluated on.
+        tissues: tissue fractions of the grid's shape.
+        grid: the grid on which the tissues were evaluated.
         contrast: "t1" or "flair".
-        rng: source of the draws.
+        rng: random generator.
         scanner: image quality; None: drawn.
 
     Returns:
         Image of the grid's shape, about 0-1, zero well outside the brain (as after skull stripping).
 
     Raises:
-        KeyError: for an unknown contrast.
+        KeyError: the contrast is unknown.
     """
     scanner = Scanner.draw(rng) if scanner is None else scanner
     signal = {tissue: float(rng.uniform(*span)) for tissue, span in CONTRAST[contrast].items()}

@@ -1,4 +1,4 @@
-"""Virtual patients: one random deformation, cortex and disease of an anatomy, evaluated at the points asked for."""
+"""Virtual patients: an anatomy with a random deformation, cortex and tumours, evaluated on any grid."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Grid:
 
     Attributes:
         shape: (X, Y) or (X, Y, Z) voxels.
-        spacing: mm per voxel along each axis.
-        centre: mm, where the middle of the grid lies.
-        thickness: mm over which a 2D slice averages the brain (ignored in 3D, where it is the third spacing).
-        subsamples: points per voxel along each axis (X, Y, Z) whose mean makes the voxel: partial volume.
+        spacing: voxel size (mm) along each axis.
+        centre: position (mm) of the middle of the grid.
+        thickness: slice thickness (mm) of a 2D grid; ignored in 3D, where the third spacing takes its place.
+        subsamples: sample points per voxel along each axis (X, Y, Z); their mean gives the partial volumes.
     """
 
     shape: tuple[int, ...]
@@ -33,7 +33,7 @@ class Grid:
     subsamples: tuple[int, int, int] = (1, 1, 1)
 
     def points(self) -> list[Tensor]:
-        """Sub-sample positions, each (*shape, 3) in mm; their mean over the list is the voxel's content."""
+        """Return the sample positions (mm), one tensor (*shape, 3) per subsample; a voxel is the mean over the list."""
         shape = self.shape if len(self.shape) == 3 else (*self.shape, 1)
         spacing = self.spacing if len(self.shape) == 3 else (*self.spacing, self.thickness)
         centres = [
@@ -49,7 +49,7 @@ class Grid:
         return out
 
     def affine(self) -> np.ndarray:
-        """(4, 4) voxel to RAS+ mm."""
+        """Return the affine (4, 4) from voxel to RAS+ mm."""
         shape = self.shape if len(self.shape) == 3 else (*self.shape, 1)
         spacing = self.spacing if len(self.shape) == 3 else (*self.spacing, self.thickness)
         out = np.diag([*spacing, 1.0])
@@ -59,7 +59,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Tissues:
-    """What fills each voxel; every tensor has the grid's shape.
+    """Tissue content of each voxel; every tensor has the grid's shape.
 
     Attributes:
         gm: healthy grey matter, fraction 0-1.
@@ -89,29 +89,30 @@ class Tissues:
         return self.viable + self.necrosis
 
     def stacked(self) -> Tensor:
-        """(8, *shape) in the order of :attr:`NAMES`."""
+        """Return all tissues as one tensor (8, *shape) in the order of :attr:`NAMES`."""
         return torch.stack([getattr(self, name) for name in self.NAMES])
 
 
 class VirtualSubject:
-    r"""A patient made from an anatomy and a seed.
+    r"""A virtual patient made from an anatomy and a seed.
 
     The point :math:`p` of the patient shows the anatomy at
 
-    .. math:: q = v(A\, m(p) + t + d(m(p)))
+    .. math:: q = A\, m(p) + t + d(m(p))
 
-    with the tumours' mass effect :math:`m` undone, a random affine :math:`(A, t)`, smooth displacements :math:`d` at
-    three scales and a widening or narrowing of the ventricles :math:`v`. An averaged anatomy is then sharpened: log
-    fractions plus smooth noise go through a softmax, and sulci are opened along the zero surfaces of smooth noise in
-    the cortical band.
+    where :math:`m` undoes the mass effect of the tumours, :math:`(A, t)` is a random affine, and :math:`d` are smooth
+    displacements at three scales. An averaged anatomy is then made crisp: log fractions plus smooth noise go through a
+    softmax, and sulci open along the zero surfaces of smooth noise in the cortical band. Finally the ventricles are
+    widened or narrowed by shifting their surface in the tissue fractions.
 
     Args:
-        seed: two subjects of one seed and one anatomy are equal.
-        anatomy: default: :func:`mrsikit.phantoms.anatomy.mni152`.
-        tumours: how many to draw; None: one in four of five patients, sometimes two; an anatomy's own tumour stays.
+        seed: seed of all random draws; subjects with the same seed and anatomy are equal.
+        anatomy: the anatomy; default: :func:`mrsikit.phantoms.anatomy.mni152`.
+        tumours: number of tumours to draw; None: 0, 1 or 2 with probability 0.2, 0.65 and 0.15. A tumour of the anatomy
+            itself is kept.
         deform: False keeps the anatomy's own shape (for a real brain).
-        grade: "low" or "high" for the drawn tumours; None: by chance.
-        tumour_radius: mm; None: 5-26.
+        grade: "low" or "high" for the drawn tumours; None: drawn.
+        tumour_radius: radius of the drawn tumours (mm); None: U(5, 26).
     """
 
     def __init__(
@@ -163,12 +164,12 @@ class VirtualSubject:
         self.sulcal_depth = float(rng.uniform(0.8, 2.4))
         self.sulcal_gap = float(rng.uniform(0.9, 3.0))
         self.atrophy = float(rng.uniform(-0.4, 4.0))
-        # Tissue maps made by a classifier of T1 images are nearly binary, and each classifier has its leaning
+        # A classifier of T1 images gives nearly binary tissue maps, and each classifier favours some tissues.
         self.crispness = 1.0 if rng.random() < 0.5 else float(rng.uniform(1.0, 4.0))
         self.leaning = torch.from_numpy(rng.normal(0, (0.4, 0.4, 0.5)).astype(np.float32))
 
     def _tumour_site(self, rng: np.random.Generator) -> Tensor:
-        """A point at least 9 mm deep in the cerebrum."""
+        """Draw a point (mm) at least 9 mm deep in the cerebrum and outside the ventricles."""
         for _ in range(200):
             point = torch.from_numpy(rng.uniform([-55, -75, -30], [55, 60, 60]).astype(np.float32))
             depth, ventricle = self.anatomy.look_up(self._origin(point))[3:5]
@@ -177,7 +178,7 @@ class VirtualSubject:
         return point
 
     def _origin(self, points: Tensor) -> Tensor:
-        """Where in the anatomy the patient's ``points`` (..., 3) come from (mm)."""
+        """Map the patient's ``points`` (..., 3) to their positions in the anatomy (mm)."""
         before = self.tumours.push_back(points)
         if not self.deform:
             return before
@@ -187,7 +188,7 @@ class VirtualSubject:
         return origin
 
     def tissues(self, grid: Grid) -> Tissues:
-        """Tissue fractions on ``grid``, averaged over its sub-samples."""
+        """Return the tissue fractions on ``grid``, averaged over its subsamples."""
         total: Tensor | None = None
         points = grid.points()
         for p in points:
@@ -203,7 +204,7 @@ class VirtualSubject:
         if self.anatomy.averaged:
             gm, wm, csf = self._deblurred(points, gm, wm, csf, depth)
         if self.deform:
-            # What fluid leaves becomes white matter, what it gains was tissue
+            # White matter takes the place that CSF leaves; CSF displaces grey and white matter where it grows.
             growth = self.ventricle_growth + self.ventricle_waves(points)[0]
             ventricles = torch.sigmoid((growth - to_ventricle) / 0.6)
             left = csf * torch.sigmoid(-to_ventricle / 0.6) * (1 - ventricles)
@@ -222,7 +223,7 @@ class VirtualSubject:
         return torch.stack([gm * drawn, wm * drawn, csf * drawn, viable, necrosis, tumour.oedema, brain, ventricles])
 
     def _deblurred(self, points: Tensor, gm: Tensor, wm: Tensor, csf: Tensor, depth: Tensor) -> tuple[Tensor, ...]:
-        """One subject's crisp tissues from the population's blurred ones."""
+        """Turn the blurred tissue fractions of a population average into the crisp ones of one subject."""
         logits = 2.2 * torch.stack([gm, wm, csf]).clamp(min=0.02).log()
         logits = logits + torch.tensor([0.5, 0.5, 0.4]).view(-1, *[1] * gm.ndim) * self.tissue_noise(points)
         sheet = self.sulci(points).abs()

@@ -1,4 +1,4 @@
-"""Virtual gliomas: irregular edge, infiltrating margin, necrotic core, oedema, and the push they give to the brain."""
+"""Virtual gliomas: irregular edge, infiltrating margin, necrotic core, oedema, and mass effect on the brain."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mrsikit.phantoms.fields import SmoothField
 
 @dataclass(frozen=True)
 class TumourFractions:
-    """Soft masks (...) of one or more tumours, 0-1, at the points asked for.
+    """Soft masks (...) of one or more tumours, 0-1, at given points.
 
     Attributes:
-        whole: everything the tumour has replaced, necrosis included.
+        whole: all tissue that the tumour has replaced, including necrosis.
         viable: living tumour, which carries the metabolite signal.
         necrosis: dead core.
-        oedema: swollen white matter around it.
+        oedema: swollen white matter around the tumour.
     """
 
     whole: Tensor
@@ -33,14 +33,15 @@ class Tumour:
     """One tumour.
 
     Attributes:
-        centre: (3,) mm.
-        radius: mean radius in mm.
+        centre: (3,) position of the centre (mm).
+        radius: mean radius (mm).
         axes: (3,) relative half axes.
-        irregularity: relative amplitude of the edge's waviness.
-        margin: width in mm over which tumour cells thin out.
-        core: radius of the necrosis as a share of the tumour's; 0: none.
-        oedema: reach in mm beyond the edge.
-        mass_effect: share of the radius by which tissue at the edge was pushed outwards.
+        irregularity: relative amplitude of the waves of the edge.
+        margin: width (mm) over which the tumour cells thin out.
+        core: radius of the necrosis as a share of the tumour's radius; 0: no necrosis.
+        oedema: extent of the oedema beyond the edge (mm).
+        mass_effect: relative displacement of tissue away from the centre: tissue now at a distance r from the centre
+            was pushed outwards by r times this value times exp(-(r / (1.6 radius))^2).
         grade: "low" or "high".
     """
 
@@ -62,7 +63,7 @@ class Tumour:
         high = rng.random() < 0.5 if grade is None else grade == "high"
         margin = float(rng.uniform(0.6, 2.0) if high else rng.uniform(1.0, 3.5))
         if rng.random() < 0.25:
-            margin = 0.3  # as a segmentation cuts it
+            margin = 0.3  # a sharp edge, as in a segmentation
         return cls(
             centre=centre,
             radius=float(rng.uniform(5, 26)) if radius is None else radius,
@@ -76,20 +77,20 @@ class Tumour:
         )
 
     def push_back(self, points: Tensor) -> Tensor:
-        """Where the tissue now at ``points`` (..., 3) lay before the tumour grew (mm)."""
+        """Return the positions (mm), before the tumour grew, of the tissue now at ``points`` (..., 3)."""
         offset = points - self.centre
         distance = offset.norm(dim=-1, keepdim=True)
         pushed = self.mass_effect * torch.exp(-((distance / (1.6 * self.radius)) ** 2))
         return points - offset * pushed
 
     def fractions(self, points: Tensor, edge: Tensor, tissue: Tensor, white_matter: Tensor) -> TumourFractions:
-        """Soft masks at ``points`` (..., 3).
+        """Evaluate the soft masks of the tumour.
 
         Args:
-            points: mm.
-            edge: (2, ...) unit-variance smooth noise that shapes the edge and the core.
-            tissue: (...) where a tumour can be: brain but not ventricle, 0-1.
-            white_matter: (...) WM fraction, where oedema spreads.
+            points: (..., 3) positions (mm).
+            edge: (2, ...) smooth noise of about unit variance that shapes the edge and the core.
+            tissue: (...) mask of where a tumour can be, 0-1: brain outside the ventricles.
+            white_matter: (...) white-matter fraction, 0-1, in which oedema spreads.
         """
         distance = ((points - self.centre) / self.axes).norm(dim=-1)
         inside = self.radius * (1 + self.irregularity * edge[0]) - distance
@@ -120,7 +121,7 @@ class TumourSet:
         return points
 
     def fractions(self, points: Tensor, tissue: Tensor, white_matter: Tensor) -> TumourFractions:
-        """Union of all tumours' soft masks at ``points`` (..., 3)."""
+        """Union of the soft masks of all tumours at ``points`` (..., 3) in mm; see :meth:`Tumour.fractions`."""
         nothing = torch.zeros_like(tissue)
         union = TumourFractions(nothing, nothing, nothing, nothing)
         if self.waves is None or self.frays is None:

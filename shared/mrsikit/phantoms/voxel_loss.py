@@ -1,7 +1,7 @@
-"""Which voxels of a metabolite map fail: the published protocol and the patterns seen in practice.
+"""Patterns of missing voxels in metabolite maps: the published protocol and patterns seen in practice.
 
-Every function returns a boolean array of the map's shape, True where the voxel is lost. ``brain`` is where the map has
-signal; "fraction" is a share of the brain's voxels.
+Every function returns a bool array of the map's shape, True where the voxel is missing. ``brain`` is the mask of the
+voxels with signal; ``fraction`` is a share of these voxels (0-1).
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ def algorithm1(
     count: str = "unique",
     placement: str = "algorithm1",
 ) -> np.ndarray:
-    """Clusters of 1-3 voxels a side, as Algorithm 1 of Pham 2025 (mask-free MRSI inpainting) draws them.
+    """Remove clusters of 1-3 voxels per side by Algorithm 1 of Pham 2025 (mask-free MRSI inpainting).
 
-    As printed, the algorithm counts writes, so that overlaps lower the share really lost (15 % asked, 10-11 % lost); it
-    draws the radius uniformly, which crowds holes at the centre, and never leaves the largest inscribed sphere.
+    As printed, the algorithm counts every write, so that overlaps lower the share that is really removed (10-11 % for a
+    requested 15 %). It draws the radius uniformly, which concentrates the clusters at the centre, and it never places
+    a cluster outside the largest inscribed sphere.
 
     Args:
         brain: (X, Y) or (X, Y, Z) bool.
         fraction: share to remove, 0-1.
-        rng: source of the draws.
+        rng: random generator.
         sizes: smallest and largest side of a cluster in voxels.
-        count: "unique" removes exactly what is asked for; "writes" as printed.
-        placement: "algorithm1" as printed; "uniform": any brain voxel can be a cluster's centre.
+        count: "unique": remove exactly the requested share; "writes": count as printed.
+        placement: "algorithm1": place the clusters as printed; "uniform": any brain voxel can be a cluster's centre.
 
     Raises:
-        ValueError: for an unknown count or placement.
+        ValueError: the count or the placement is unknown.
     """
     if count not in ("unique", "writes") or placement not in ("algorithm1", "uniform"):
         raise ValueError(
@@ -54,7 +55,7 @@ def algorithm1(
     while removed < wanted:
         attempts += 1
         size = int(rng.integers(sizes[0], sizes[1] + 1))
-        # The printed sampler cannot reach outside its sphere; once that is full, "unique" must take any voxel.
+        # The printed sampler does not leave its sphere; once the sphere is full, "unique" must take any brain voxel.
         if placement == "uniform" or attempts > 50 * wanted:
             point = candidates[rng.integers(len(candidates))]
         else:
@@ -75,7 +76,7 @@ def algorithm1(
 
 
 def _direction(rng: np.random.Generator, ndim: int) -> np.ndarray:
-    """Unit vector by Algorithm 1's angles (crowded at the poles in 3D, as printed)."""
+    """Draw a unit vector by the angles of Algorithm 1 (in 3D concentrated at the poles, as printed)."""
     theta = rng.uniform(0, 2 * np.pi)
     if ndim == 2:
         return np.array([np.cos(theta), np.sin(theta)])
@@ -84,12 +85,12 @@ def _direction(rng: np.random.Generator, ndim: int) -> np.ndarray:
 
 
 def clusters(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Clusters of 1-3 voxels a side anywhere in the brain; exactly the asked share."""
+    """Remove clusters of 1-3 voxels per side anywhere in the brain; exactly the requested share."""
     return algorithm1(brain, fraction, rng, placement="uniform")
 
 
 def singles(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Single failed fits at random places."""
+    """Remove single voxels at random places, as isolated failed fits."""
     chosen = rng.permutation(np.flatnonzero(brain))[: int(fraction * brain.sum())]
     missing = np.zeros(brain.shape, bool)
     missing.flat[chosen] = True
@@ -97,13 +98,13 @@ def singles(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.
 
 
 def rim(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Tissue next to the skull lost to lipids, deeper on one side than on the other."""
+    """Remove tissue next to the skull, as lipid signals do, to a depth that varies along the rim."""
     depth = ndimage.distance_transform_edt(np.pad(_filled(brain), 1))[(slice(1, -1),) * brain.ndim]
     return _lowest(depth * np.exp(0.8 * _waves(brain.shape, rng)), brain, int(fraction * brain.sum()))
 
 
 def slab(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Everything beyond a plane: the edge of the excitation slab, or a saturation band."""
+    """Remove everything beyond a wavy plane, as at the edge of the excitation slab or in a saturation band."""
     normal = rng.standard_normal(brain.ndim)
     if brain.ndim == 3:
         normal *= (0.4, 0.4, 1.0)
@@ -112,7 +113,7 @@ def slab(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.nda
 
 
 def sinus(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """A blob at the brain's surface where the field is spoilt (frontal sinus, ear canals), anywhere along the rim."""
+    """Remove a blob at the brain's surface, as where air (frontal sinus, ear canals) distorts the field."""
     outline = _filled(brain)
     surface = outline & ~ndimage.binary_erosion(outline)
     points = np.argwhere(surface)
@@ -124,7 +125,7 @@ def sinus(brain: np.ndarray, fraction: float, rng: np.random.Generator) -> np.nd
 
 
 def _lowest(score: np.ndarray, brain: np.ndarray, wanted: int) -> np.ndarray:
-    """The asked number of brain voxels, those of lowest score."""
+    """Mask of the ``wanted`` brain voxels with the lowest score."""
     inside = np.flatnonzero(brain)
     missing = np.zeros(brain.shape, bool)
     missing.flat[inside[np.argsort(score.flat[inside], kind="stable")[:wanted]]] = True
@@ -138,7 +139,7 @@ def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 def _filled(brain: np.ndarray) -> np.ndarray:
-    """Brain with sulci and ventricles closed."""
+    """Brain mask with closed sulci and filled ventricles."""
     padded = np.pad(brain, 3)
     closed = ndimage.binary_closing(padded, iterations=2)
     return ndimage.binary_fill_holes(closed)[(slice(3, -3),) * brain.ndim]
@@ -160,9 +161,10 @@ def mixed(
     *,
     patterns: tuple[str, ...] = ("clusters", "rim", "slab", "singles"),
 ) -> np.ndarray:
-    """Several patterns at once, in random proportion; exactly the asked share of the brain.
+    """Remove voxels in several patterns at once, in random proportions; exactly the requested share of the brain.
 
-    Where patterns overlap, the rest is made up of single voxels, or without a scattered pattern next to what is lost.
+    Voxels still lacking after overlaps are added at random places or, if neither "clusters" nor "singles" is among the
+    patterns, next to the voxels that are already missing.
     """
     missing = np.zeros(brain.shape, bool)
     wanted = int(fraction * brain.sum())

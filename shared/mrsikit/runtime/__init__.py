@@ -1,4 +1,4 @@
-"""What every run of a bundle needs: inputs, options and checks before it, the record and the report after it."""
+"""Services that every run of a bundle needs: inputs, options, input checks, provenance records and the report."""
 
 from mrsikit.runtime.checks import check_inputs
 from mrsikit.runtime.inputs import InputFolder

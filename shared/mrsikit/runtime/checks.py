@@ -1,4 +1,4 @@
-"""The one function that judges a run before it starts, and the only one that ends the program."""
+"""Check the options and inputs of a run before it starts; the only function of the package that ends the program."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def check_inputs(
     network: torch.nn.Module | None = None,
     context: Mapping[str, object] | None = None,
 ) -> None:
-    """Check the options and every input of a run; log one line a problem and end the program if there is one.
+    """Check the options and every input of a run; log one line per problem and end the program if there is one.
 
-    It must stand first in the ``run`` list of an inference config. With ``skip_invalid`` it logs bad inputs as warnings
-    and leaves them out of :meth:`InputFolder.datalist`; bad options and folders end the program all the same.
+    This call must stand first in the ``run`` list of an inference config. With ``skip_invalid`` it logs invalid inputs
+    as warnings and leaves them out of :meth:`InputFolder.datalist`. Invalid options and folders always end the program.
 
     Args:
         inputs: the inputs of the run.
-        options: the options of the run, unchecked.
-        network: what the option ``weights`` is for; None: the weights are not checked.
-        context: as of :meth:`RunOptions.problems`.
+        options: the options of the run, not yet checked.
+        network: network that loads the option ``weights``; None: the weights are not checked.
+        context: see :meth:`RunOptions.problems`.
 
     Raises:
-        SystemExit: with code 1, when there is a problem (with ``skip_invalid``: when no input is left).
+        SystemExit: with code 1, if there is a problem (with ``skip_invalid``: if no valid input remains).
     """
     found = [*unknown_options(sys.argv), *options.problems(context)]
     if network is not None:
@@ -87,7 +87,11 @@ def _weights_problems(weights: object, network: torch.nn.Module) -> list[str]:
 
 
 def _output_problems(inputs: InputFolder) -> list[str]:
-    """Try to write where the output folder is or will be: modes and owners do not tell (root, network drives)."""
+    """Try to write where the output folder is or will be, since file permissions mislead for root and network drives.
+
+    Returns:
+        One line if the folder cannot be written to, else none.
+    """
     folder = Path(str(inputs.output_dir)).expanduser().absolute()
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

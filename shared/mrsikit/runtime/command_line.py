@@ -18,15 +18,15 @@ TRACKING_OPTIONS = ("tracking_uri", "experiment_name", "run_name", "save_execute
 def unknown_options(arguments: Sequence[str]) -> list[str]:
     """Find options of a ``monai.bundle`` command line that no config file knows.
 
-    MONAI adds an unknown ``--dataset_dirr`` to the config and goes on without a word.
+    MONAI itself silently adds an unknown option such as ``--dataset_dirr`` to the config.
 
     Args:
         arguments: ``sys.argv`` of the process.
 
     Returns:
-        One line an unknown option, with the nearest known ones, and one a plain value given for a part of the config
-        (``--dataset maps``). None if the process was not started by
-        ``python -m monai.bundle run`` (or ``run_workflow``), or if all is known.
+        One line per unknown option, which suggests the nearest known ones, and one line per plain value given for a
+        section of the config (``--dataset maps``). Empty if all options are known, or if the process was not started
+        by ``python -m monai.bundle run`` (or ``run_workflow``).
     """
     if Path(arguments[0]).parts[-3:] != ("monai", "bundle", "__main__.py") or len(arguments) < 2:
         return []
@@ -62,7 +62,7 @@ def unknown_options(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value could not stand for a part of a config: no object, no list, no reference."""
+    """Whether a value cannot replace a section of a config, because it is no object, list or reference."""
     return not isinstance(value, dict | list | tuple) and not str(value).startswith(("$", "@", "%"))
 
 
@@ -94,7 +94,7 @@ def _fire_options(arguments: Sequence[str]) -> dict[str, object]:
     while position < len(arguments):
         argument = arguments[position]
         position += 1
-        if argument in ("-", "--"):  # fire's separators: what follows is not for the command
+        if argument in ("-", "--"):  # fire's separators: what follows does not belong to the command
             break
         if not _is_flag(argument):
             continue
@@ -103,7 +103,7 @@ def _fire_options(arguments: Sequence[str]) -> dict[str, object]:
         if equals:
             options[name] = DefaultParseValue(value)
         elif position == len(arguments) or _is_flag(arguments[position]):
-            options[name.removeprefix("no")] = not name.startswith("no")  # fire reads --noise as ise = False, too
+            options[name.removeprefix("no")] = not name.startswith("no")  # fire also reads --noise as ise = False
         else:
             options[name] = DefaultParseValue(arguments[position])
             position += 1

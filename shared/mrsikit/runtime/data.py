@@ -1,4 +1,4 @@
-"""Datasets whose random transforms depend on seed, epoch and index alone."""
+"""Training datasets whose random transforms depend only on seed, epoch and index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder
 
 HELD_OUT = 5
-"""Of the user's own maps every fifth is for validation."""
+"""Every fifth of the user's own maps is held out for validation."""
 
 
 def training_items(
@@ -25,17 +25,17 @@ def training_items(
     validation: bool = False,
     suffixes: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """List what to train on: virtual patients, or the user's own maps.
+    """List the training items: virtual patients, or the user's own maps.
 
     Args:
         dataset_dir: folder or datalist of the user's maps; None: virtual patients.
-        seed: of the first virtual patient; the others follow it.
-        number: of virtual patients.
-        validation: the own maps that are held out (every fifth, sorted by name) instead of the others.
-        suffixes: files of a folder named ``<stem>_<suffix>`` are companions or results, not maps.
+        seed: seed of the first virtual patient; the others take the following integers.
+        number: number of virtual patients.
+        validation: return the user's maps that are held out (every fifth, sorted by name) instead of the others.
+        suffixes: files named ``<stem>_<suffix>`` are companions or results, not maps.
 
     Returns:
-        ``{"tissues": seed}`` a virtual patient, or ``{"map": path}`` a map.
+        One ``{"tissues": seed}`` per virtual patient, or one ``{"map": path}`` per map.
 
     Raises:
         InputError: the folder holds no map, or fewer than five.
@@ -51,16 +51,16 @@ def training_items(
 
 
 class SeededDataset(Dataset):
-    """Apply random transforms with a random state made from (seed, epoch, index).
+    """Dataset that applies random transforms with a random state made from (seed, epoch, index).
 
-    So a sample is the same whichever worker makes it, and a training that resumes at an epoch draws what it would have
-    drawn without the interruption: no random state needs to be stored.
+    A sample is therefore the same whichever worker makes it. A training that resumes at an epoch draws the samples it
+    would have drawn without the interruption, so no random state needs to be stored.
 
     Args:
-        data: dictionaries, or a dataset (say MONAI's PersistentDataset) that holds them; "epoch" is added to each.
+        data: dictionaries, or a dataset (such as MONAI's PersistentDataset) that holds them; each gets the key "epoch".
         transform: random transforms.
-        seed: of the run.
-        length: items of one epoch, which walks through ``data`` and begins again at its end; None: each item once.
+        seed: seed of the run.
+        length: number of items of one epoch, which cycles through ``data``; None: each item once.
     """
 
     def __init__(
@@ -73,18 +73,18 @@ class SeededDataset(Dataset):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose draws are made from now on."""
+        """Set the epoch that the next samples belong to."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Items of one epoch."""
+        """Return the number of items of one epoch."""
         return self.length
 
     def __getitem__(self, index: int) -> Any:  # type: ignore[override]
-        """Item ``index`` of the present epoch.
+        """Return item ``index`` of the current epoch.
 
         Raises:
-            IndexError: beyond the epoch's end, so that a plain loop over the dataset ends.
+            IndexError: the index lies beyond the end of the epoch; this ends a plain loop over the dataset.
         """
         if not 0 <= index < self.length:
             raise IndexError(f"item {index} of an epoch of {self.length}")

@@ -1,4 +1,4 @@
-"""What can be wrong with the FIDs of one file and their companions."""
+"""Checks of the FIDs of one NIfTI-MRS file and of their companion files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mrsikit.runtime.map_checks import companion_problems
 
 FEWEST_POINTS = 32
 DWELL = (1e-6, 0.1)
-"""Shortest and longest time between two samples (s) that a scanner could have meant."""
+"""Shortest and longest plausible dwell time (s)."""
 
 LONGEST_DELAY = 0.05
-"""From excitation to the first sample (s)."""
+"""Upper limit of the delay from excitation to the first sample (s)."""
 
 FIELDS = (0.2, 30.0)
-"""Weakest and strongest magnet (T)."""
+"""Lowest and highest plausible field strength (T)."""
 
 
 def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]:
@@ -31,7 +31,7 @@ def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
         kinds: kind of each companion, see :class:`mrsikit.runtime.InputFolder`.
 
     Returns:
-        One line a problem: the file, what is wrong, what would be right. None if all is well.
+        One line per problem: the file, what is wrong, and what would be right. Empty if there is no problem.
     """
     path = item["image"]
     try:
@@ -56,13 +56,13 @@ def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
 
 
 def acquisition_problems(fids: Fids) -> list[str]:
-    """Say what is wrong with FIDs and with what describes them.
+    """Check FIDs and their acquisition parameters.
 
     Args:
-        fids: as read, or as given from Python.
+        fids: FIDs (X, Y, Z, T[, ...]) as read from a file, or as given from Python.
 
     Returns:
-        What is wrong and what would be right, a line each. None if all is well.
+        One line per problem: what is wrong and what would be right. Empty if there is no problem.
     """
     problems = []
     if not np.isfinite(fids.values).all():

@@ -1,4 +1,4 @@
-"""The inputs of a run: which files there are, which are bad, which are still to do."""
+"""The inputs of a run: list the files, check them, and find those that are not yet processed."""
 
 from __future__ import annotations
 
@@ -21,31 +21,34 @@ DATALIST_SECTIONS = ("testing", "inference")
 class InputFolder:
     """The maps of a folder or of a MONAI datalist, with their companion files and their outputs.
 
-    Construction touches no file and believes every argument, so that a config with this object can be built anywhere;
-    :func:`mrsikit.runtime.check_inputs` is where arguments and files are judged.
+    The constructor reads no file and checks no argument, so that a config with this object can be built anywhere;
+    :func:`mrsikit.runtime.check_inputs` checks arguments and files.
 
     Args:
-        dataset_dir: a folder, or a JSON file holding a list of ``{"image": path, <companion>: path}`` (or of paths),
-            or an object with such a list under ``testing`` or ``inference``; relative paths start at its folder.
+        dataset_dir: a folder, or a JSON file. The JSON file holds a list of ``{"image": path, <companion>: path}`` (or
+            of paths), or an object with such a list under ``testing`` or ``inference``. Relative paths start at the
+            folder of the JSON file.
         output_dir: folder of the outputs; may be ``dataset_dir``.
-        companions: kind of the companion files by suffix, such as ``{"missing": "missing", "crlb": "percent",
-            "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. ``missing`` is a mask that may
-            be empty but not full, ``mask`` one that may be full but not empty, ``percent`` holds percentages,
-            ``anatomy`` an image on a grid of its own, or the folder ``<stem>_<suffix>`` of a DICOM series.
-        outputs: suffixes of the image outputs. A file that bears one is never taken for an input, and an input is done
-            when ``<stem>_<suffix>.nii.gz`` of each, of those that ``<stem>.json`` names beside, and that file itself
-            lie in ``output_dir``.
-        optional_outputs: suffixes of image outputs that only some inputs have; never taken for inputs either.
-        ignored: suffixes of files that belong to maps but not to this bundle; no inputs where their map is there.
-        needed: of the companions, those of which every input must have one.
-        least_slices: voxels that every map must have along each of three axes; 0: maps may be flat.
-        holds: what the inputs are, ``maps``, or ``fids`` (NIfTI-MRS).
-        overwrite: compute also what is done.
-        skip_invalid: leave bad inputs out instead of refusing the run.
+        companions: kind of each companion file by its suffix, such as ``{"missing": "missing", "crlb": "percent",
+            "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. A ``missing`` is a mask that
+            may be empty but not full, a ``mask`` may be full but not empty, a ``percent`` holds percentages, and an
+            ``anatomy`` is an image on its own grid, or the folder ``<stem>_<suffix>`` of a DICOM series.
+        outputs: suffixes of the image outputs. A file with such a suffix is never taken for an input. An input is done
+            when ``output_dir`` holds its record ``<stem>.json``, ``<stem>_<suffix>.nii.gz`` for each of these suffixes,
+            and the further outputs that the record names.
+        optional_outputs: suffixes of image outputs that only some inputs have. Files with these are no inputs either.
+        ignored: suffixes of files that belong to a map but that this bundle does not use. They are no inputs if their
+            map is present.
+        needed: companions of which every input must have at least one.
+        least_slices: smallest number of voxels of every map along each of three axes; 0: maps may be 2D.
+        holds: kind of the inputs, ``maps`` or ``fids`` (NIfTI-MRS).
+        overwrite: also compute inputs that are done.
+        skip_invalid: leave invalid inputs out instead of refusing the run.
 
     Attributes:
-        invalid: the problems by file, as found by the last :meth:`check`.
-        outdated: what differed when a file was done before (``weights and parameters``), as found by RunReport.
+        invalid: the problems of each file, found by the last :meth:`check`.
+        outdated: for each file that was done before, what differed then (``weights and parameters``), found by
+            RunReport.
 
     Example:
         >>> inputs = InputFolder(dataset_dir="maps", output_dir="filled", outputs=["inpainted"])
@@ -84,17 +87,17 @@ class InputFolder:
 
     @property
     def reads_files(self) -> bool:
-        """Whether there are files to read: not where results are drawn from nothing."""
+        """Whether the run reads input files; False for a run that generates its results without any."""
         return True
 
     @property
     def overwrite(self) -> bool:
-        """Whether done inputs are computed again. Raises InputError if the option is no yes or no."""
+        """Whether inputs that are done are computed again. Raises InputError if the option is neither yes nor no."""
         return as_flag(self._overwrite, "overwrite")
 
     @property
     def skip_invalid(self) -> bool:
-        """Whether bad inputs are left out. Raises InputError if the option is no yes or no."""
+        """Whether invalid inputs are left out. Raises InputError if the option is neither yes nor no."""
         return as_flag(self._skip_invalid, "skip_invalid")
 
     @property
@@ -103,7 +106,7 @@ class InputFolder:
         return [Path(item["image"]) for item in self.items()]
 
     def sources(self, item: Mapping[str, str]) -> dict[str, str]:
-        """The files that one input is made of, by key."""
+        """Return the files that one input consists of, by key."""
         return dict(item)
 
     def stems(self) -> list[str]:
@@ -114,8 +117,8 @@ class InputFolder:
         """List every input with its companions.
 
         Returns:
-            One ``{"image": path, <companion>: path, ...}`` an input, absolute paths, only companions that exist (or
-            that a datalist names).
+            One ``{"image": path, <companion>: path, ...}`` per input, with absolute paths and only the companions that
+            exist (or that a datalist names).
 
         Raises:
             InputError: ``dataset_dir`` is missing, unreadable or holds no input.
@@ -161,7 +164,7 @@ class InputFolder:
         return [str(key) for key in keys if key != "image" and key not in self.companions]
 
     def orphans(self) -> list[Path]:
-        """Return the companion files of a folder whose map is not there."""
+        """Return the companion files of a folder whose map is absent."""
         source = Path(str(self.dataset_dir)).expanduser().absolute()
         if not source.is_dir():
             return []
@@ -174,10 +177,11 @@ class InputFolder:
         ]
 
     def check(self) -> dict[str, list[str]]:
-        """Read every input whole, one file in memory at a time, and collect what is wrong.
+        """Read every input completely, one input at a time, and collect the problems.
 
         Returns:
-            Lines that say what is wrong and what would be right, by path of the input; sound inputs are not in it.
+            For each invalid input, by its path, lines that say what is wrong and what would be right. Valid inputs are
+            not included.
 
         Raises:
             InputError: the inputs cannot be listed, or a companion is of an unknown kind.
@@ -188,7 +192,7 @@ class InputFolder:
         items = self.items()
         twins: dict[str, list[str]] = {}
         for item in items:
-            # compared without case: on many file systems the outputs of a.nii and A.nii would be one file
+            # Ignore case: on many file systems the outputs of a.nii and A.nii would be the same file.
             twins.setdefault(stem_of(item["image"]).lower(), []).append(item["image"])
         self.invalid = {}
         for item in tqdm(items, desc="checking inputs", unit="file", delay=2):
@@ -209,16 +213,16 @@ class InputFolder:
         return self.invalid
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
-        """What is wrong with the content of one input and its companions, a line each."""
+        """Check the content of one input and its companions; return one line per problem."""
         if self.holds == "fids":
             return fid_problems(item, self.companions)
         return input_problems(item, self.companions, self.least_slices)
 
     def datalist(self) -> list[dict[str, str]]:
-        """List what is to be computed: inputs not found bad by :meth:`check`, and not done unless ``overwrite``.
+        """List the inputs to compute: all that :meth:`check` has not found invalid and, unless ``overwrite``, not done.
 
         Returns:
-            Items as of :meth:`items`; none when ``dataset_dir`` is not given, so that a config can be built without.
+            Items as in :meth:`items`. Empty if ``dataset_dir`` is not given, so that a config can be built without it.
         """
         if self.dataset_dir is None:
             return []
@@ -226,9 +230,9 @@ class InputFolder:
         return items if self.overwrite else [item for item in items if not self.is_done(item["image"])]
 
     def is_done(self, path: str | Path) -> bool:
-        """Tell whether all outputs of the input ``path`` lie in ``output_dir``, the record (written last) included.
+        """Tell whether ``output_dir`` holds all outputs of the input ``path``, including the record (written last).
 
-        Those that only some inputs have are named in the record.
+        The record names those of the optional outputs that this input has.
         """
         if self.output_dir is None:
             return False
@@ -245,11 +249,11 @@ class InputFolder:
         return Path(str(self.output_dir)).expanduser() / f"{stem}.json"
 
     def _record(self, path: str | Path) -> dict[str, Any]:
-        """Return the record of an input, empty if there is none or if the file is not one of ours."""
+        """Return the record of an input; empty if there is none or if mrsikit did not write the file."""
         return read_record(self.record_path(stem_of(path)))
 
     def _suffix(self, path: Path) -> str:
-        """Return the suffix of ours that a file name bears, empty if none."""
+        """Return the known suffix (output, ignored file or companion) at the end of a file name; empty if none."""
         stem = stem_of(path)
         others = [name for name in self.ignored if stem.endswith(f"_{name}")]
         others = [name for name in others if _has_image(path, stem.removesuffix(f"_{name}"))]
@@ -294,12 +298,12 @@ class InputFolder:
 
 
 def _has_image(found: Path, stem: str) -> bool:
-    """Whether an image of that stem lies beside a file."""
+    """Whether an image with this stem lies in the folder of a file."""
     return any(stem_of(path) == stem for path in _images(found.parent))
 
 
 def _writings(name: str) -> tuple[str, ...]:
-    """How the suffix of a companion may be written."""
+    """Accepted spellings of the suffix of a companion: as given, in upper case, and capitalised."""
     return name, name.upper(), name.capitalize()
 
 
@@ -316,7 +320,7 @@ def _datalist(source: Path) -> list[object]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return the content of a provenance file, empty if it is absent or not written by mrsikit."""
+    """Return the content of a provenance file; empty if it is absent or if mrsikit did not write it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -325,7 +329,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def _images(folder: Path) -> list[Path]:
-    """Return the images of a folder, sorted; hidden files (partial outputs, macOS companions) are not images."""
+    """Return the images of a folder, sorted, without hidden files (partial outputs, macOS companions)."""
     return sorted(
         path
         for path in folder.iterdir()

@@ -1,4 +1,4 @@
-"""What can be wrong with one map and its companion files."""
+"""Checks of one metabolite map and its companion files."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from mrsikit.io.readers import read_map
 
 KINDS = ("missing", "mask", "percent", "anatomy")
 MIN_MATRIX = 8
-MAX_SHIFT = 0.1  # voxels; more cannot be rounding of the header, and moves a mask visibly at a hole's edge
-FAILED_FIT = 100.0  # percent; a bound from there on is that of a fit which found nothing
-FRACTION_MAXIMUM = 1.5  # Cramer-Rao bounds in percent that never exceed this do not occur in vivo, fractions do
-FRACTION_TENTH = 0.5  # nor do such of which a tenth are below this; those of failed fits may be large, as fractions too
+MAX_SHIFT = 0.1  # voxels; a larger shift is not header rounding and visibly moves a mask at the edge of missing voxels
+FAILED_FIT = 100.0  # percent; a Cramér-Rao bound from here on means that the fit found no signal
+FRACTION_MAXIMUM = 1.5  # in vivo, Cramér-Rao bounds in percent exceed this somewhere; if none does, they are fractions
+FRACTION_TENTH = 0.5  # nor is their 10th percentile below this; failed fits give large bounds even as fractions
 
 
 def input_problems(item: Mapping[str, str], kinds: Mapping[str, str], least_slices: int = 0) -> list[str]:
-    """Check one map and its companions, holding two arrays in memory at most.
+    """Check one map and its companions, with at most two arrays in memory.
 
     Args:
         item: ``{"image": path, <companion>: path, ...}``.
-        kinds: kind of each companion, ``missing``, ``mask`` or ``percent``.
-        least_slices: voxels that the map must have along each of three axes; 0: it may be flat.
+        kinds: kind of each companion, ``missing``, ``mask``, ``percent`` or ``anatomy``.
+        least_slices: smallest number of voxels of the map along each of three axes; 0: it may be 2D.
 
     Returns:
-        One line a problem: the file, what is wrong, what would be right. None if all is well.
+        One line per problem: the file, what is wrong, and what would be right. Empty if there is no problem.
     """
     path = item["image"]
     try:
@@ -62,17 +62,18 @@ def companion_problems(
     affine: NDArray[np.float64] | None = None,
     map_affine: NDArray[np.float64] | None = None,
 ) -> list[str]:
-    """Say what is wrong with a companion of a map.
+    """Check a companion of a map.
 
     Args:
         companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites.
-        image: the map, sound by :func:`map_problems`.
+        image: the map, in which :func:`map_problems` found no problem.
         kind: ``missing``, ``mask``, ``percent``, or ``anatomy``: an image on its own grid.
         affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
-        map_affine: the map's.
+        map_affine: the map's voxel to mm, 4 x 4; None: the identity.
 
     Returns:
-        What is wrong and what would be right, a line each, to stand after the companion's name. None if all is well.
+        One line per problem, to follow the companion's name: what is wrong and what would be right. Empty if there is
+        no problem.
     """
     base = np.eye(4) if map_affine is None else map_affine
     if kind == "anatomy":
@@ -101,7 +102,7 @@ def _anatomy_problems(image: NDArray[Any]) -> list[str]:
 def _overlap_problems(
     shape: tuple[int, ...], affine: NDArray[np.float64], image: NDArray[Any], map_affine: NDArray[np.float64]
 ) -> list[str]:
-    """Compare the box of an image with that of what is not zero in the map, along the image's axes."""
+    """Check that the image's grid overlaps the bounding box of the map's non-zero voxels, along the image's axes."""
     values = image.reshape((*image.shape, 1)[:3] + (-1,))
     filled = np.argwhere((np.nan_to_num(values) != 0).any(-1))
     ends = np.stack([filled.min(0) - 0.5, filled.max(0) + 0.5], 1)
@@ -114,13 +115,14 @@ def _overlap_problems(
 
 
 def map_problems(image: NDArray[Any]) -> list[str]:
-    """Say what is wrong with a real map: its axes, its matrix, or that it holds nothing measured.
+    """Check a real-valued map: its number of axes, its matrix, and that it holds measured values.
 
     Args:
         image: (X, Y), (X, Y, Z) or (X, Y, Z, M).
 
     Returns:
-        What is wrong and what would be right, a line each, to stand after the map's name. None if all is well.
+        One line per problem, to follow the map's name: what is wrong and what would be right. Empty if there is no
+        problem.
     """
     if image.ndim not in (2, 3, 4):
         return [f"has {image.ndim} axes; give (X, Y), (X, Y, Z) or, with metabolites last, (X, Y, Z, M)"]
@@ -165,7 +167,7 @@ def _geometry_problems(
 def _broadcastable(companion: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
     if companion.size == image.size:
         return companion.reshape(image.shape)
-    return companion.reshape((*image.shape[:3], 1))  # a companion of a 4D map that all metabolites share
+    return companion.reshape((*image.shape[:3], 1))  # all metabolites of a 4D map share this companion
 
 
 def _value_problems(values: NDArray[Any], kind: str, filled: NDArray[np.bool_]) -> list[str]:

@@ -1,8 +1,8 @@
-"""The options of a run: one model states type, range, unit and help of each.
+"""The options of a run: one model states the type, range, unit and help of each option.
 
-The model makes the check of the command line, the keywords of ``predict``, the parameters in the record, and the table
-in the model card. Names and defaults also stand at the top of a bundle's ``inference.json``, where MONAI needs them; a
-test holds the two equal.
+The model checks the command line and the keywords of ``predict``, lists the parameters for the record, and writes the
+table of the model card. Names and defaults also stand at the top of a bundle's ``inference.json``, where MONAI needs
+them; a test holds the two equal.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from mrsikit.io.errors import InputError
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 Use = Literal["result", "call", "run"]
-"""``result``: changes the result; ``predict`` takes it and the record holds it. ``call``: ``predict`` takes it too, but
-the record says otherwise what was used. ``run``: for the command alone."""
+"""Where an option applies. ``result``: it changes the result; ``predict`` takes it and the record holds it. ``call``:
+``predict`` takes it, but the record states in another way what was used, such as the weights by their SHA-256.
+``run``: only the command line takes it."""
 
 
 def option(
@@ -39,12 +40,12 @@ def option(
     """Describe an option of a run.
 
     Args:
-        default: its value where the user gives none.
-        meaning: for the table in the model card.
-        unit: of a number.
-        example: a good value, for messages; None: the default.
-        shown: the default as the table shows it; None: as it is.
-        use: who takes it, see :data:`Use`.
+        default: value if the user gives none.
+        meaning: description for the table in the model card.
+        unit: unit of a number.
+        example: a valid value for error messages; None: the default.
+        shown: text for the default in the table; None: the default itself.
+        use: where the option applies, see :data:`Use`.
         bounds: ``gt``, ``ge``, ``lt``, ``le``, or other keywords of pydantic's Field.
 
     Returns:
@@ -55,7 +56,7 @@ def option(
 
 
 def as_flag(value: object, name: str) -> bool:
-    """Read a yes or no option; MONAI hands ``--overwrite false`` over as the string "false", which is truthy.
+    """Read a yes or no option; MONAI passes ``--overwrite false`` as the string "false", which Python takes for true.
 
     Args:
         value: a bool, 0, 1, or one of true, false, yes, no, 0, 1 as text in any case.
@@ -78,13 +79,13 @@ def as_flag(value: object, name: str) -> bool:
 
 
 def check_device(value: object) -> None:
-    """Refuse a device that torch does not know or that is not there.
+    """Refuse a device that torch does not know or that is not available.
 
     Args:
         value: the option ``device`` as given, a name such as ``cpu`` or ``cuda:0``, or a ``torch.device``.
 
     Raises:
-        InputError: there is no such device.
+        InputError: torch cannot use the device.
     """
     try:
         torch.empty(1, device=torch.device(str(value)))
@@ -100,14 +101,14 @@ def check_weights(path: object, network: torch.nn.Module) -> None:
 
     Args:
         path: the option ``weights`` as given.
-        network: the network the weights are for.
+        network: the network that is to load the weights.
 
     Raises:
-        InputError: there is no such file, it holds no state dict, or that of another network.
+        InputError: the file does not exist, holds no state dict, or holds the weights of another network.
     """
     try:
         state = torch.load(str(path), map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler raises whatever the bytes lead it to
+    except Exception as error:  # the unpickler can raise any error on broken bytes
         what = "does not exist" if not Path(str(path)).is_file() else "is no file of weights"
         raise InputError(f"--weights {path}: {what}; give a state dict, such as models/model.pt") from error
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
@@ -120,14 +121,14 @@ def check_weights(path: object, network: torch.nn.Module) -> None:
 
 
 def check_path_option(value: object, name: str) -> None:
-    """Refuse a path that MONAI's config parser has spoilt or would spoil.
+    """Refuse a path that MONAI's config parser has changed or would change.
 
     Args:
         value: the option as the config holds it.
         name: name of the option, for the message.
 
     Raises:
-        InputError: the value is missing, no path, or holds ``#`` or ``::``.
+        InputError: the value is missing, is no path, or contains ``#`` or ``::``.
     """
     if value is None:
         raise InputError(f"{name} is not given; add --{name} and a path")
@@ -163,7 +164,7 @@ def _device(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Python takes True and 1.0 for 1; as text neither is one of the numbers to choose from."""
+    """Turn True and 1.0 into text, because Python would accept them as the choice 1."""
     return str(value) if isinstance(value, bool | float) else value
 
 
@@ -174,14 +175,14 @@ OptionalPath = Annotated[Any, AfterValidator(_optional_path)]
 Device = Annotated[Any, AfterValidator(_device)]
 Text = Annotated[str, BeforeValidator(str)]
 WHOLE = BeforeValidator(_whole)
-"""Beside a choice of whole numbers."""
+"""Annotation for a choice of whole numbers; it rejects True and 1.0."""
 
 
 class RunOptions(BaseModel):
-    """Options that every bundle has; a bundle's own model adds to them.
+    """Options that every bundle has; a bundle's own model extends them.
 
-    A config builds it unchecked by ``model_construct``, so that wrong values do not stop MONAI with a traceback;
-    :func:`mrsikit.runtime.check_inputs` then lists its :meth:`problems`.
+    A config builds this model without checks, by ``model_construct``, so that wrong values do not stop MONAI with a
+    traceback. :func:`mrsikit.runtime.check_inputs` then reports its :meth:`problems`.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -200,19 +201,19 @@ class RunOptions(BaseModel):
     device: Device = option(None, "`cpu`, `cuda`, `cuda:1`", shown="GPU if there is one", use="call")
 
     def problems(self, context: Mapping[str, object] | None = None) -> list[str]:
-        """List what is wrong with the values, with what would be right.
+        """Check the values.
 
         Args:
-            context: what the rules must know beside the options.
+            context: further information that the validation rules need.
 
         Returns:
-            A line a problem.
+            One line per problem: what is wrong and what would be right.
         """
         return self.problems_of(dict(self), context)
 
     @classmethod
     def problems_of(cls, given: Mapping[str, object], context: Mapping[str, object] | None = None) -> list[str]:
-        """List what is wrong with some values, as :meth:`problems` does; the others are the defaults."""
+        """Check some values as :meth:`problems` does; the options that are not given have their defaults."""
         try:
             cls.model_validate(dict(given), context=dict(context or {}))
         except ValidationError as error:
@@ -225,10 +226,10 @@ class RunOptions(BaseModel):
 
         Args:
             given: the keywords by name.
-            context: as of :meth:`problems`.
+            context: see :meth:`problems`.
 
         Returns:
-            Them, flags as bool.
+            The given keywords, with yes or no options as bool.
 
         Raises:
             InputError: a keyword is unknown or its value is wrong.
@@ -242,12 +243,12 @@ class RunOptions(BaseModel):
         return {name: getattr(checked, name) for name in given}
 
     def record(self) -> dict[str, Any]:
-        """Return the options that change the result, by name, as they were given."""
+        """Return the options that change the result, by name, with the values they were given."""
         return {name: getattr(self, name) for name in type(self).model_fields if self._extra(name)["use"] == "result"}
 
     @classmethod
     def table(cls) -> str:
-        """Return the options as a Markdown table: the bundle's own first, then those that all bundles have."""
+        """Return the options as a Markdown table: first the bundle's own, then those that all bundles have."""
         own = [name for name in cls.model_fields if name not in RunOptions.model_fields]
         rows = [
             f"| `--{name}` | {cls._shown(name)} | {cls._range(name)} | {cls.model_fields[name].description} |"
@@ -274,8 +275,8 @@ class RunOptions(BaseModel):
 
     @classmethod
     def _line(cls, name: str, error: Mapping[str, Any]) -> str:
-        """One line of a problem that pydantic found."""
-        if error["type"] == "value_error":  # our own rules say it all
+        """Describe a problem that pydantic found in one line."""
+        if error["type"] == "value_error":  # raised by our own rules, whose message is complete
             return str(error["ctx"]["error"])
         if name not in cls.model_fields:
             return f"--{name}: is no option of this bundle; the options are {', '.join(cls.model_fields)}"
@@ -287,14 +288,14 @@ class RunOptions(BaseModel):
 
 
 def _choices(field: FieldInfo) -> list[str]:
-    """What a field may be, if it is one of a few."""
+    """Return the values a field may take as text; empty if it is no choice and no yes or no option."""
     found = [field.annotation, *get_args(field.annotation)]
     listed = [str(value) for part in found if get_origin(part) is Literal for value in get_args(part)]
     return listed or (["true", "false"] if bool in found else [])
 
 
 def _number(field: FieldInfo, unit: str) -> str:
-    """Kind, unit and range of a number; empty where the field is none."""
+    """Describe the kind, range and unit of a number; empty if the field is no number."""
     optional = get_origin(field.annotation) in (Union, types.UnionType)
     kinds = get_args(field.annotation) if optional else (field.annotation,)
     if not {int, float} & set(kinds):

@@ -1,4 +1,4 @@
-"""Run a bundle on arrays in memory: preprocessing, network and postprocessing of its inference config, nothing else."""
+"""Run a bundle on arrays in memory: only the preprocessing, network and postprocessing of its inference config."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mrsikit.io.readers import is_affine
 class BundlePipeline:
     """A bundle's inference by the rules of MONAI Deploy's bundle operator.
 
-    Transforms that load or save files are left out; what remains is called on a dictionary of MetaTensors. So a result
-    is the same from the command line, from Python and in a deployed application.
+    The pipeline leaves out the transforms that load or save files and applies the others to a dictionary of
+    MetaTensors. A result is therefore the same from the command line, from Python and in a deployed application.
 
     Args:
         bundle_root: folder of the bundle.
@@ -30,7 +30,7 @@ class BundlePipeline:
         options: values for the config's parameters.
 
     Raises:
-        InputError: when the folder holds no bundle with weights.
+        InputError: the folder holds no bundle with weights.
     """
 
     def __init__(self, bundle_root: str | Path, *, network: torch.nn.Module | None = None, **options: Any) -> None:
@@ -57,7 +57,7 @@ class BundlePipeline:
 
     @torch.no_grad()
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one item, channel first, as the config's preprocessing expects it after loading."""
+        """Run one item, given channel first as the config's preprocessing expects it after loading."""
         item = self.before(dict(data))
         batch = list_data_collate([{"image": item["image"]}])
         item["pred"] = self.inferer(batch["image"].to(self.device), self.network)[0].cpu()
@@ -71,47 +71,52 @@ def _without_files(parser: ConfigParser, key: str, prefix: str) -> Compose:
 
 @functools.lru_cache(maxsize=4)
 def cached_pipeline(bundle_root: Path, options: tuple[tuple[str, Any], ...]) -> BundlePipeline:
-    """The pipeline of a bundle with these options, (name, value) sorted by name; the last four are kept."""
+    """Return the pipeline of a bundle; the four most recent ones stay in memory.
+
+    Args:
+        bundle_root: folder of the bundle.
+        options: (name, value) pairs sorted by name.
+    """
     return BundlePipeline(bundle_root, **dict(options))
 
 
 def check_affine(matrix: np.ndarray, name: str) -> None:
-    """Refuse a matrix that does not lead from voxel to mm.
+    """Refuse a matrix that cannot be an affine from voxel to mm.
 
     Args:
-        matrix: as given.
-        name: of the argument, for the message.
+        matrix: the argument as given.
+        name: name of the argument, for the message.
 
     Raises:
-        InputError: it is not 4 x 4, finite and invertible.
+        InputError: the matrix is not 4 x 4, finite and invertible.
     """
     if not is_affine(matrix):
         raise InputError(f"{name} must be an invertible 4 x 4 matrix from voxel to mm")
 
 
 def check_positive(value: object, name: str) -> None:
-    """Refuse an argument that is no finite number above 0.
+    """Refuse an argument that is not a finite number above 0.
 
     Raises:
-        InputError: it is none.
+        InputError: the argument is not such a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
         raise InputError(f"{name} {value}: is no number above 0")
 
 
 def refuse(name: str, problems: Sequence[str]) -> None:
-    """Raise InputError for the first problem of an argument, if it has one."""
+    """Raise InputError with the first problem of an argument, if it has any."""
     if problems:
         raise InputError(f"{name} {problems[0]}")
 
 
 def channel_first(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
-    """A map (X, Y), (X, Y, Z) or (X, Y, Z, M) as a float32 tensor, (1, X, Y[, Z]) or (M, X, Y, Z)."""
+    """Turn a map (X, Y), (X, Y, Z) or (X, Y, Z, M) into a float32 tensor (1, X, Y[, Z]) or (M, X, Y, Z)."""
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     return MetaTensor(tensor.movedim(-1, 0) if array.ndim == 4 else tensor[None], affine=torch.as_tensor(affine))
 
 
 def channel_last(tensor: torch.Tensor, ndim: int) -> np.ndarray:
-    """The array of ``ndim`` axes that :func:`channel_first` would have made into this tensor."""
+    """Invert :func:`channel_first`: turn a channel-first tensor into an array of ``ndim`` axes."""
     array = convert_to_tensor(tensor)
     return (array.movedim(0, -1) if ndim == 4 else array[0]).numpy()

@@ -1,4 +1,4 @@
-"""Say by what a result was made."""
+"""Provenance records: the software, weights, parameters and inputs that made a result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file as 64 hexadecimal digits; of a folder, that of its files' in the order of names."""
+    """Return the SHA-256 of a file or folder as 64 hexadecimal digits.
+
+    The hash of a folder is that of the hashes of its files, joined in the order of their names.
+    """
     if Path(path).is_dir():
         files = sorted(file for file in Path(path).iterdir() if file.is_file())
         return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
@@ -26,13 +29,13 @@ def sha256(path: str | Path) -> str:
 
 
 def jsonable(value: Any) -> Any:
-    """Turn a value into what strict JSON can hold.
+    """Convert a value to types that strict JSON can hold.
 
     Args:
-        value: nested mappings, sequences, numbers (numpy's and torch's scalars too), texts, paths, None.
+        value: nested mappings, sequences, numbers (also numpy and torch scalars), strings, paths, None.
 
     Returns:
-        The same with plain types; NaN and infinities become None.
+        The same value in plain types; NaN and infinity become None.
     """
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
@@ -57,10 +60,10 @@ def provenance(
 
     Args:
         bundle_name: name of the bundle.
-        bundle_version: its version.
-        weights_path: the file or files of weights that were used, None for none.
+        bundle_version: version of the bundle.
+        weights_path: the weights file or files that were used, None for none.
         parameters: every parameter that changes the result.
-        flags: what the user must know about this input, such as a matrix outside the trained range.
+        flags: warnings about this input, such as a matrix outside the trained range.
         inputs: the input file and its companions, by key.
 
     Returns:
@@ -89,10 +92,11 @@ def shipped_weights(weights_path: str | Path, metadata: Mapping[str, Any] | str 
         metadata: metadata.json of the bundle or its content, with ``weights_sha256``: {file name: SHA-256}.
 
     Returns:
-        True if the hash is the one of metadata.json.
+        True if the hash equals the one in metadata.json.
 
     Raises:
         OSError: a file cannot be read.
+        TypeError: the metadata holds no JSON object.
     """
     if isinstance(metadata, str | Path):
         metadata = json.loads(Path(metadata).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Training that keeps its best weights, stops early and survives being killed."""
+"""Training that keeps its best weights, stops early and resumes after an interruption."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_packages(*, virtual_subjects: bool = False) -> None:
 
 
 def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
-    """Write a torch file whole or not at all."""
+    """Write a torch file atomically: either the complete file appears or none does."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
@@ -55,24 +55,24 @@ def save_atomically(state: Mapping[str, Any], path: str | Path) -> None:
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The network itself, which distributed training wraps."""
+    """Return the network itself without the wrapper that distributed training adds."""
     return network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
 
 
 def weights_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Flat state dict on the CPU, without the prefix that distributed training adds."""
+    """Return a flat state dict on the CPU, without the prefix that distributed training adds."""
     return {name: value.detach().cpu().clone() for name, value in unwrapped(network).state_dict().items()}
 
 
 def load_start(network: nn.Module, path: str | Path | None) -> None:
-    """Begin a training with the weights of another: of its checkpoint the best, or of a flat file of weights.
+    """Start a training from the weights of an earlier one.
 
     Args:
-        network: to load into; may be wrapped for distributed training.
-        path: of either; None: leave the network as it is.
+        network: network to load into; may be wrapped for distributed training.
+        path: a checkpoint, whose best weights are loaded, or a file of weights; None: leave the network as it is.
 
     Raises:
-        InputError: the file holds no weights of this network.
+        InputError: the file does not hold weights of this network.
     """
     if path is None:
         return
@@ -85,32 +85,32 @@ def load_start(network: nn.Module, path: str | Path | None) -> None:
 
 
 class ResumableTraining:
-    """Handler of a MONAI trainer: best weights, early stop, and a checkpoint after every epoch from which it resumes.
+    """Handler of a MONAI trainer that keeps the best weights, stops early, and resumes from a checkpoint of each epoch.
 
-    The checkpoint holds everything that decides what comes next: weights, optimiser, schedule, epoch, best score and
-    early-stop count. Random draws are a function of seed and epoch (:class:`mrsikit.runtime.data.SeededDataset`), so a
-    resumed training ends with the weights of an undisturbed one.
+    The checkpoint holds the whole state of the training: weights, optimiser, schedule, epoch, best score and early-stop
+    count. Random draws depend only on seed, epoch and index (:class:`mrsikit.runtime.data.SeededDataset`), so a resumed
+    training ends with the same weights as an uninterrupted one.
 
-    MONAI's CheckpointSaver, CheckpointLoader and EarlyStopHandler do not do it: the first forgets the best score and
-    the last its count on a restart.
+    MONAI's CheckpointSaver, CheckpointLoader and EarlyStopHandler are not sufficient: on a restart, CheckpointSaver
+    loses the best score and EarlyStopHandler loses its count.
 
-    Must stand after the ValidationHandler in the trainer's handlers.
+    The handler must stand after the ValidationHandler in the trainer's handlers.
 
     Args:
-        path: checkpoint file; read at the start when it exists.
+        path: checkpoint file; read at the start if it exists.
         network: the network in training (may be wrapped for distributed training).
-        stateful: name to optimiser, schedule: anything with state_dict and load_state_dict.
-        dataset: told the epoch before each one.
-        validator: evaluator whose ``metric`` decides; lower is better.
+        stateful: optimiser, schedule and other objects with state_dict and load_state_dict, by name.
+        dataset: dataset whose epoch is set before each epoch.
+        validator: evaluator that computes ``metric``; lower is better.
         metric: name of the metric.
-        patience: validations without improvement before stopping.
-        settings: what this training is of (data, seed, schedule), kept in the checkpoint.
-        weights: file the finished training is written to. One newer than the checkpoint of a finished training is left
-            as it is, for a later training may have written to it.
-        last: the last weights count, not those that the metric finds best: an adversarial training begins with these.
+        patience: number of validations without improvement before the training stops.
+        settings: settings of this training (data, seed, schedule), kept in the checkpoint.
+        weights: file that the finished training writes. If this file is newer than the checkpoint of a finished
+            training, it is left as it is, because a later training may have written it.
+        last: keep the last weights instead of the best by the metric; an adversarial training starts from these.
 
     Raises:
-        InputError: at the start, when the checkpoint is of a training of other settings.
+        InputError: at the start, if the checkpoint belongs to a training with other settings.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class ResumableTraining:
             )
 
     def _is_new_result(self, engine: Engine) -> bool:
-        # MONAI's ValidationHandler gives the validator the trainer's epoch as the one it ran at.
+        # MONAI's ValidationHandler sets the validator's epoch to the trainer's epoch at which it ran.
         new = self.validator.state.epoch == engine.state.epoch and self.last_judged != engine.state.epoch
         self.last_judged = engine.state.epoch if new else self.last_judged
         return new
@@ -192,7 +192,7 @@ class ResumableTraining:
             return
         saved = torch.load(self.path, map_location="cpu", weights_only=True)
         before = saved.get("settings", {})
-        # a setting that came later was at its default, which for those that may be left out is None
+        # A checkpoint may predate a setting; the setting then had its default, None.
         other = sorted(n for n in {**before, **self.settings} if before.get(n, "None") != self.settings.get(n, "None"))
         if other:
             raise InputError(
@@ -223,22 +223,22 @@ class ResumableTraining:
 
 
 class HalfPrecisionInferer(SimpleInferer):
-    """A network's pass in bfloat16 where PyTorch holds that safe: on CPUs that have it, a third faster."""
+    """Run the network in bfloat16 where autocast considers it safe; a third faster on CPUs that support bfloat16."""
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
-        """As :class:`monai.inferers.SimpleInferer`."""
+        """Run the network as :class:`monai.inferers.SimpleInferer` does, under autocast."""
         with torch.autocast(inputs.device.type, torch.bfloat16):
             return super().__call__(inputs, network, *args, **kwargs)
 
 
 class ClipGradients:
-    """Handler of a MONAI trainer: no step has a larger gradient than this, so that no rare batch ruins a training.
+    """Handler of a MONAI trainer that limits the norm of the gradient, so that no single batch ruins a training.
 
-    One that is not finite counts as none.
+    A gradient that is not finite is set to zero.
 
     Args:
-        network: in training.
-        norm: largest of the whole gradient.
+        network: the network in training.
+        norm: largest norm of the gradient over all parameters.
     """
 
     def __init__(self, *, network: nn.Module, norm: float = 1.0) -> None:
@@ -250,7 +250,7 @@ class ClipGradients:
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Clip."""
+        """Clip the gradient of this iteration."""
         if not torch.isfinite(nn.utils.clip_grad_norm_(self.network.parameters(), self.norm)):
             logger.warning("iteration %d: the gradient is not finite and is left out", engine.state.iteration)
             for weights in self.network.parameters():
@@ -259,11 +259,15 @@ class ClipGradients:
 
 
 def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float:
-    """Shift of a log standard deviation with which +-1.645 of it holds a share of the errors, averaged over maps.
+    """Find the shift of the log standard deviation that calibrates the interval of +-1.645 standard deviations.
 
     Args:
-        ratios: a map's absolute errors over the standard deviations as they are, (N,) each.
-        coverage: the share; 0.9 belongs to 1.645, more leaves room for other anatomies.
+        ratios: for each map, its absolute errors divided by the uncalibrated standard deviations, (N,).
+        coverage: share of the errors within the interval, averaged over maps; 0.9 for a Gaussian. A larger share leaves
+            a margin for other anatomies.
+
+    Returns:
+        The shift, to be added to the log standard deviation.
     """
     low, high = -3.0, 3.0
     for _ in range(40):
@@ -274,9 +278,9 @@ def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float
 
 
 class SaveWeights:
-    """Handler: write the network's weights, in half precision, when the training ends.
+    """Handler that writes the network's weights in half precision when the training ends.
 
-    Must stand after ResumableTraining, which restores the best weights first.
+    It must stand after ResumableTraining, which first restores the best weights.
 
     Args:
         path: file to write.
@@ -292,7 +296,7 @@ class SaveWeights:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Save."""
+        """Save the weights."""
         if not dist.is_initialized() or dist.get_rank() == 0:
             state = weights_of(self.network)
             save_atomically({k: v.half() if v.is_floating_point() else v for k, v in state.items()}, self.path)

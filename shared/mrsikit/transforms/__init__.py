@@ -1,1 +1,1 @@
-"""MONAI dictionary transforms over the physics and the virtual patients."""
+"""MONAI dictionary transforms that simulate training data from virtual patients and the acquisition physics."""

@@ -1,4 +1,4 @@
-"""The published training data for mask-free inpainting: weighted maps spoilt by Algorithm 1."""
+"""The published training data of mask-free inpainting: weighted maps with voxels removed by Algorithm 1."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ from mrsikit.phantoms.voxel_loss import algorithm1
 
 
 class RandAlgorithm1d(RandomizableTransform):
-    """Weighted metabolite map of a virtual patient with clusters of voxels removed (Pham 2025).
+    """Draw a weighted metabolite map of a virtual patient and remove clusters of voxels (Pham 2025).
 
-    Physics: map = .1 GM + .12 WM + tau tumour over its maximum, tau one of .2 to .8; clusters of 1-3 voxels a side are
-    set to zero. The share lost grows in equal stages of the training (progressive) or is one number (direct).
+    Physics: the map is 0.1 GM + 0.12 WM + tau tumour, divided by its maximum, with tau one of 0.2, 0.3, ..., 0.8.
+    Clusters of 1-3 voxels per side are set to zero. The share of missing voxels grows in equal stages of the training
+    (progressive) or is a single number (direct).
 
     Args:
-        tissues: key of the (S, 8, ...) uint8 tissues of :class:`VirtualSubjectd`; a slice with over 5 % brain is drawn.
-        matrix: voxels a side of the map; the tissues' must be a multiple.
-        fractions: share of the brain to remove in each stage.
-        epochs: length of the training, of which each stage takes an equal part; "epoch" comes from
-            :class:`mrsikit.runtime.data.SeededDataset`.
+        tissues: key of the (S, 8, ...) uint8 tissues of :class:`VirtualSubjectd`; a slice with more than 5 % brain is
+            drawn.
+        matrix: number of voxels along each side of the map; that of the tissues must be a multiple of it.
+        fractions: share of the brain to remove in each stage, 0-1.
+        epochs: number of epochs, divided equally among the stages; :class:`mrsikit.runtime.data.SeededDataset` provides
+            the key "epoch".
         count: see :func:`mrsikit.phantoms.voxel_loss.algorithm1`.
 
     Output:
-        "image" (1, X, Y[, Z]) spoilt map, "label" (2, ...) complete map and holes.
+        "image" (1, X, Y[, Z]): map with missing voxels at zero. "label" (2, X, Y[, Z]): complete map and mask of the
+        missing voxels (1 = missing).
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class RandAlgorithm1d(RandomizableTransform):
         self.count = count
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make one pair."""
+        """Make one pair of image and label."""
         rng = np.random.default_rng(self.R.randint(2**31))
         stack = data[self.tissues]
         brain_share = stack[:, 6].float().flatten(1).mean(1) / 255

@@ -1,4 +1,4 @@
-"""Fine metabolite maps, the MRIs of the same head, and what a coarse acquisition measures of them."""
+"""Fine metabolite maps with lesions, and the MRIs of the same head, which need not agree with them."""
 
 from __future__ import annotations
 
@@ -20,40 +20,45 @@ from mrsikit.phantoms.subject import Grid, Tissues
 from mrsikit.transforms.metabolite_map import randomly_oriented
 
 SPACING = 1.7
-"""mm a fine voxel, for the texture of the MRIs."""
+"""Side of a fine voxel (mm), used for the texture of the MRIs."""
 
 MOST_LESIONS = 5
-"""Drawn in one head, beside the tumour it may have."""
+"""Largest number of lesions drawn in one head, in addition to its tumours."""
 
 
 class RandFineMapd(RandomizableTransform):
-    """Draw a metabolite on the fine grid, and FLAIR and T1 that need not agree with it.
+    """Draw a metabolite map on the fine grid, with a FLAIR and a T1 image that need not agree with it.
 
     Physics: each tissue has one concentration with slow regional variation, and a voxel holds the mean of its tissues.
-    Half of the maps follow the concentrations of patients with gliomas, NAA, tCr, tCho or a ratio of two; the others
-    have any contrast. Four of five heads have one to five lesions; of these 40 % are in the map alone, 40 % in the
-    MRIs alone, 20 % in both. In a quarter the MRIs lie up to 3 voxels and 3 degrees off; in a fifth their contrast is
-    another.
+    Half of the maps follow the concentrations of patients with gliomas: NAA, tCr, tCho or a ratio of two. The others
+    have an arbitrary contrast. Four of five heads have one to five lesions; of these, 40 % are in the map alone, 40 %
+    in the MRIs alone and 20 % in both. In a quarter of the heads the MRIs are shifted by up to 3 voxels and rotated by
+    up to 3 degrees. In a fifth they have another contrast.
 
-    Drawn: grey to white ratio U(.5, 1.6); tumour to white log-uniform .1 to 8; necrosis to tumour U(0, .3); fluid 0,
-    one in six U(.02, .2); regional variation SD U(.02, .15) in half; lesions: :func:`mrsikit.phantoms.lesion.lesion`.
-    Two in five lesions lower the map to U(0, .8) of it; the others multiply it by 1.2 to 4 or add U(.2, 1.2) of its
-    90th percentile. In the MRIs half of them are as grey as some place in the brain (every other one, where there is a
-    tumour, as some place in that), half of any grey; through half of them shines U(0, .5) of the anatomy.
+    Drawn for an arbitrary contrast: grey to white matter ratio U(0.5, 1.6); oedema to white matter U(0.6, 1.4); tumour
+    to white matter log-uniform from 0.1 to 8; necrosis to tumour U(0, 0.3); CSF 0, in one map of six U(0.02, 0.2).
+
+    Drawn for all maps: regional variation with SD U(0.02, 0.15) in half of the maps; the shapes of the lesions by
+    :func:`mrsikit.phantoms.lesion.lesion`. In the map, two in five lesions multiply the value by U(0, 0.8). The others,
+    with equal probability, multiply it by a log-uniform factor from 1.2 to 4 or add U(0.2, 1.2) times the map's 90th
+    percentile. In the MRIs, half of the lesions take the grey values of a random place in the brain (in heads with a
+    tumour, half of these of a place in the tumour), and half take arbitrary grey values. Half of the lesions are
+    opaque; the others let U(0, 0.5) of the anatomy show through.
 
     Args:
         tissues: key of the (S, 8, X, Y) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
-            without it hold a measured fine map, (M, X, Y[, Z]), under "map" instead: one metabolite and one slice is
-            drawn, and there is no MRI.
-        size: voxels a side, cut from the middle.
-        flair: share of the heads of which there is a FLAIR.
-        t1: share of those of which there is a T1.
-        agreeing: as the published cohorts are: gliomas' concentrations alone, and MRIs that agree with them.
+            without this key hold a measured fine map (M, X, Y[, Z]) under "map" instead. Then one metabolite and one
+            slice are drawn, and there is no MRI.
+        size: number of voxels per side of the result, cropped from the middle.
+        flair: share of the heads that have a FLAIR image.
+        t1: share of the heads that have a T1 image.
+        agreeing: draw as the published cohorts do: only the concentrations of gliomas, without regional variation or
+            further lesions, and MRIs that agree with the map.
 
     Output:
-        "map" and, where there are, "flair" and "t1", (size, size) float32; the map's maximum 1. "lesions"
-        (2 :data:`MOST_LESIONS`, size, size), the share of each voxel that each lesion takes up, first those of the map,
-        then those of the MRIs alone; 0 where there are fewer, and in fluid.
+        "map" and, if present, "flair" and "t1", each (size, size) float32; the map has a maximum of 1. "lesions"
+        (2 :data:`MOST_LESIONS`, size, size): the fraction of each voxel that each lesion occupies, first the lesions of
+        the map, then those that only the MRIs show; 0 for unused channels and in CSF.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class RandFineMapd(RandomizableTransform):
         self.agreeing = agreeing
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Add the images; the tissues are dropped."""
+        """Add the images and drop the tissues."""
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
         out["lesions"] = torch.zeros(2 * MOST_LESIONS, self.size, self.size)
@@ -89,7 +94,7 @@ class RandFineMapd(RandomizableTransform):
         return out | {name: _scaled(c, brain) for name, c in zip(names, contrasts, strict=True)}
 
     def _own_map(self, maps: Tensor, rng: np.random.Generator) -> Tensor:
-        """One slice of a measured map (M, X, Y[, Z]), its maximum 1, in the middle of (size, size)."""
+        """Draw one slice of a measured map (M, X, Y[, Z]), scaled to a maximum of 1 and centred in (size, size)."""
         volumes = maps if maps.ndim == 4 else maps[..., None]
         planes = volumes.float().nan_to_num(0.0, 0.0, 0.0).movedim(-1, 1).flatten(0, 1)
         cut = convert_to_tensor(ResizeWithPadOrCrop((self.size, self.size))(planes))
@@ -123,7 +128,7 @@ class RandFineMapd(RandomizableTransform):
 
 
 def _glioma_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
-    """NAA, tCr, tCho (mM) or a ratio of two, of a patient with a glioma."""
+    """Map of NAA, tCr or tCho (mM), or of a ratio of two, of a patient with a glioma."""
     drawn = draw_concentrations(rng, str(rng.choice(["low", "high"])))
     name = str(rng.choice([*drawn, *RATIOS]))
     if name in RATIOS:
@@ -133,7 +138,7 @@ def _glioma_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
 
 
 def _any_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
-    """Any contrast between the tissues, white matter 1."""
+    """Map with an arbitrary contrast between the tissues; white matter is 1."""
     tumour = np.exp(rng.uniform(np.log(0.1), np.log(8)))
     csf = 0.0 if rng.random() < 0.83 else rng.uniform(0.02, 0.2)
     white = 1 + (rng.uniform(0.6, 1.4) - 1) * tissues.oedema
@@ -143,7 +148,7 @@ def _any_map(tissues: Tissues, rng: np.random.Generator) -> Tensor:
 
 
 def _other_contrast(images: list[Tensor], brain: Tensor, rng: np.random.Generator) -> list[Tensor]:
-    """MRIs of another protocol: a monotone or folded curve of their grey values."""
+    """Give MRIs another contrast: map their grey values through a random curve, monotone or not."""
     heights = rng.uniform(0, 1, 5)
     heights = np.sort(heights)[:: rng.choice([-1, 1])] if rng.random() < 0.6 else heights
     curve = [np.interp(image, np.linspace(0, 1.2, 5), heights) for image in images]
@@ -151,7 +156,7 @@ def _other_contrast(images: list[Tensor], brain: Tensor, rng: np.random.Generato
 
 
 def _changed(image: Tensor, where: Tensor, brain: Tensor, rng: np.random.Generator) -> Tensor:
-    """A map (X, Y) with a lesion."""
+    """Add a lesion to a map (X, Y)."""
     if rng.random() < 0.4:
         return image * (1 + (rng.uniform(0, 0.8) - 1) * where)
     if rng.random() < 0.5:
@@ -162,7 +167,7 @@ def _changed(image: Tensor, where: Tensor, brain: Tensor, rng: np.random.Generat
 def _shown(
     images: list[Tensor], where: Tensor, tissues: Tissues, brain: Tensor, rng: np.random.Generator
 ) -> list[Tensor]:
-    """MRIs (X, Y) with a lesion."""
+    """Add a lesion to MRIs (X, Y)."""
     tumour = tissues.tumour > 0.5
     places = (tumour if tumour.any() and rng.random() < 0.5 else brain).nonzero()
     place = tuple(places[rng.integers(len(places))]) if len(places) and rng.random() < 0.5 else None
@@ -172,7 +177,7 @@ def _shown(
 
 
 def _moved(images: Tensor, rng: np.random.Generator) -> list[Tensor]:
-    """Shift images (C, X, Y) by up to 3 voxels and turn them by up to 3 degrees."""
+    """Shift images (C, X, Y) by up to 3 voxels and rotate them by up to 3 degrees."""
     angle, shift = rng.uniform(-0.053, 0.053), rng.uniform(-3, 3, 2) * 2 / images.shape[-1]
     theta = torch.tensor([[np.cos(angle), -np.sin(angle), shift[0]], [np.sin(angle), np.cos(angle), shift[1]]])
     grid = F.affine_grid(theta[None].float(), [1, *images.shape], align_corners=False)
@@ -180,12 +185,12 @@ def _moved(images: Tensor, rng: np.random.Generator) -> list[Tensor]:
 
 
 def _scaled(image: Tensor, brain: Tensor) -> Tensor:
-    """0 to about 1: the brightest hundredth of the brain is beyond 1."""
+    """Scale an image so that the 99th percentile of the brain is 1."""
     return (image / _top(image, brain, 0.99).clamp(min=1e-6)).float()
 
 
 def _top(image: Tensor, brain: Tensor, share: float) -> Tensor:
-    """Quantile of an image within the brain."""
+    """Quantile of an image within the brain; 1 if there is no brain."""
     inside = image[brain]
     return torch.quantile(inside, share) if inside.numel() else image.new_tensor(1.0)
 

@@ -1,4 +1,4 @@
-"""The virtual cohort of the glioma super-resolution paper: maps by its rule, on its grids, with both ground truths."""
+"""The virtual cohort of the glioma super-resolution paper: its maps, its grids and its two ground truths."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ from mrsikit.restoration.non_local_means import mri_features
 from mrsikit.transforms.virtual_subject import VirtualSubjectd
 
 VERY_FINE, FINE, COARSE = 256, 184, 46
-"""Voxels a side of the paper's three grids."""
+"""Matrix size (voxels per side) of the paper's three grids."""
 
 FIELD_OF_VIEW = 256.0
-"""mm"""
+"""Field of view (mm) along each side."""
 
 SOFT_PASSES, SOFT_WINDOW, SOFT_WIDTHS, SOFT_SPREAD = 3, 9, (0.8, 0.2), 2.0
-"""Of the non-local means that make the softer ground truth."""
+"""Settings of the non-local means that make the soft ground truth; see :func:`guided_non_local_means`."""
 
 
 class LiCohortd(MapTransform):
-    """Replace a seed by maps of the virtual patient it stands for, by the paper's rule and on its grids.
+    """Replace a seed by maps of the virtual patient with this seed, by the paper's rule and on its grids.
 
-    Physics: a map .1 GM + .12 WM + tau tumour on 256 x 256 voxels of 1 mm, its maximum 1; k-space crops of it to 184 x
-    184, the sharp ground truth, and 46 x 46, the measured map; the soft ground truth is the measured map sharpened by
-    feature non-local means along FLAIR and T1. The MRIs agree with the map. Deterministic, so it may be cached.
+    Physics: a map 0.1 GM + 0.12 WM + tau tumour, scaled to a maximum of 1, on 256 x 256 voxels of 1 mm. Its k-space is
+    cropped to 184 x 184 for the sharp ground truth and to 46 x 46 for the measured map. The soft ground truth is the
+    super-resolution of the measured map by feature-based non-local means, guided by FLAIR and T1. The MRIs agree with
+    the map. The transform is deterministic, so its output may be cached.
 
     Args:
         keys: entries that hold an int seed.
-        slices: of a patient, 1.4 to 5.6 mm thick; half of them through a tumour if there is one.
-        allow_missing_keys: leave items without the key alone.
+        slices: number of slices S per patient, 1.4 to 5.6 mm thick; half of them cut a tumour if there is one.
+        allow_missing_keys: leave items without the key unchanged.
 
     Output:
-        in place of each key "coarse" (S, 46, 46), "sharp", "soft" and "mri" (S, 184, 184), half precision.
+        In place of each key: "coarse" (S, 46, 46), and "sharp", "soft" and "mri" (the FLAIR), each (S, 184, 184), half
+        precision.
     """
 
     def __init__(self, keys: KeysCollection = "tissues", *, slices: int = 6, allow_missing_keys: bool = False) -> None:
@@ -71,15 +73,15 @@ class LiCohortd(MapTransform):
 
 
 def li_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None) -> dict[str, Tensor]:
-    """One map by the paper's rule, on its grids.
+    """Make one map by the paper's rule, on its grids.
 
     Args:
-        tissues: (256, 256) each.
-        rng: draws tau and the MRIs' grey values.
-        tau: weight of the tumour; None: drawn.
+        tissues: tissue fractions, each (256, 256).
+        rng: random generator that draws tau and the MRIs' grey values.
+        tau: weight of the tumour; None: drawn from 0.2, 0.3, ..., 0.8.
 
     Returns:
-        "coarse" (46, 46), "sharp", "soft" and "mri", the FLAIR, (184, 184), all of maximum about 1.
+        "coarse" (46, 46), and "sharp", "soft" and "mri" (the FLAIR), each (184, 184), all with a maximum of about 1.
     """
     image = weighted_map(tissues, float(rng.choice(TUMOUR_WEIGHTS)) if tau is None else tau)
     grid = Grid((VERY_FINE, VERY_FINE), (FIELD_OF_VIEW / VERY_FINE,) * 2)
@@ -94,7 +96,16 @@ def li_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None
 
 
 def softened(coarse: Tensor, mris: list[Tensor], brain: Tensor) -> Tensor:
-    """The paper's softer ground truth (B, 184, 184): a coarse map (B, 46, 46) sharpened along its MRIs (184, 184)."""
+    """Make the paper's soft ground truth: super-resolution of a coarse map by non-local means guided by its MRIs.
+
+    Args:
+        coarse: measured map (B, 46, 46).
+        mris: MRIs of the same head, each (184, 184).
+        brain: brain mask (184, 184), bool.
+
+    Returns:
+        The super-resolved map (B, 184, 184).
+    """
     features = mri_features([m[None] for m in mris], brain[None])
     return guided_non_local_means(
         coarse,

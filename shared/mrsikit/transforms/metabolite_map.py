@@ -21,29 +21,31 @@ from mrsikit.restoration.brain_mask import brain_outline
 class RandMetaboliteMapd(RandomizableTransform):
     """Draw a metabolite, an acquisition and a noise level, and make the clean and the measured map.
 
-    Physics: each tissue has one concentration with slow regional variation; the voxel averages it; the acquisition's
-    point-spread function blurs it; some report it per tissue instead of per voxel; voxels of little tissue (5 %) or
-    outside the brain have no fit and are zero; the fit's noise is Gaussian and either keeps its sign, is cut at zero
-    (non-negative fits) or is rectified. One map in eight is a smooth field in an ellipse, so that other organs, whose
-    maps look so at low resolution, are not foreign; one in ten was interpolated to a finer matrix after the fit, which
-    blurs its noise too: its truth is what was measured.
+    Physics: each tissue has one concentration with slow regional variation. A voxel averages its tissues, and the point
+    spread function of the acquisition blurs the map. Some maps give the concentration per tissue instead of per voxel.
+    Voxels with little tissue or outside the brain have no fit and are zero. The noise of the fit is Gaussian; it keeps
+    its sign (30 %), is cut at zero as in non-negative fits (55 %), or is rectified (15 %).
 
-    Drawn: grey to white ratio U(.55, 1.3); tumour to white, 30 % U(.1, 1), else log-uniform 1.2-8; necrosis to tumour,
-    half 0, else U(0, .3); voxel size 1, 2 or 4 times the tissues'; blur in half of the maps, SD U(.3, .9) voxel; noise
-    in 55 %, SD U(.01, .3) of white matter.
+    About one map in eight is a smooth field in an ellipse, as maps of other organs look at low resolution. One in ten
+    was interpolated to a finer matrix after the fit, which also blurs its noise; its ground truth is the measured map.
+
+    Drawn: grey to white matter ratio U(0.55, 1.3); oedema to white matter U(0.7, 1.3); tumour to white matter U(0.1, 1)
+    in 30 %, else log-uniform from 1.2 to 8; necrosis to tumour 0 in half, else U(0, 0.3); CSF 0 in 85 %, else
+    U(0.02, 0.15); smallest tissue fraction 5 % in 60 %, else U(0.01, 0.3); voxel size 1, 2 or 4 times that of the
+    tissues; blur in half of the maps, SD U(0.3, 0.9) voxels; noise in 55 %, SD U(0.01, 0.3) of white matter.
 
     Args:
         tissues: key of the (S, 8, ...) uint8 tissues of :class:`VirtualSubjectd`; one of the S slices is drawn. Items
-            without it hold a measured map, (M, X, Y[, Z]), under "map" instead: one metabolite, and in 2D one slice, is
-            drawn and taken for the truth as it is.
-        canvas: voxels a side of the result; smaller maps are embedded in it, larger ones cropped.
-        factors: block sizes in voxels by which the tissues are averaged, one drawn.
-        spatial_dims: of the result; only own maps need it.
+            without this key hold a measured map (M, X, Y[, Z]) under "map" instead. Then one metabolite and, in 2D, one
+            slice are drawn and taken unchanged as ground truth.
+        canvas: number of voxels per side of the result; smaller maps are embedded in it, larger ones cropped.
+        factors: block sizes (voxels) by which the tissues are averaged; one is drawn.
+        spatial_dims: number of spatial axes of the result; only measured maps need it.
 
     Output:
-        "clean" and "measured" (X, Y[, Z]) float32 arrays, white matter about 1; "signal", "brain", "tumour" and
-        "inside" (bool: map is not zero by nature; inside the skull; mostly tumour; inside the map's matrix); "noise",
-        the SD.
+        "clean" and "measured": (X, Y[, Z]) float32 arrays, white matter about 1. Bool arrays of the same shape:
+        "signal", where the map can have a value; "brain", inside the skull; "tumour", more than half tumour; "inside",
+        within the matrix of the map. "noise": SD of the noise in the same unit as the maps.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         self.factors = factors
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Add the maps; the tissues are dropped."""
+        """Add the maps and drop the tissues."""
         out = dict(data)
         rng = np.random.default_rng(self.R.randint(2**31))
         if self.tissues not in out:
@@ -107,7 +109,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         return {**out, **{key: np.pad(array, place) for key, array in arrays.items()}, "noise": noise}
 
     def _own_map(self, maps: torch.Tensor, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw one of the user's maps, its median 1, and its outline."""
+        """Draw one of the user's maps, scaled to a median of 1, and its outline."""
         values = convert_to_tensor(maps)[rng.integers(len(maps))].nan_to_num(0, 0, 0)
         if values.ndim == 3 and self.spatial_dims == 2:
             filled = torch.nonzero((values != 0).flatten(0, 1).float().mean(0) > 0.05).flatten()
@@ -118,7 +120,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         return clean, brain_outline(np.abs(clean))
 
     def _cropped(self, fractions: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """Cut to the canvas around the brain; one in eight to a small window, as small coils see it."""
+        """Crop at random to the canvas; crop about one in eight to a small window, as seen by a small coil."""
         window = min(fractions.shape[1], self.canvas)
         if rng.random() < 0.12:
             window = int(rng.integers(min(12, window), window + 1))
@@ -139,7 +141,7 @@ class RandMetaboliteMapd(RandomizableTransform):
         csf = 0.0 if rng.random() < 0.85 else rng.uniform(0.02, 0.15)
         white = 1 + (rng.uniform(0.7, 1.3) - 1) * tissues.oedema
         values = rng.uniform(0.55, 1.3) * tissues.gm + white * tissues.wm + csf * tissues.csf
-        # Half of the necroses hold nothing: their zeros are not failed fits either
+        # Half of the necroses hold no metabolite; their zeros are no failed fits.
         necrosis = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 0.3)
         values = values + tumour * (tissues.viable + necrosis * tissues.necrosis)
         clean = values.numpy()
@@ -148,20 +150,20 @@ class RandMetaboliteMapd(RandomizableTransform):
             clean = clean * np.exp(rng.uniform(0.03, 0.15) * _waves(clean.shape, rng))
         tissue = (tissues.gm + tissues.wm + (tissues.tumour if necrosis > 0 else tissues.viable)).numpy()
         if rng.random() < 0.3:
-            # Many report concentrations per tissue, not per voxel: edges then stay steep down to the last voxel
+            # Many pipelines report concentrations per tissue, not per voxel; edges then stay steep to the last voxel.
             clean = clean / np.maximum(tissue, SMALLEST_TISSUE) ** rng.uniform(0.3, 1.0)
         present = tissue >= (SMALLEST_TISSUE if rng.random() < 0.6 else rng.uniform(0.01, 0.3))
         if csf > 0:
             present = present | brain
         if rng.random() < 0.5:
             clean = ndimage.gaussian_filter(clean, rng.uniform(0.3, 0.9), mode="constant")
-            # Blur fills ventricles and reaches beyond the brain; most pipelines cut it at a brain or at a tissue mask.
+            # Blur fills ventricles and extends beyond the brain; most pipelines cut it at a brain or tissue mask.
             present = present if rng.random() < 0.3 else brain & (clean > 0.02 if rng.random() < 0.5 else brain)
         return (clean * present).astype(np.float32), brain
 
 
 def _organ(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth field in an ellipse, or all over the matrix."""
+    """Smooth field in an ellipse with a wavy edge, which may exceed the matrix; returns the map and its mask."""
     axes = np.array([n * rng.uniform(0.2, 0.8) for n in shape]).reshape(-1, *[1] * len(shape))
     centre = np.array([n * rng.uniform(0.35, 0.65) for n in shape]).reshape(-1, *[1] * len(shape))
     inside = (((np.indices(shape) - centre) / axes) ** 2).sum(0) < 1 + 0.2 * _waves(shape, rng)
@@ -172,12 +174,12 @@ def _organ(shape: tuple[int, ...], rng: np.random.Generator) -> tuple[np.ndarray
 
 
 def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Smooth unit-variance noise, a knot every eight voxels."""
+    """Smooth unit-variance noise with a knot every eight voxels."""
     return waves(shape, [max(3, n // 8) for n in shape], rng)
 
 
 def randomly_oriented(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Images (C, X, Y[, Z]) flipped along any of their axes and, in half of the draws, with X and Y exchanged."""
+    """Flip images (C, X, Y[, Z]) along each axis and exchange X and Y, each with probability 0.5."""
     flips = [axis for axis in range(1, images.ndim) if rng.random() < 0.5]
     if rng.random() < 0.5:
         images = images.transpose(1, 2)

@@ -1,4 +1,4 @@
-"""Spoil a metabolite map as practice does: lost voxels, and voxels that are wrong but not zero."""
+"""Simulate the defects of measured metabolite maps: missing voxels, and voxels that are wrong but not zero."""
 
 from __future__ import annotations
 
@@ -14,29 +14,30 @@ from mrsikit.phantoms.voxel_loss import PATTERNS, clusters, mixed, singles
 
 
 class RandMissingVoxelsd(RandomizableTransform):
-    """Remove voxels in mixed patterns and make a few wrong, and say what a user could know of it.
+    """Remove voxels in mixed patterns, make a few voxels wrong, and draw which of this a user would know.
 
-    Physics: fits fail singly and in clusters; lipids spoil the rim next to the skull; the excitation slab and
-    saturation bands cut an edge; the frontal sinus spoils the field in a blob; an artefact leaves a value that is
-    wrong, not zero. A tumour's fits fail as others do, but cost more: every third map with one loses extra voxels at
-    its edge. A user may give the mask of failed fits, or part of it (NaN), or none, and a brain mask that is
-    right to about a voxel, or none.
+    Physics: fits fail singly and in clusters. Lipid signals spoil the rim next to the skull. The excitation slab and
+    saturation bands cut off an edge. The frontal sinus distorts the field in a blob. An artefact leaves a value that is
+    wrong but not zero. Fits fail in tumours as elsewhere but matter more there, so about a third of the maps with a
+    tumour lose extra voxels at its edge. A user may give the whole mask of failed fits, a part of it (as NaN) or none,
+    and a brain mask that is correct to about a voxel, or none.
 
-    Drawn: lost share U of ``fraction``; one to four patterns; in one map of eight .3-4 % of the voxels wrong by a
-    factor (0-.4 or 1.6-6) or an offset (1-6 of white matter); the mask is given, whole or in part, as ``given`` says;
-    the brain in half.
+    Drawn: the share of missing voxels uniformly from ``fraction``; one to four patterns; in about one map of eight
+    0.3-4 % of the voxels wrong by a factor (0-0.4 or 1.6-6) or an offset (1-6 times white matter); the given mask as
+    ``given`` states; a brain mask in half of the maps.
 
     Args:
-        fraction: (lowest, highest) share of voxels lost.
-        given: shares of the maps that come with the whole mask and with part of it.
+        fraction: (lowest, highest) share of missing voxels, 0-1.
+        given: shares of the maps that come with the whole mask and with a part of it, 0-1.
 
     Input:
-        the entries of :class:`RandMetaboliteMapd`.
+        The entries of :class:`RandMetaboliteMapd`.
 
     Output:
         "image" (3, X, Y[, Z]): measured map with missing voxels at zero; observation mask (1 missing, 0 observed, -1
-        unknown); brain (1 inside, 0 outside, -1 unknown). "label" (4, ...): clean map; holes (1, else 0); weight of the
-        voxel in the judgement of what is missing (0 where it is known or cannot be told); one over the map's maximum.
+        unknown); brain mask (1 inside, 0 outside, -1 unknown). "label" (4, X, Y[, Z]): clean map; mask of the missing
+        voxels (1 missing, 0 not); weight of the voxel in the detection loss (0 if its state is known or undecidable);
+        reciprocal of the map's 99.8th percentile (at least 0.5).
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class RandMissingVoxelsd(RandomizableTransform):
         self.given = given
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Spoil one map."""
+        """Make "image" and "label" of one map."""
         rng = np.random.default_rng(self.R.randint(2**31))
         clean, measured, signal = data["clean"], data["measured"], data["signal"]
         brain, inside, noise = data["brain"], data["inside"], data["noise"]
@@ -77,10 +78,11 @@ class RandMissingVoxelsd(RandomizableTransform):
         if rng.random() < 0.5:
             known_brain = self._brain(brain | (target == 1), inside, rng).astype(np.float32)
         known_brain[~inside] = 0
-        # Zeros outside a known brain are not missing; what a map holds there was measured.
+        # Zeros outside a known brain are not missing, and other values there were measured.
         observation[(known_brain == 0) & (observation < 0)] = 0
-        # A filled ventricle is invented tissue, a filled notch of the outline is not; far outside nothing is learnt.
-        # Values that are wrong are rare and must not cost too many right ones.
+        # Filling a ventricle invents tissue, so zeros deep in the brain weigh most; those near the outline weigh less,
+        # and those far outside, from which little can be learnt, least. Wrong values are rare, so correct values
+        # weigh little.
         judge = np.where(ndimage.binary_dilation(brain, iterations=3), 0.5, 0.1)
         judge[ndimage.binary_erosion(brain, iterations=2)] = 8.0
         judge[(spoilt != 0) & (target != 1)] = 0.3
@@ -96,7 +98,7 @@ class RandMissingVoxelsd(RandomizableTransform):
 
     @staticmethod
     def _edge(tumour: np.ndarray) -> np.ndarray:
-        """Within two voxels of the tumour's edge."""
+        """Mask of the voxels within two voxels of the tumour's edge."""
         if not tumour.any():
             return tumour
         return ndimage.binary_dilation(tumour, iterations=2) & ~ndimage.binary_erosion(tumour, iterations=2)

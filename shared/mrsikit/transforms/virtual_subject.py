@@ -14,23 +14,23 @@ from mrsikit.phantoms.subject import Grid, VirtualSubject
 
 
 class VirtualSubjectd(MapTransform):
-    """Replace a seed by the tissues of the virtual patient it stands for.
+    """Replace a seed by the tissues of the virtual patient with this seed.
 
-    Deterministic, so a caching dataset may keep what it gives. Voxel size, slice thickness and slice positions are
-    drawn from the seed too.
+    The transform is deterministic, so its output may be cached. The seed also decides voxel size, slice thickness and
+    slice positions.
 
     Args:
         keys: entries that hold an int seed.
         spatial_dims: 2: several axial slices; 3: one volume.
-        matrix: voxels a side.
-        field_of_view: (lowest, highest) mm; the voxel size is this over ``matrix``.
-        slices: number of slices a patient (2D), half of them through a tumour if there is one.
+        matrix: number of voxels per side.
+        field_of_view: (lowest, highest) field of view in mm; the voxel size is the drawn value divided by ``matrix``.
+        slices: number of slices per patient (2D); half of them cut a tumour if there is one.
         thickness: (lowest, highest) slice thickness in mm (2D).
-        subsamples: points per voxel along x, y, z for partial volume.
-        allow_missing_keys: leave items without the key alone.
+        subsamples: sample points per voxel along x, y, z, whose mean gives the partial volumes.
+        allow_missing_keys: leave items without the key unchanged.
 
     Output:
-        uint8 tensor (slices, 8, X, Y), or (1, 8, X, Y, Z): the fractions of :class:`Tissues` times 255.
+        uint8 tensor (slices, 8, X, Y) or (1, 8, X, Y, Z): the fractions of :class:`Tissues` times 255.
 
     Example:
         >>> tissues = VirtualSubjectd("tissues", spatial_dims=2, matrix=64, slices=2)({"tissues": 7})["tissues"]
@@ -59,7 +59,7 @@ class VirtualSubjectd(MapTransform):
         self.subsamples = subsamples
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Evaluate the subject of each key's seed."""
+        """Replace the seed of each key by the patient's tissues."""
         out = dict(data)
         for key in self.key_iterator(out):
             fractions = self._sample(int(out[key]))

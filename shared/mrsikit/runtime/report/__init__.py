@@ -1,4 +1,4 @@
-"""Figures, the record of every input, and the report of a run."""
+"""The report of a run: figures, a record of each input, and the summary page."""
 
 from mrsikit.runtime.report.figures import Panel, draw_case
 from mrsikit.runtime.report.handler import RunReport, run_evaluator

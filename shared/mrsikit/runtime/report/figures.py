@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 INPUT = "input"
 MAX_ROWS = 6
-EMPTY = 0.01  # of the maximum; interpolation leaves such traces far outside the head
-MARGIN = 2  # voxels around what is not empty
-MISSING_COLOUR = "#8c8c8c"  # a grey, which neither colour map holds
+EMPTY = 0.01  # a voxel up to this share of the maximum counts as empty; interpolation leaves such values off the head
+MARGIN = 2  # voxels kept around the non-empty region
+MISSING_COLOUR = "#8c8c8c"  # a grey that is in neither colour map
 OUTLINE_COLOUR = "#00e5ff"  # cyan stands out from every colour of inferno
-WINDOW_PERCENTILE = 99.5  # one hot voxel must not darken the map
+WINDOW_PERCENTILE = 99.5  # so that one very bright voxel does not darken the map
 EXTENDED = {(False, False): "neither", (False, True): "max", (True, False): "min", (True, True): "both"}
 
 
@@ -31,14 +31,14 @@ class Panel:
     """One column of the figure.
 
     Attributes:
-        title: written above the column.
+        title: text above the column.
         image: ``"input"`` or the suffix of an output.
         outline: suffix of a mask output whose voxels are outlined, or None.
-        blank: suffix of a mask output; its voxels that are zero or not finite here are painted grey, or None. Voxels
-            that are not finite are grey in any case.
-        window: panels of the same window share the range of colours, so that they can be compared.
+        blank: suffix of a mask output, or None. Voxels of this mask whose image value is zero or not finite are grey.
+            Other voxels that are not finite are grey too.
+        window: panels with the same window share their colour range, so that they can be compared.
         colour_map: name of a perceptually uniform matplotlib colour map.
-        unit: at the colour bar; None: that of the map.
+        unit: unit at the colour bar; None: that of the map.
     """
 
     title: str
@@ -61,24 +61,25 @@ def draw_case(
     oriented: bool = True,
     grey: str = "missing: no usable value in the input",
 ) -> bytes:
-    """Draw one input and its outputs: a column a panel, a row a slice, or a row a metabolite for 4D maps.
+    """Draw one input and its outputs: one column per panel and one row per slice (4D maps: one row per metabolite).
 
-    Slices are seen from the patient's feet (radiological convention): anterior up, the patient's right on the left.
-    Sagittal slices have anterior on the left. Directions come from the affine and are written at the edges.
+    Slices are shown in radiological convention, as seen from the patient's feet: anterior up, the patient's right on
+    the left. Sagittal slices have anterior on the left. The directions come from the affine and are written at the
+    edges.
 
     Args:
         arrays: ``input`` and outputs by suffix, each (X, Y), (X, Y, Z) or (X, Y, Z, M).
         affine: voxel to world (RAS, mm), 4 x 4.
         panels: the columns.
-        choose_by: suffix of a mask; of a volume the (at most six) slices with most of its voxels are drawn. Without
-            it, or where it is empty, slices are spread over the volume.
-        unit: written at the colour bars.
+        choose_by: suffix of a mask; the figure shows the slices (at most six) with most voxels of this mask. Without a
+            mask, or if it is empty, the slices are spread over the volume.
+        unit: unit at the colour bars.
         metabolites: names of the metabolites on the last axis, for the rows.
-        oriented: whether the affine is known to say how the patient lay; if not, no directions are written.
-        grey: what grey voxels mean, in the legend.
+        oriented: whether the affine states the patient's orientation; if not, no directions are written.
+        grey: meaning of grey voxels, for the legend.
 
     Returns:
-        The picture, PNG.
+        The picture as PNG.
     """
     volumes = _crop({name: _as_4d(array) for name, array in arrays.items()})
     rows = _choose_rows(volumes, choose_by, metabolites)
@@ -140,7 +141,7 @@ def _choose_rows(
     slices, count = reference.shape[2], reference.shape[3]
     mask = volumes.get(choose_by) if choose_by else None
     signal = np.nan_to_num(np.abs(reference), nan=0, posinf=0, neginf=0).astype(bool)
-    # most wanted voxels first; among equals the slice with most tissue, or most signal of a metabolite
+    # Prefer slices with most mask voxels; among equals, the one with most tissue (4D: most signal of the metabolite).
     wanted = np.zeros((slices, count)) if mask is None else np.broadcast_to((mask > 0).sum((0, 1)), (slices, count))
     tissue = signal.sum((0, 1))
     if count > 1:
@@ -164,9 +165,9 @@ def _choose_rows(
 def _window(
     volumes: Mapping[str, NDArray[Any]], panels: Sequence[Panel], window: str, rows: Sequence[_Row], metabolite: int
 ) -> tuple[float, float]:
-    """Return the range of colours of the panels that share a window, over the slices shown of one metabolite."""
+    """Return the (lowest, highest) value of the panels that share a window, over the slices shown of one metabolite."""
     names = {panel.image for panel in panels if panel.window == window}
-    names = names - {INPUT} or names  # spoilt voxels of the input must not stretch the range
+    names = names - {INPUT} or names  # artefacts of the input must not stretch the range
     images = [_slice(volumes[name], row) for name in names for row in rows if row.metabolite == metabolite]
     values = np.concatenate([image[np.isfinite(image) & (image != 0)].ravel() for image in images])
     if not values.size:
@@ -177,7 +178,7 @@ def _window(
 
 
 def _crop(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Cut the empty border off in plane, but for a margin, the same of all volumes."""
+    """Crop the empty in-plane border, except for a margin, identically for all volumes."""
     anything = np.any([_above_noise_floor(v).any(axis=(2, 3)) for v in volumes.values()], axis=0)
     cut: list[slice] = []
     for axis in (0, 1):
@@ -194,8 +195,17 @@ def _above_noise_floor(volume: NDArray[Any]) -> NDArray[np.bool_]:
 def radiological(
     image: NDArray[Any], affine: NDArray[np.float64]
 ) -> tuple[NDArray[Any], tuple[float, float], tuple[str, str, str, str]]:
-    """Turn (X, Y) into (rows from the top, columns), with (row, column) spacing in mm and the edges' directions."""
-    ends = (("L", "R"), ("P", "A"), ("I", "S"))  # towards lower, towards higher world coordinate
+    """Turn a slice (X, Y) into an image in radiological convention.
+
+    Args:
+        image: (X, Y) slice.
+        affine: voxel to world (RAS, mm), 4 x 4.
+
+    Returns:
+        The image (rows from the top, columns), its (row, column) spacing in mm, and the directions of its left, right,
+        lower and upper edge.
+    """
+    ends = (("L", "R"), ("P", "A"), ("I", "S"))  # towards the lower and the higher world coordinate
     orientation = nib.io_orientation(affine)
     spacing = nib.affines.voxel_sizes(affine)
     world = [int(orientation[axis, 0]) for axis in (0, 1)]
@@ -240,12 +250,12 @@ def _draw(
     if panel.outline is not None:
         mask, _, _ = radiological(_slice(volumes[panel.outline], row), affine)
         lines = outline_segments(mask > 0)
-        for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, or pale tissue swallows it
+        for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, visible on pale tissue
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, capstyle="projecting"))
 
 
 def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """Return the voxel edges between inside and outside of a mask, (rows, columns), as lines ((x, y), (x, y))."""
+    """Return the outline of a mask (rows, columns) along voxel edges, as lines ((x, y), (x, y))."""
     padded = np.pad(mask, 1)
     lines = []
     for i, j in np.argwhere(padded[1:, :] != padded[:-1, :]):
@@ -256,7 +266,7 @@ def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]
 
 
 def write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:
-    """Write the directions of the left, right, lower and upper edge, as :func:`radiological` gives them, into axes."""
+    """Write the directions of the left, right, lower and upper edge, see :func:`radiological`, into the axes."""
     left, right, bottom, top = directions
     places = (
         (0.02, 0.5, left, "left", "center"),

@@ -1,4 +1,4 @@
-"""Run an evaluator over the inputs, and record every finished input beside its outputs."""
+"""Run an evaluator over the inputs, and write a record of every finished input beside its outputs."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 
 class RunReport:
-    """Handler that writes ``<stem>.json`` of each input, last of its files: the record marks the input as done.
+    """Handler that writes the record ``<stem>.json`` of each input after its other outputs, which marks it as done.
 
-    To stand in the ``val_handlers`` of a ``SupervisedEvaluator`` whose postprocessing saves the images. Each decollated
-    item must hold ``image`` (a MetaTensor with ``filename_or_obj`` in ``meta``), and may hold ``summary`` (a flat dict,
-    the row of summary.csv) and ``flags`` (a list of texts). Both are made in the postprocessing: a list or dict made
-    before the network would not survive collation unchanged.
+    It belongs in the ``val_handlers`` of a ``SupervisedEvaluator`` whose postprocessing saves the images. Each
+    decollated item must hold ``image`` (a MetaTensor with ``filename_or_obj`` in ``meta``). It may hold ``summary`` (a
+    flat dict, the row of summary.csv) and ``flags`` (a list of warnings). The postprocessing must make both, because
+    collation changes lists and dicts that are made before the network.
 
     Args:
-        inputs: the inputs of the run; say where the records lie and which companions an input had.
+        inputs: the inputs of the run, which give the paths of the records and the companions of each input.
         bundle_name: name of the bundle.
-        bundle_version: its version.
-        weights_path: file or files of weights in use, None for none.
+        bundle_version: version of the bundle.
+        weights_path: weights file or files in use, None for none.
         parameters: every parameter that changes the result.
-        metadata: content of the bundle's metadata.json, which knows the shipped weights; None: not looked at.
+        metadata: content of the bundle's metadata.json with the SHA-256 of the shipped weights; None: not compared.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class RunReport:
         self._progress: tqdm | None = None
 
     def attach(self, engine: Engine) -> None:
-        """Register with an ignite engine, and warn of what the user may not expect of this run."""
+        """Register with an ignite engine; warn if the weights are not the shipped ones or old results are outdated."""
         if self.inputs.dataset_dir is not None or not self.inputs.reads_files:
             self._warn()
         engine.add_event_handler(Events.STARTED, self._start)
@@ -96,10 +96,10 @@ class RunReport:
     def _start(self, engine: Engine) -> None:
         to_do = self.inputs.datalist()
         for item in to_do:
-            # with overwrite, an old record must not vouch for new outputs if the run is killed between them
+            # With overwrite, an old record must not mark new outputs as done if the run is killed in between.
             stem = stem_of(item["image"])
             self.inputs.record_path(stem).unlink(missing_ok=True)
-            for suffix in self.inputs.optional_outputs:  # one that is not made this time must not stay from the last
+            for suffix in self.inputs.optional_outputs:  # none may remain from an earlier run
                 self.inputs.output_path(stem, suffix).unlink(missing_ok=True)
         self._to_do = {stem_of(item["image"]): item for item in to_do}
         self._progress = tqdm(total=len(to_do), desc=self.bundle_name, unit="file")
@@ -127,9 +127,9 @@ class RunReport:
 
 
 def run_evaluator(evaluator: Evaluator) -> None:
-    """Run an evaluator; with no input to compute, say so instead.
+    """Run an evaluator, or log that there is no input to compute.
 
-    MONAI's own run of an empty loader does nothing but warn that distributed training may hang.
+    With an empty loader, MONAI's own run only warns that distributed training may hang.
 
     Args:
         evaluator: a MONAI evaluator with its data loader.

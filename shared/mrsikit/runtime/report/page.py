@@ -1,4 +1,4 @@
-"""The report of a run: summary.csv, and one HTML page that needs nothing but itself."""
+"""The report of a run: summary.csv and one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ORIENTED = "Radiological orientation: anterior is up, the patient's right is on 
 NOT_ORIENTED = "The file does not say how the patient lay (sform and qform codes are 0): left and right are unknown."
 
 ORIENTATION = {True: ORIENTED, False: NOT_ORIENTED, None: ""}
-"""By whether the file says it; None: the figure has none."""
+"""Note below a figure, by whether the file states the patient's orientation; None: the figure has no orientation."""
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -94,10 +94,10 @@ def write_report(
     checks: Callable[[Any], Sequence[str]] | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
-    """Write ``summary.csv`` and ``report.html`` from the files that lie in the output folder.
+    """Write ``summary.csv`` and ``report.html`` from the files in the output folder.
 
-    A run that was killed and resumed ends with the same report, for nothing is kept in memory but the reasons why
-    inputs were found invalid, which every run finds again.
+    A run that was killed and resumed ends with the same report, because the report needs only the output files and the
+    reasons why inputs are invalid, which every run finds again.
 
     Args:
         inputs: the inputs of the run, after :func:`mrsikit.runtime.check_inputs`.
@@ -106,14 +106,16 @@ def write_report(
         panels: columns of the figures.
         choose_by: suffix of the mask output that chooses the slices, see :func:`mrsikit.runtime.report.draw_case`.
         unit: unit of the maps, at the colour bars.
-        draw: makes the figure of an input instead of :func:`mrsikit.runtime.report.draw_case`; PNG.
+        draw: draws the figure of an input as PNG, instead of :func:`mrsikit.runtime.report.draw_case`.
         caption: plain text below every figure.
-        spatial: whether figures show the head, and a word on its orientation belongs below them.
-        checks: judges all that was made, given the inputs: a line each, in a list above the table.
-        max_figures: figures on the page; further inputs are in the table only, which keeps the page loadable.
+        spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
+        checks: checks all outputs, given the inputs, and returns lines for a list above the table.
+        max_figures: largest number of figures. Further inputs are only in the table, so that the page stays small
+            enough to load.
 
     Returns:
-        The rows of the summary: file, status (done, skipped, failed), reason, flags, then what the records summarise.
+        The rows of the summary: file, status (done, skipped, failed), reason, flags (the warnings), then the summary of
+        each record.
 
     Raises:
         InputError: the inputs cannot be listed.
@@ -173,7 +175,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _as_list(lines: Sequence[str]) -> str:
-    """HTML of what was found; nothing of nothing."""
+    """Return the HTML list of the lines that the checks returned; empty if there are none."""
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
     return f"<h2>Checks</h2>\n<ul>{items}</ul>" if lines else ""
 
@@ -241,7 +243,7 @@ def _figure(
 def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], bytes]) -> str:
     try:
         png = draw()
-    except InputError as error:  # a file that went bad since: the page and the other figures are still wanted
+    except InputError as error:  # one unreadable file must not stop the page and the other figures
         return f"<p>No figure: {html.escape(str(error))}</p>"
     return FIGURE.substitute(
         alt=html.escape(f"{path.name}: {what}"),
