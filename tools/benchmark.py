@@ -1,4 +1,4 @@
-"""Measure a bundle's shipped weights against every baseline on the same cases, and write what came out.
+"""Measure a bundle's shipped weights against every baseline on the same cases, and write the results.
 
 Usage::
 
@@ -7,9 +7,9 @@ Usage::
     python tools/benchmark.py mrsi_inpainting --part cost      # one part again, into the results that are there
     python tools/benchmark.py mrsi_inpainting --render         # tables of the model card from docs/results.json again
 
-Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, ``PARTS`` of it that can be run alone,
+Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, its ``PARTS`` that can run alone,
 ``TABLES``, ``ACCEPTANCE`` and ``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95``
-resamples the cases of the set.
+is a bootstrap interval over the cases of the set.
 """
 
 import argparse
@@ -42,12 +42,12 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 @dataclass
 class Context:
-    """What a bundle's benchmark needs and what it finds.
+    """Inputs of a bundle's benchmark, and its results so far.
 
     Attributes:
         data: folder of the real data sets.
-        quick: few cases.
-        seed: of every draw.
+        quick: whether to measure few cases only.
+        seed: seed of all random draws.
         figures: folder for figures.
         rows: results so far.
     """
@@ -59,7 +59,7 @@ class Context:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, set_: str, condition: str, method: str, metric: str, values: Sequence[float]) -> None:
-        """Add one row from a value a case; cases without a value (NaN) do not count."""
+        """Add one row from one value per case; cases without a value (NaN) do not count."""
         known = np.asarray(values, float)
         known = known[np.isfinite(known)]
         if len(known) == 0:
@@ -79,7 +79,7 @@ class Context:
     def add_typical_ratio(
         self, set_: str, condition: str, method: str, metric: str, a: Sequence[float], b: Sequence[float]
     ) -> None:
-        """Add the geometric mean of the ratios of paired values: every case counts alike, whatever its scale."""
+        """Add the geometric mean of the ratios of paired values: every case has equal weight, whatever its scale."""
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(np.asarray(a, float) / np.asarray(b, float))
         logs = logs[np.isfinite(logs)]
@@ -95,12 +95,12 @@ class Context:
         )  # fmt: skip
 
     def value(self, set_: str, condition: str, method: str, metric: str) -> float:
-        """Mean of the row asked for; NaN where there is none."""
+        """Mean of the requested row; NaN if there is none."""
         return find(self.rows, set_, condition, method, metric)
 
 
 def find(rows: Sequence[dict[str, Any]], set_: str, condition: str, method: str, metric: str) -> float:
-    """Mean of the row asked for; NaN where there is none."""
+    """Mean of the requested row; NaN if there is none."""
     wanted = (set_, condition, method, metric)
     for row in rows:
         if (row["set"], row["condition"], row["method"], row["metric"]) == wanted:
@@ -110,13 +110,13 @@ def find(rows: Sequence[dict[str, Any]], set_: str, condition: str, method: str,
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the model card: a line a method, a column a set and metric.
+    """Table of the model card with one line per method, and one column per set and metric.
 
     Attributes:
         title: heading.
-        condition: of the rows.
-        metrics: columns, name of the metric to format (printf style).
-        note: text below.
+        condition: condition of the rows.
+        metrics: columns: printf format of each metric, by its name.
+        note: text below the table.
     """
 
     title: str
@@ -125,7 +125,7 @@ class Table:
     note: str = ""
 
     def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-        """Markdown."""
+        """Render the table as Markdown."""
         chosen = [r for r in rows if r["condition"] == self.condition and r["metric"] in self.metrics]
         present = [s for s in dict.fromkeys(r["set"] for r in chosen)]
         present = [s for s in sets if s in present] + [s for s in present if s not in sets]
@@ -148,14 +148,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A table of the model card with a line a condition and a column a set and method.
+    """Table of the model card with one line per condition, and one column per set and method.
 
     Attributes:
         title: heading.
-        conditions: condition of the rows to what the line is called.
-        methods: method to what the column is called.
-        metric: shown.
-        unit: printf format.
+        conditions: title of each line, by the condition of the rows.
+        methods: title of each column, by method.
+        metric: metric that the table shows.
+        unit: printf format of the values.
     """
 
     title: str
@@ -165,7 +165,7 @@ class Sweep:
     unit: str = "%.2f"
 
     def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-        """Markdown."""
+        """Render the table as Markdown."""
         columns = [(set_, method) for set_ in sets for method in self.methods]
         lines = [f"### {self.title}", ""]
         lines.append("| | " + " | ".join(f"{s}: {self.methods[m]}" for s, m in columns) + " |")
@@ -178,15 +178,15 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Demand:
-    """One line of the acceptance table: a figure for each set, and the bound it must keep.
+    """One line of the acceptance table: a figure for each set, and the bound that it must keep.
 
     Attributes:
-        text: what is measured.
-        bound: number.
-        at_most: True when smaller is better.
-        figure: (rows, set) to number.
+        text: description of the figure.
+        bound: value of the bound.
+        at_most: True if the figure must not exceed the bound, False if it must not be below it.
+        figure: function that computes the figure from (rows, set).
         unit: printf format of the figure.
-        high: upper bound where the figure must lie between ``bound`` and this.
+        high: upper bound, if the figure must lie between ``bound`` and ``high``.
     """
 
     text: str
@@ -197,14 +197,14 @@ class Demand:
     high: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether a figure keeps the bound."""
+        """Whether a value keeps the bound."""
         if self.high is not None:
             return self.bound <= value <= self.high
         return value <= self.bound if self.at_most else value >= self.bound
 
 
 def render(rows: Sequence[dict[str, Any]], module: Any) -> str:
-    """Markdown of all tables."""
+    """Render all tables as Markdown."""
     return "\n\n".join([_acceptance(rows, module), *(table.render(rows, module.SETS) for table in module.TABLES)])
 
 
@@ -232,7 +232,7 @@ def _cell(row: dict[str, Any], unit: str) -> str:
 
 
 def write_card(card: Path, markdown: str) -> None:
-    """Put the tables between the card's markers.
+    """Write the tables between the markers of the model card.
 
     Raises:
         ValueError: the card has no markers.
@@ -290,9 +290,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def peak_memory(command: Sequence[str]) -> float:
-    """Largest memory (GB) of a fresh process, sampled every 10 ms; its output is dropped.
+    """Peak memory (GB) of a fresh process, sampled every 10 ms; its output is discarded.
 
-    The system's own record of the peak would not do: a child begins with its parent's.
+    The system's own record of the peak cannot be used, because a child process starts with its parent's peak.
 
     Raises:
         InputError: psutil is not installed.
@@ -311,7 +311,7 @@ def peak_memory(command: Sequence[str]) -> float:
 
 
 def merged(record: dict[str, Any], rows: list[dict[str, Any]], part: str, origin: dict[str, Any]) -> dict[str, Any]:
-    """Results with the rows of one part measured again, which say by what commit and when."""
+    """Replace the rows of one part by new ones, and record the commit and time of that part."""
     new = {(row["set"], row["condition"]) for row in rows}
     kept = [row for row in record["rows"] if (row["set"], row["condition"]) not in new]
     parts = {**record.get("parts", {}), part: origin}

@@ -1,4 +1,4 @@
-"""Check every bundle as MONAI's model zoo does, and more: every id of every config, packages, weights and their hashes.
+"""Check every bundle as MONAI's model zoo does, and also every id of every config, packages, weights and their hashes.
 
 Usage::
 
@@ -6,8 +6,8 @@ Usage::
     python tools/check_bundles.py bundles/mrsi_inpainting
     python tools/check_bundles.py --update-hashes      # after new weights: write their SHA-256 into metadata.json
 
-One line per problem, exit code 1 if there is any. Nothing is trained and nothing is written to the bundle
-(but the hashes, when asked): the configs are tried in a temporary copy. It works without a network.
+The tool prints one line per problem; the exit code is 1 if there is any. It trains nothing, and writes nothing to the
+bundle but the hashes, if asked: it tries the configs in a temporary copy. It works without a network.
 """
 
 import argparse
@@ -60,16 +60,17 @@ REQUIRED_FILES = (
     "docs/data_license.txt",
     "models/model.pt",
 )
-# name of a workflow -> the config files merged for it (a later one overrides), and the properties it must have
+# name of a workflow -> its config files, merged in this order (a later one overrides), and the type of its properties
 WORKFLOWS = {
     "inference": (("inference.json",), "inference"),
     "train": (("train.json",), "train"),
     "evaluate": (("train.json", "evaluate.json"), "train"),
     "multi_gpu_train": (("train.json", "multi_gpu_train.json"), "train"),
 }
-# Lists of expressions that do the work: they are read, not run. "initialize" is run first, as MONAI does.
+# Lists of expressions that do the work: the check parses them but does not run them. It runs "initialize" first, as
+# MONAI does.
 WORK_IDS = ("run", "finalize")
-# What means the same in every bundle must be written the same, in each bundle that has it.
+# Keys that mean the same in every bundle must have the same value in each bundle that has them.
 COMMON_METADATA = ("schema", "monai_version", "pytorch_version", "numpy_version", "authors", "copyright")
 COMMON_CONFIG = {
     "inference.json": ("imports", "bundle_root", "device", "dataset_dir", "output_dir", "overwrite", "skip_invalid"),
@@ -89,19 +90,19 @@ def sha256(path: Path) -> str:
 
 
 def weight_files(bundle: Path) -> list[Path]:
-    """The weights that are shipped, ``models/*.pt``: what a training leaves in folders below does not count."""
+    """Shipped weights, ``models/*.pt``; files of a training in folders below do not count."""
     return sorted((bundle / "models").glob("*.pt"))
 
 
 def one_line(error: BaseException) -> str:
-    """What went wrong first, in one line: MONAI wraps an error once for every id above it."""
+    """Describe the original error in one line: MONAI wraps an error once for every id above it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:400]
 
 
 def check_files(bundle: Path) -> list[str]:
-    """Name of the bundle, the files it must have, and the size of all."""
+    """Check the name of the bundle, the files that it must have, and the size of each file."""
     problems = []
     if not re.fullmatch(r"[a-z][a-z0-9_]*", bundle.name) or bundle.name.startswith("monai"):
         problems.append(f"the name {bundle.name} must be lower_snake and not begin with monai")
@@ -116,12 +117,12 @@ def check_files(bundle: Path) -> list[str]:
 
 
 def check_metadata(bundle: Path, schema: Path | None) -> list[str]:
-    """Version in the changelog, and MONAI's schema.
+    """Check that the version is in the changelog, and that metadata.json follows MONAI's schema.
 
     Args:
         bundle: folder of the bundle.
-        schema: MONAI's metadata schema; None to fetch it from the address that the metadata names. Where that cannot be
-            reached, a line in the log says that the check was skipped.
+        schema: MONAI's metadata schema; None: fetch it from the address in the metadata. If that cannot be reached, a
+            line in the log says that the check was skipped.
     """
     path = bundle / "configs" / "metadata.json"
     metadata = load_json(path)
@@ -133,15 +134,16 @@ def check_metadata(bundle: Path, schema: Path | None) -> list[str]:
             verify_metadata(meta_file=str(path), filepath=str(schema or Path(folder) / "schema.json"))
     except OSError as error:
         logger.warning("%s: schema not reachable: skipped (%s)", bundle.name, one_line(error))
-    except Exception as error:  # a wrong schema file or wrong metadata: either way a line for the reader
+    except Exception as error:  # a wrong schema file or wrong metadata: both give a line in the report
         problems.append(f"metadata.json: {one_line(error) if error.__cause__ is None else error.__cause__.args[0]}")
     return problems
 
 
 def check_packages(bundle: Path) -> list[str]:
-    """Packages for inference and for training are installed: ours in the version named, others in that or a later one.
+    """Check that packages for inference and training are installed: ours in the stated version, others in that or later.
 
-    The latter stand under a name of our own: MONAI renames "optional_packages_version", and drops what is required.
+    The packages for training stand under a name of our own, for MONAI renames "optional_packages_version" and drops
+    what is required.
     """
     metadata = load_json(bundle / "configs" / "metadata.json")
     required = dict(metadata.get("required_packages_version", {}))
@@ -168,7 +170,7 @@ def check_packages(bundle: Path) -> list[str]:
 
 
 def check_weights(bundle: Path) -> list[str]:
-    """Weights are flat state dicts, load without running code, and have the SHA-256 that metadata.json says."""
+    """Check that weights are flat state dicts, load without running code, and have the SHA-256 of metadata.json."""
     stated = load_json(bundle / "configs" / "metadata.json").get("weights_sha256", {})
     files = weight_files(bundle)
     problems = [
@@ -182,7 +184,7 @@ def check_weights(bundle: Path) -> list[str]:
             problems.append(f"models/{file.name} is not the file whose SHA-256 is in metadata.json")
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises what the unpickler meets: many kinds
+        except Exception as error:  # torch.load raises many kinds of errors of the unpickler
             problems.append(f"models/{file.name} does not load with weights_only=True: {one_line(error)}")
             continue
         if not (isinstance(state, dict) and state and all(isinstance(v, torch.Tensor) for v in state.values())):
@@ -200,7 +202,7 @@ def update_hashes(bundle: Path) -> None:
 
 
 def texts(config: Any) -> Iterator[str]:
-    """All texts in a config, at any depth."""
+    """Iterate over all strings in a config, at any depth."""
     if isinstance(config, str):
         yield config
     elif isinstance(config, dict | list):
@@ -209,7 +211,7 @@ def texts(config: Any) -> Iterator[str]:
 
 
 def check_config_text(bundle: Path) -> list[str]:
-    """Things that MONAI takes without a word and that fail later, and a logging.conf that can be read."""
+    """Check for texts that MONAI accepts silently and that fail later, and that logging.conf can be read."""
     problems = []
     for path in sorted((bundle / "configs").glob("*.json")):
         for text in texts(load_json(path)):
@@ -225,11 +227,11 @@ def check_config_text(bundle: Path) -> list[str]:
 
 
 def unknown_names(expression: str, known: set[str]) -> list[str]:
-    """Names in a Python expression that nothing defines. MONAI notices a missing import on first use only.
+    """Undefined names in a Python expression; MONAI notices a missing import only on first use.
 
     Args:
         expression: Python source, with MONAI's references already replaced by names.
-        known: names that are defined outside: imports, builtins.
+        known: names that are defined elsewhere: imports, builtins.
     """
     tree = ast.parse(expression)
     bound = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
@@ -239,10 +241,10 @@ def unknown_names(expression: str, known: set[str]) -> list[str]:
 
 
 class ConfigResolver:
-    """Resolves every id of a parsed config once, its references first, and notes which failed of themselves.
+    """Resolve every id of a parsed config once, its references first, and collect the ids that fail by themselves.
 
     Args:
-        parser: the parser of an initialized workflow.
+        parser: parser of an initialized workflow.
     """
 
     def __init__(self, parser: ConfigParser) -> None:
@@ -261,7 +263,7 @@ class ConfigResolver:
         self._known = set(dir(builtins)) | set(parser.globals) | imported | {"__local_refs"}
 
     def check(self) -> list[str]:
-        """One problem per id that fails of itself, not one for all ids that depend on it."""
+        """List one problem for each id that fails by itself, but none for the ids that depend on it."""
         for id_ in list(self.resolver.items):
             top = id_.split("::")[0]
             if top in ("", "_meta_", "initialize"):
@@ -288,7 +290,7 @@ class ConfigResolver:
             if reference not in self.resolver.items:
                 self.problems.append(f"id {id_}: the reference @{reference} is not defined")
                 return False
-        # any valid Python will do in the place of a reference
+        # replace each reference by a valid Python name
         text = re.sub(re.escape(self.resolver.ref) + r"[\w:#]*\w", "__local_refs", config[1:])
         try:
             names = unknown_names(text.strip(), self._known)
@@ -304,7 +306,7 @@ class ConfigResolver:
     def _resolve(self, id_: str) -> bool:
         if id_ in self._sound:
             return self._sound[id_]
-        self._sound[id_] = True  # against endless recursion: a circular reference is found by MONAI below
+        self._sound[id_] = True  # prevents endless recursion; MONAI finds a circular reference below
         if id_ not in self.resolver.items:
             return True  # reported at the id that names it
         sound = all([self._resolve(reference) for reference in self._references(id_)])
@@ -320,7 +322,7 @@ class ConfigResolver:
 
 
 def check_references(workflow: ConfigWorkflow) -> list[str]:
-    """Where MONAI expects a reference to an optional property, it breaks on anything that is no text."""
+    """Check that references to optional properties are strings: MONAI fails on anything else there."""
     problems = []
     for rule in workflow.properties.values():
         place = rule.get(BundlePropertyConfig.REF_ID)
@@ -331,9 +333,10 @@ def check_references(workflow: ConfigWorkflow) -> list[str]:
 
 
 def workflows(bundle: Path) -> dict[str, tuple[tuple[str, ...], str]]:
-    """Every workflow of a bundle: those all have, and each further config over those that it names under "over".
+    """Workflows of a bundle: those of every bundle, and one for each further config.
 
-    One that names none stands over train.json if it is called ``train_*``, else over inference.json.
+    A further config overrides the configs that it lists under "over". If it lists none, it overrides train.json if its
+    name is ``train_*``, else inference.json.
     """
     out = dict(WORKFLOWS)
     standard = {file for files, _ in WORKFLOWS.values() for file in files} | {"metadata.json"}
@@ -348,13 +351,13 @@ def check_workflow(bundle: Path, name: str) -> list[str]:
     """Resolve every id of a workflow's configs and check MONAI's properties for it.
 
     Args:
-        bundle: folder of the bundle, a copy: some handlers make folders below it.
-        name: one of :func:`workflows`.
+        bundle: folder of a copy of the bundle, because some handlers make folders in it.
+        name: name of a workflow of :func:`workflows`.
     """
     files, workflow_type = workflows(bundle)[name]
     paths = [bundle / "configs" / file for file in files]
     if not all(path.is_file() for path in paths):
-        return []  # check_files says which must be there; only the image bundles train on several devices
+        return []  # check_files reports missing files; only the image bundles train on several devices
     overrides: dict[str, Any] = {"bundle_root": str(bundle)}
     if workflow_type == "inference":
         overrides["dataset_dir"] = str(write_example_input(bundle / "example", bundle))
@@ -365,7 +368,7 @@ def check_workflow(bundle: Path, name: str) -> list[str]:
         )
         workflow.initialize()
         if name == "multi_gpu_train" and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("gloo")  # the config leaves it to its run list
+            torch.distributed.init_process_group("gloo")  # the config does this in its run list
     except Exception as error:  # anything a config can do wrong
         return [f"{name}: initialize: {one_line(error)}"]
     problems = ConfigResolver(workflow.parser).check() + check_references(workflow)
@@ -378,7 +381,7 @@ def check_workflow(bundle: Path, name: str) -> list[str]:
 
 
 def check_network(bundle: Path) -> list[str]:
-    """Channels and type of the network are those of the metadata, and the shipped weights fit it."""
+    """Check that channels and type of the network match the metadata, and that the shipped weights fit it."""
     config, metadata = str(bundle / "configs" / "inference.json"), str(bundle / "configs" / "metadata.json")
     size = 16  # stands for "any size" in the metadata
     try:
@@ -394,7 +397,7 @@ def check_network(bundle: Path) -> list[str]:
 
 
 def check_common_keys(bundles: Sequence[Path]) -> list[str]:
-    """What means the same in every bundle is written the same: see ``COMMON_METADATA`` and ``COMMON_CONFIG``."""
+    """Check that the keys of ``COMMON_METADATA`` and ``COMMON_CONFIG`` have the same value in every bundle."""
     problems: list[str] = []
     first: dict[str, tuple[str, Any]] = {}
 
@@ -421,7 +424,10 @@ def check_common_keys(bundles: Sequence[Path]) -> list[str]:
 
 
 def write_example_input(folder: Path, bundle: Path) -> Path:
-    """Write one small input of the kind a bundle takes: a map with a hole, or FIDs. Enough for a config to list it."""
+    """Write one small input of the kind that a bundle takes: a map with missing voxels, or FIDs.
+
+    It only serves for the config to find an input.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     inputs = load_json(bundle / "configs" / "inference.json").get("inputs", {})
     if isinstance(inputs, dict) and inputs.get("holds") == "fids":
@@ -441,7 +447,7 @@ def write_example_input(folder: Path, bundle: Path) -> Path:
 
 @contextlib.contextmanager
 def default_timeout(seconds: float) -> Iterator[None]:
-    """Limit how long a download may stand still; MONAI sets no limit."""
+    """Limit how long a download may stall; MONAI sets no limit."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -452,7 +458,7 @@ def default_timeout(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what libraries log and print below an error: a check says what is wrong and nothing else."""
+    """Suppress what libraries print, and log below the level of an error, so that only problems are shown."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -466,7 +472,7 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_process_world() -> Iterator[None]:
-    """What torchrun sets for a world of one process, so that the multi-GPU configs can be built on any machine."""
+    """Set what torchrun sets for one process, so that the multi-GPU configs can be built on any machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -476,7 +482,7 @@ def one_process_world() -> Iterator[None]:
     try:
         yield
     finally:
-        ignite.distributed.finalize()  # ignite keeps what it knows of the group, which would break the next workflow
+        ignite.distributed.finalize()  # ignite caches the process group, which would break the next workflow
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         for name in world:
@@ -485,7 +491,7 @@ def one_process_world() -> Iterator[None]:
 
 
 def check_bundle(bundle: Path, schema: Path | None = None) -> list[str]:
-    """All checks of one bundle.
+    """Run all checks of one bundle.
 
     Args:
         bundle: folder of the bundle.

@@ -1,4 +1,4 @@
-"""Show every bundle at work on virtual patients: no data, no network and no GPU needed.
+"""Run every bundle on virtual patients; it needs no data, no internet connection and no GPU.
 
 Usage::
 
@@ -6,8 +6,8 @@ Usage::
     python tools/demo.py --quick                # one small case a bundle
     python tools/demo.py --output somewhere --weights my_model.pt --picture example.png
 
-Patients are made with fixed seeds on which no network was trained. They are spoilt, written as NIfTI, and handed to the
-public command of the bundle, as a user would. The results are compared with those of classical methods.
+The patients have fixed seeds on which no network was trained. The demo degrades their maps, writes them as NIfTI and
+runs the bundle's public command on them, as a user would. It compares the results with those of classical methods.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One virtual patient's map to make and to spoil.
+    """Virtual patient whose map the demo makes and degrades.
 
     Attributes:
-        name: stem of the file.
-        seed: of the patient and of what is lost; no training uses these (they begin at 20251121 and 21251121). Slices
-            go through the tumour's centre, and seeds were chosen for its height alone.
-        metabolite: "NAA", "tCr", "tCho" (mM), or "weighted", the map by tissue weights of Pham 2025 (maximum 1).
-        grade: of the tumour, "low" or "high".
-        patterns: how voxels are lost, see :data:`mrsikit.phantoms.voxel_loss.PATTERNS`.
-        lost: share of the voxels with signal that are lost.
-        noise: standard deviation, as a share of the mean of the map.
-        brain_mask: whether the user has one.
-        matrix: voxels along each axis.
-        spacing: mm.
+        name: stem of the file name.
+        seed: seed of the patient and of the missing voxels. No training uses it: training seeds begin at 20251121 and
+            21251121. Slices go through the centre of the tumour; its height was the only criterion for the seeds.
+        metabolite: "NAA", "tCr" or "tCho" (mM), or "weighted", the map by tissue weights of Pham 2025 (maximum 1).
+        grade: grade of the tumour, "low" or "high".
+        patterns: patterns of the missing voxels, see :data:`mrsikit.phantoms.voxel_loss.PATTERNS`.
+        lost: share of the voxels with signal that are missing.
+        noise: standard deviation of the noise, relative to the mean of the map.
+        brain_mask: whether the user gives a brain mask.
+        matrix: number of voxels along each axis.
+        spacing: voxel size (mm).
     """
 
     name: str
@@ -126,7 +126,7 @@ MASK_FREE, MASK_GIVEN = "ours, mask-free", "ours, mask given"
 
 @dataclass
 class Case:
-    """A spoilt map, its truth, and what was made of it; arrays of the map's shape."""
+    """Degraded map with its truth and its results; all arrays have the shape of the map."""
 
     patient: Patient
     truth: np.ndarray
@@ -139,13 +139,13 @@ class Case:
     uncertainty: np.ndarray | None = None
 
     def missing_voxel_mse(self, method: str) -> float:
-        """Mean squared error in the holes, the truth's maximum scaled to 1."""
+        """Mean squared error over the missing voxels, with the maximum of the truth scaled to 1."""
         error = (self.fills[method] - self.truth)[self.missing] / self.truth.max()
         return float((error**2).mean())
 
 
 def make_case(patient: Patient) -> Case:
-    """Make one patient's map (complete, and with noise and holes)."""
+    """Make one patient's map, complete and with noise and missing voxels."""
     rng = np.random.default_rng([patient.seed, 1])
     subject = VirtualSubject(patient.seed, tumours=1, grade=patient.grade, tumour_radius=16.0)
     height = float(subject.tumours.tumours[0].centre[2]) if len(patient.matrix) == 2 else 5.0
@@ -165,17 +165,17 @@ def make_case(patient: Patient) -> Case:
 
 
 def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
-    """Write one NIfTI file in mm."""
+    """Write one NIfTI file with coordinates in mm."""
     image = nib.nifti1.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")
     nib.save(image, path)
 
 
 def run_bundle(name: str, inputs: Path | None, outputs: Path, *options: str) -> None:
-    """Run a bundle by its public command, its progress shown; without inputs where it needs none.
+    """Run a bundle by its public command and show its progress; ``inputs`` is None if it needs none.
 
     Raises:
-        SystemExit: when the command fails.
+        SystemExit: the command fails.
     """
     bundle = REPOSITORY / "bundles" / name
     command = [sys.executable, "-m", "monai.bundle", "run"]
@@ -189,7 +189,7 @@ def run_bundle(name: str, inputs: Path | None, outputs: Path, *options: str) -> 
 
 
 def fill_classically(case: Case) -> None:
-    """Add the classical fills; each is given the brain mask too, where there is one and where it helps."""
+    """Add the classical fills; each uses the brain mask if there is one and if it lowers the error."""
     masks = {"true mask": case.missing, "zero rule": zero_rule(case.spoilt)}
     for name, rule in (
         ("biharmonic", "true mask"),
@@ -208,7 +208,7 @@ def fill_classically(case: Case) -> None:
 
 
 def table(cases: Sequence[Case]) -> str:
-    """Hole errors of every method and case, and how well the holes were found, as text."""
+    """Errors over missing voxels of every method and case, and how well these voxels were detected, as text."""
     names = [case.patient.name for case in cases]
     lines = [f"{'mean squared error, missing voxels x 1000':40}" + "".join(f"{name:>20}" for name in names)]
     methods = list(cases[0].fills)
@@ -227,7 +227,10 @@ def table(cases: Sequence[Case]) -> str:
 
 
 def draw(cases: Sequence[Case], path: Path) -> None:
-    """Draw truth, spoilt map, fills, error and uncertainty, a row a case; of a volume the slice with most holes."""
+    """Draw truth, degraded map, fills, errors and uncertainty, one row per case.
+
+    Of a volume, it shows the slice with the most missing voxels.
+    """
     titles = ["truth", "as measured", "biharmonic,\ntrue mask", "ours,\nmask-free"]
     titles += ["error of\nbiharmonic", "error of\nours", "stated\nuncertainty"]
     figure = Figure(figsize=(2.1 * len(titles), 2.1 * len(cases) + 0.8), layout="constrained")
@@ -258,18 +261,19 @@ def draw(cases: Sequence[Case], path: Path) -> None:
 
 
 def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None, picture: Path | None = None) -> None:
-    """Bundle mrsi_inpainting: fill failed voxels.
+    """Demonstrate mrsi_inpainting: fill missing voxels.
 
-    Every map is given twice: alone (with a brain mask for some), and as ``<name>_known`` with the mask of the holes.
+    The bundle gets every map twice: alone (some with a brain mask), and as ``<name>_known`` with the mask of the
+    missing voxels.
 
     Args:
-        output: folder for all that is made.
-        quick: one case only.
-        weights: file to use instead of the bundle's.
-        picture: file for the one picture of the README.
+        output: folder for all files.
+        quick: make one case only.
+        weights: weights file to use instead of the bundle's.
+        picture: file for the picture of the README.
 
     Raises:
-        SystemExit: without weights, or when the bundle's command fails.
+        SystemExit: there are no weights, or the bundle's command fails.
     """
     shipped = REPOSITORY / "bundles" / "mrsi_inpainting" / "models" / "model.pt"
     weights = weights or shipped
@@ -278,7 +282,7 @@ def inpainting(output: Path, *, quick: bool = False, weights: Path | None = None
     maps, results = output / "maps", output / "results"
     maps.mkdir(parents=True, exist_ok=True)
     for old in maps.glob("*.nii.gz"):
-        old.unlink()  # those of an earlier demo with other patients
+        old.unlink()  # maps of an earlier demo with other patients
     patients = [replace(PATIENTS[0], matrix=(48, 48), spacing=4.5)] if quick else PATIENTS
     cases = [make_case(patient) for patient in tqdm(patients, desc="making patients", unit="patient")]
     for case in cases:

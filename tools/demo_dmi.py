@@ -1,4 +1,4 @@
-"""The part of the demo that quantifies deuterium FIDs: a phantom with lesions, fitted with and without its MRI."""
+"""Demo of dmi_quantification: deuterium FIDs of a phantom with lesions, fitted with and without its MRI."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FOURIER, FIT, SMOOTH = "Fourier integration", "ours, single voxels", "ours, with
 
 
 def dmi(output: Path, *, run: Callable[..., None], quick: bool = False, **_: object) -> None:
-    """Bundle dmi_quantification: FIDs of the phantom of the PRECISE-DMI paper to maps.
+    """Demonstrate dmi_quantification: quantify FIDs of the phantom of the PRECISE-DMI paper.
 
-    The FIDs are given twice: alone, and as ``rings_mri`` with an MRI in which one lesion does not show.
+    The bundle gets the FIDs twice: as ``alone``, and as ``with`` beside an MRI in which one lesion does not show.
 
     Args:
-        output: folder for all that is made.
-        run: runs a bundle's public command: (name, inputs, outputs, options).
-        quick: a coarse phantom.
+        output: folder for all files.
+        run: function that runs a bundle's public command: (name, inputs, outputs, options).
+        quick: use a coarse phantom.
     """
     inputs, results = output / "fids", output / "results"
     inputs.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def dmi(output: Path, *, run: Callable[..., None], quick: bool = False, **_: obj
 
 
 def rms(phantom: DmiPhantom, values: np.ndarray) -> np.ndarray:
-    """Root mean square error (K,) over the phantom, mM."""
+    """Root mean square error (K,) of each peak over the phantom (mM)."""
     return np.sqrt(((values - phantom.amplitudes)[phantom.mask] ** 2).mean(0))
 
 
@@ -98,7 +98,7 @@ def table(phantom: DmiPhantom, maps: dict[str, np.ndarray]) -> str:
 
 
 def draw(phantom: DmiPhantom, maps: dict[str, np.ndarray], path: Path) -> None:
-    """Draw MRI, truth and every method's Glx and lactate."""
+    """Draw the MRI, and the true and every method's Glx and lactate."""
     figure = Figure(figsize=(2.3 * (len(maps) + 2), 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, len(maps) + 2)

@@ -1,11 +1,12 @@
-"""A reader study of both super-resolution bundles on virtual patients: the example that their model cards link.
+"""Make a reader study of both super-resolution bundles on virtual patients, the example that their model cards link.
 
 Usage::
 
     python tools/demo_reader_study.py --output demo_output/reader_study --page study.html
 
-Choline of four patients with gliomas and a lesion that the FLAIR does not show, by k-space, with noise; sharpened by
-the bundles' public commands and by what one would otherwise use. No reader has scored it.
+It uses choline maps of four patients with gliomas and a lesion that the FLAIR does not show. The maps are reduced in
+k-space and get noise. The bundles' public commands and two classical methods raise their resolution. No reader has
+scored the study.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     level = 0.0
     for place in range(options.patients):
         truth, flair, _, grid = patient(SEED + place)
-        level = level or NOISE * float(truth.max())  # the same for all, as a scanner's is
+        level = level or NOISE * float(truth.max())  # the same noise for all patients, as of one scanner
         coarse, classical = by_kspace(truth, flair, level, SEED + place)
         affine = grid.affine()
         wide = affine @ torch.linalg.inv(subdivided(FACTOR)).numpy()

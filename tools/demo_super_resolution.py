@@ -1,4 +1,4 @@
-"""The parts of the demo that sharpen maps: a virtual patient, coarse and noisy, with and without the FLAIR."""
+"""Demos of both super-resolution bundles: coarse, noisy maps of a virtual patient, with and without the FLAIR."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ SPLINE, ALONE, GUIDED = "spline", "ours, no MRI", "ours, with the FLAIR"
 
 
 def super_resolution(output: Path, *, run: Callable[..., None], **_: object) -> None:
-    """Bundle mrsi_super_resolution: choline of a patient with a glioma, and a lesion that the FLAIR does not show.
+    """Demonstrate mrsi_super_resolution: choline of a patient with a glioma and a lesion that the FLAIR does not show.
 
-    The coarse map is given twice: alone, and as ``guided`` with the FLAIR.
+    The bundle gets the coarse map twice: as ``alone``, and as ``guided`` together with the FLAIR.
 
     Args:
-        output: folder for all that is made.
-        run: runs a bundle's public command: (name, inputs, outputs, options).
+        output: folder for all files.
+        run: function that runs a bundle's public command: (name, inputs, outputs, options).
     """
     inputs, results = output / "maps", output / "results"
     inputs.mkdir(parents=True, exist_ok=True)
@@ -65,11 +65,13 @@ def super_resolution(output: Path, *, run: Callable[..., None], **_: object) -> 
 
 
 def three_methods(output: Path, *, run: Callable[..., None], **_: object) -> None:
-    """Bundle mrsi_gan_super_resolution: the same patient by k-space, and a second lesion that the FLAIR alone shows.
+    """Demonstrate mrsi_gan_super_resolution: the same patient with a second lesion that only the FLAIR shows.
+
+    The map is reduced to the centre of its k-space.
 
     Args:
-        output: folder for all that is made.
-        run: runs a bundle's public command: (name, inputs, outputs, options).
+        output: folder for all files.
+        run: function that runs a bundle's public command: (name, inputs, outputs, options).
     """
     inputs = output / "maps"
     inputs.mkdir(parents=True, exist_ok=True)
@@ -103,7 +105,7 @@ def three_methods(output: Path, *, run: Callable[..., None], **_: object) -> Non
 
 
 def patient(seed: int = SEED) -> tuple[np.ndarray, np.ndarray, np.ndarray, Grid]:
-    """Choline (mM) and FLAIR, the lesion's mask, (128, 128) each, and their grid."""
+    """Make choline map (mM), FLAIR and lesion mask, (128, 128) each, of a virtual patient, and their grid."""
     subject = VirtualSubject(seed, tumours=1, grade="high", tumour_radius=16.0)
     height = float(subject.tumours.tumours[0].centre[2])
     grid = Grid((128, 128), (1.72, 1.72), (0.0, 0.0, height), thickness=8.0, subsamples=(2, 2, 2))
@@ -118,13 +120,16 @@ def patient(seed: int = SEED) -> tuple[np.ndarray, np.ndarray, np.ndarray, Grid]
 def by_kspace(
     truth: np.ndarray, flair: np.ndarray, level: float, seed: int
 ) -> tuple[torch.Tensor, dict[str, np.ndarray]]:
-    """What the centre of k-space tells of a map, with noise of ``level``, and what one would else sharpen it by.
+    """Reduce a map to the centre of its k-space and add noise; super-resolve it by classical methods.
 
     Args:
-        truth: (X, Y) mM.
-        flair: (X, Y).
-        level: standard deviation (mM).
-        seed: of the noise.
+        truth: (X, Y) map (mM).
+        flair: (X, Y) FLAIR.
+        level: standard deviation of the noise (mM).
+        seed: seed of the noise.
+
+    Returns:
+        The coarse map (mM), and the results of the classical methods by name.
     """
     coarse = forward_operator(torch.from_numpy(truth), FACTOR, KSPACE)
     coarse = coarse + level * torch.from_numpy(np.random.default_rng(seed).standard_normal(coarse.shape)).float()
@@ -134,13 +139,13 @@ def by_kspace(
 
 
 def quality(values: np.ndarray, truth: np.ndarray, lesion: np.ndarray) -> tuple[float, float]:
-    """PSNR (dB) and the mean over the lesion."""
+    """PSNR (dB) of a map, and its mean over the lesion (mM)."""
     images = (torch.from_numpy(np.asarray(v / truth.max(), np.float32))[None, None] for v in (values, truth))
     return round(float(psnr(*images, data_range=1)), 3), round(float(values[lesion].mean()), 3)
 
 
 def draw(flair: np.ndarray, coarse: np.ndarray, maps: dict[str, np.ndarray], truth: np.ndarray, path: Path) -> None:
-    """Draw FLAIR, the coarse map, every method and the truth."""
+    """Draw the FLAIR, the coarse map, the result of every method, and the truth."""
     shown = {"FLAIR": flair, "as measured": coarse, **maps, "truth": truth}
     figure = Figure(figsize=(2.6 * len(shown), 2.9), layout="constrained")
     FigureCanvasAgg(figure)

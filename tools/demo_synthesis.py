@@ -1,4 +1,4 @@
-"""The demo of mrs_vae_synthesis: new sessions, more of a measured one, and whether one can tell."""
+"""Demo of mrs_vae_synthesis: new sessions, more transients of a measured session, and a classifier test."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SEED = 4711
 
 
 def synthesis(output: Path, *, run: Callable[..., None], quick: bool = False, **_: object) -> None:
-    """Bundle mrs_vae_synthesis: sessions of nothing, more transients of a measured one, and whether one can tell.
+    """Demonstrate mrs_vae_synthesis: make new sessions and more transients of a measured one, and test the new ones.
 
     Args:
-        output: folder for all that is made.
-        run: runs a bundle's public command: (name, inputs, outputs, options).
-        quick: few sessions.
+        output: folder for all files.
+        run: function that runs a bundle's public command: (name, inputs, outputs, options).
+        quick: make few sessions.
     """
     number = 20 if quick else 60
     real = simulated_sessions(number, seed=SEED, transients=16)

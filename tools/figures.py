@@ -1,11 +1,11 @@
-"""Draw the pictures of the documentation.
+"""Draw the figures of the documentation.
 
 Usage::
 
     python tools/figures.py patients patients.png    # 16 virtual patients: T1, FLAIR and NAA
     python tools/figures.py curves bundles/NAME/models/training curves.png    # losses of its trainings
 
-Every picture of patients is drawn from a seed: the same command gives the same picture.
+A seed determines every figure of patients: the same command gives the same figure.
 """
 
 import argparse
@@ -29,21 +29,21 @@ DPI = 100
 ROWS = ("T1", "FLAIR", "NAA")
 COLUMNS = 8
 CELL = (200, 240)
-"""Pixels of one image, left to right and back to front."""
+"""Size of one image in pixels, left to right and back to front."""
 PIXEL_MM = 0.92
 VOXEL_PIXELS = 4
 """Side of an MRSI voxel in pixels of the MR images."""
 HEALTHY_HEIGHTS = (-32.0, -8.0, 16.0, 46.0)
-"""mm above the brain's centre, of the patients without tumour."""
+"""Slice positions of the patients without tumour (mm above the brain's centre)."""
 
 
 def patient(seed: int, grade: str | None, height: float | None) -> tuple[list[np.ndarray], str]:
-    """Images of one virtual patient: T1, FLAIR (fractions of the brightest) and NAA (mM), each (X, Y), and a caption.
+    """Make T1, FLAIR (fractions of the brightest) and NAA (mM) of one virtual patient, each (X, Y), and a caption.
 
     Args:
-        seed: of the patient and of the examination.
-        grade: of the tumour, "low" or "high"; None: no tumour.
-        height: mm of the slice; None: through the tumour.
+        seed: seed of the patient and of the examination.
+        grade: grade of the tumour, "low" or "high"; None: no tumour.
+        height: position of the slice (mm); None: through the tumour.
     """
     rng = np.random.default_rng([seed, 2])
     subject = VirtualSubject(seed, tumours=0 if grade is None else 1, grade=grade)
@@ -66,9 +66,9 @@ def patient(seed: int, grade: str | None, height: float | None) -> tuple[list[np
 
 
 def draw_patients(path: Path, *, seed: int, number: int) -> None:
-    """Draw ``number`` patients, every fourth without a tumour, the others of alternating grade, to a PNG.
+    """Draw ``number`` patients to a PNG: every fourth has no tumour, the others have tumours of alternating grade.
 
-    Slices are shown in radiological orientation: the patient's right on the left, the front at the top.
+    Slices are in radiological orientation: the patient's right is on the left, the front at the top.
     """
     bands = -(-number // COLUMNS)
     band, label, margin = 3 * CELL[1] + 42, 40, 42
@@ -104,7 +104,7 @@ def draw_patients(path: Path, *, seed: int, number: int) -> None:
 
 
 def losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Losses of one training from all its runs: (step, value) by name, a step that was run twice as the last run."""
+    """Read the losses of one training from all its runs: (step, value) by name; the last run of a step counts."""
     reader = "tensorboard.backend.event_processing.event_accumulator"
     accumulator = import_extra(reader, package="tensorboard", purpose="curves of trainings", extra="train")
     found: dict[str, dict[int, float]] = {}
@@ -117,9 +117,10 @@ def losses(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def draw_curves(trainings: Path, path: Path) -> None:
-    """Draw the training losses, means of 100 steps or a twelfth, and the validation loss of each training to a PNG.
+    """Draw the training losses and the validation loss of each training to a PNG.
 
-    Trainings of several losses, as adversarial ones, are on a logarithmic axis.
+    Training losses are means over 100 steps, or over a twelfth of all steps if that is fewer. The axis is logarithmic
+    for trainings with several losses, such as adversarial ones.
     """
     found = {folder.name: losses(folder) for folder in sorted(trainings.iterdir()) if folder.is_dir()}
     found = {name: curves for name, curves in found.items() if curves}

@@ -7,9 +7,9 @@ Usage::
 A user then needs no checkout: ``pip install mrsikit-<version>-py3-none-any.whl``, unzip, and from the bundle's folder
 ``python -m monai.bundle run --config_file configs/inference.json --dataset_dir IN --output_dir OUT``.
 
-A zip holds the bundle's folder: configs, weights, documents, licence, and the bundle's own package, so that from that
-folder the code that was released with the weights runs them, whatever wheel is installed later. What a training left is
-not packed. The same files give the same bytes.
+A zip holds the bundle's folder: configs, weights, documents, licence, and the bundle's own package. So in that folder
+the weights run with the code that was released with them, whatever wheel is installed later. Files left by a training
+are not packed. The same files give the same bytes.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from tqdm import tqdm
 logger = logging.getLogger("make_zips")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-# What a bundle is made of, relative to its folder; {name} is the bundle's name.
+# Files of a bundle, relative to its folder; {name} is the bundle's name.
 CONTENTS = ("LICENSE", "configs/*.json", "configs/*.conf", "docs/**/*", "models/*.pt", "{name}/**/*.py")
-FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold
 
 
 def bundle_files(bundle: Path) -> list[Path]:
-    """Files of a bundle that are packed, sorted."""
+    """Files of a bundle that go into the zip, sorted."""
     files = {path for pattern in CONTENTS for path in bundle.glob(pattern.format(name=bundle.name)) if path.is_file()}
     return sorted(path for path in files if not any(part.startswith(".") for part in path.relative_to(bundle).parts))
 
@@ -46,7 +46,7 @@ def make_zip(bundle: Path, output: Path) -> Path:
         output: folder for the zip.
 
     Returns:
-        The zip, ``<bundle>_v<version>.zip``, whose one folder is the bundle.
+        Path of the zip, ``<bundle>_v<version>.zip``; the bundle is its only top-level folder.
     """
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     output.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def make_zip(bundle: Path, output: Path) -> Path:
         for path in bundle_files(bundle):
             entry = zipfile.ZipInfo(f"{bundle.name}/{path.relative_to(bundle).as_posix()}", FIXED_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.create_system = 3  # Unix, on every system: it gives the permissions below their meaning
+            entry.create_system = 3  # Unix, on every system, so that the permissions below apply
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, path.read_bytes())
     unfinished.replace(target)
@@ -70,7 +70,7 @@ def make_wheel(output: Path) -> Path:
         output: folder for the wheel.
 
     Raises:
-        RuntimeError: if the build fails, with what hatchling said.
+        RuntimeError: the build fails; the message holds hatchling's error.
     """
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(output.resolve())]
     result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)

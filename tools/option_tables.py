@@ -1,4 +1,4 @@
-"""Write the table of a bundle's options, made from their model, into its model card, between the marks.
+"""Write the table of each bundle's options, made from its options model, between the markers of its model card.
 
 Usage::
 
@@ -26,15 +26,15 @@ MODELS = {
 
 
 def model_of(bundle: str) -> type[RunOptions]:
-    """The model of a bundle's options."""
+    """Options model of a bundle."""
     return getattr(importlib.import_module(f"{bundle}.options"), MODELS[bundle])
 
 
 def with_table(card: str, table: str) -> str:
-    """Replace what stands between the marks of a card.
+    """Replace the text between the markers of a model card.
 
     Raises:
-        ValueError: the card has no marks.
+        ValueError: the card has no markers.
     """
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(card):
@@ -43,7 +43,7 @@ def with_table(card: str, table: str) -> str:
 
 
 def main() -> None:
-    """Write every table."""
+    """Write the tables of all bundles."""
     for bundle in MODELS:
         path = REPOSITORY / "bundles" / bundle / "docs" / "README.md"
         write_text_atomically(path, with_table(path.read_text(encoding="utf-8"), model_of(bundle).table()))

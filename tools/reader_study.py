@@ -1,12 +1,12 @@
-"""Have readers score maps blindly in a browser, and say what their scores say.
+"""Make a page on which readers score maps blindly in a browser, and evaluate their scores.
 
 Usage::
 
     python tools/reader_study.py make --reference TRUTH --method spline=SPLINE --method ours=OUT --out study.html
     python tools/reader_study.py score scores_*.csv --key study.key.json --against spline --out results
 
-``make`` writes one HTML file that needs no server and no network: send it to the readers, and keep the key. Each reader
-opens it, scores every map beside its reference by four criteria, and sends the exported CSV back.
+``make`` writes one HTML file that needs no server and no network. Send it to the readers and keep the key. Each reader
+opens the file, scores every map beside its reference by four criteria, and sends back the exported CSV.
 """
 
 from __future__ import annotations

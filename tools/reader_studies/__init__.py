@@ -1,1 +1,1 @@
-"""Blinded reader studies: the page that readers score in, and what their scores say."""
+"""Blinded reader studies: the page on which readers score maps, and the evaluation of their scores."""

@@ -1,4 +1,4 @@
-"""The key of a reader study: what each code on the page stands for."""
+"""Key of a reader study: what each code on the page stands for."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mrsikit.io.writers import write_text_atomically
 
 @dataclass(frozen=True, kw_only=True)
 class Criterion:
-    """What a map is scored by.
+    """Criterion by which readers score a map.
 
     Attributes:
-        name: as in the CSV.
-        question: as on the page.
-        optional: whether there may be nothing to score, as where there is no tumour.
+        name: name in the CSV.
+        question: question on the page.
+        optional: whether a map may have nothing to score, such as one without a tumour.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Criterion:
 
 
 METABOLITE = ", metabolite "
-"""In the name of a case, between the file's and the number of the metabolite."""
+"""Text in the name of a case, between the name of the file and the number of the metabolite."""
 
 CRITERIA = (
     Criterion(name="tumour boundaries", question="Boundaries of the tumour", optional=True),
@@ -37,7 +37,7 @@ CRITERIA = (
     Criterion(name="healthy landmarks", question="Landmarks of healthy tissue"),
     Criterion(name="healthy texture", question="Texture of healthy tissue"),
 )
-"""Of Dong et al 2024 (paper of mrsi_gan_super_resolution)."""
+"""Criteria of Dong et al 2024 (paper of mrsi_gan_super_resolution)."""
 
 OPTIONAL = frozenset(one.name for one in CRITERIA if one.optional)
 """Criteria that may have no score."""
@@ -45,14 +45,14 @@ OPTIONAL = frozenset(one.name for one in CRITERIA if one.optional)
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What the codes of a study stand for.
+    """Meaning of the codes of a study.
 
     Attributes:
-        study: name of the study in the page and in every CSV: a digest of all else.
-        title: of the page.
-        methods: names.
-        cases: name by code.
-        maps: (code of the case, method) by code.
+        study: name of the study on the page and in every CSV: a digest of all other attributes.
+        title: title of the page.
+        methods: names of the methods.
+        cases: name of each case, by code.
+        maps: code of the case and name of the method of each map, by code.
         repeated: codes of the cases that are shown twice.
         images: digest of the images on the page.
     """
@@ -66,7 +66,7 @@ class Key:
 
     @property
     def study(self) -> str:
-        """Digest of all that the key holds."""
+        """Digest of the content of the key."""
         return hashlib.sha256(json.dumps(self._content(), sort_keys=True).encode()).hexdigest()[:16]
 
     def _content(self) -> dict[str, Any]:
@@ -77,15 +77,15 @@ class Key:
         }  # fmt: skip
 
     def write(self, path: Path) -> None:
-        """Write it, JSON."""
+        """Write the key as JSON."""
         write_text_atomically(path, json.dumps({"study": self.study, **self._content()}, indent=1) + "\n")
 
     @classmethod
     def read(cls, path: str | Path) -> Key:
-        """Read it.
+        """Read a key.
 
         Raises:
-            InputError: the file cannot be read, is no key, or is not as it was written.
+            InputError: the file cannot be read, is no key, or was changed after it was written.
         """
         try:
             held = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -104,11 +104,11 @@ class Key:
         return key
 
     def shown(self) -> dict[tuple[str, bool], str]:
-        """Case by (code of a map, whether again), in all that a reader scores."""
+        """Code of the case of everything that a reader scores, by (code of a map, whether it is shown again)."""
         out = {(code, False): case for code, (case, _) in self.maps.items()}
         return out | {(code, True): case for code, (case, _) in self.maps.items() if case in self.repeated}
 
 
 def patient_of(case: str) -> str:
-    """Whose map a case is: metabolites of one file are of one patient."""
+    """Name of the patient of a case; the metabolites of one file are of one patient."""
     return case.split(METABOLITE, 1)[0]

@@ -1,4 +1,4 @@
-"""The page of a reader study: one HTML file with every map in it, coded, and the key that stays at home."""
+"""Page of a reader study: one HTML file with every map under a code; the key to the codes is a separate file."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ logger = logging.getLogger(__name__)
 TEMPLATE = Path(__file__).parent
 COLOURS = {"grey": "gray", "viridis": "viridis", "hot": "hot"}
 LARGEST = 30e6
-"""Bytes of a page."""
+"""Largest size of a page (bytes)."""
 
 SHARE, TOP = 0.1, 99.5
-"""Of the cases that are shown twice, and percentile of the reference at the top of the window."""
+"""Share of the cases that are shown twice, and percentile of the reference at the top of the grey-value window."""
 
 UNLIKE = 3.0
-"""Times the reference's median from which on a map is taken to be of another unit."""
+"""Ratio of the medians of map and reference (or its inverse) from which on the map is taken to be in another unit."""
 
 MARGIN = 4
-"""Voxels about the reference that are kept."""
+"""Width of the margin around the reference that is kept (voxels)."""
 
 CASE = "{case}"
 
 PLANES = {"SI": ("L", "P", "R"), "AP": ("L", "I", "R"), "LR": ("P", "I", "A")}
-"""By the axis across the slices: where the shown axes go, to the right and down, and what is at the left."""
+"""By the axis across the slices: directions of the shown axes to the right and down, and the side at the left."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One slice to score.
+    """Slice to score.
 
     Attributes:
-        name: of the file, and of the metabolite where there are several.
-        reference: (X, Y), to the right and down as shown.
-        maps: likewise, by method.
-        left: side of the patient at the left of the picture: R, or A of a sagittal slice.
-        spacing: mm of a voxel along both.
+        name: name of the file, with the number of the metabolite if there are several.
+        reference: (X, Y) reference; as shown, X goes to the right and Y down.
+        maps: (X, Y) map of each method, by name.
+        left: side of the patient at the left of the picture: R, or A for a sagittal slice.
+        spacing: voxel size along X and Y (mm).
     """
 
     name: str
@@ -78,16 +78,18 @@ def make(
     slices: Mapping[str, int] | int | None = None,
     title: str = "Reader study",
 ) -> Key:
-    """Write the page and, beside it, ``<stem>.key.json``.
+    """Write the page and, beside it, its key ``<stem>.key.json``.
 
     Args:
         reference: folder of reference maps, or a pattern with ``{case}`` in place of the case's name.
-        methods: likewise, by the method's name. In a folder the map of a case is named as its reference, or is the
-            only one that begins with that name.
-        out: HTML file.
-        seed: of the codes, and of the cases shown twice. A reader's order follows from the study and the name given.
-        slices: place along the file's third axis, of all cases or by case; None: the one with the most in it.
-        title: of the page.
+        methods: folder or pattern of each method, by the method's name. In a folder, the map of a case has the name of
+            its reference, or is the only one that begins with that name.
+        out: HTML file to write.
+        seed: seed of the codes and of the choice of cases shown twice. A reader's order follows from the study and the
+            reader's name.
+        slices: index along the file's third axis, for all cases or by case; None: the slice with the largest sum of
+            absolute values in the reference.
+        title: title of the page.
 
     Raises:
         InputError: a map is missing, cannot be read, or is not on its reference's grid; the page would be too large.
@@ -105,7 +107,7 @@ def make(
     if unknown:
         raise InputError(f"--slice {min(unknown)}: is no case; they are {', '.join(names)}")
     cases = [case for one in tqdm(found, desc="reading", delay=2) for case in _read(one, names, methods, slices)]
-    # codes of their own for every study: those of one must tell nothing of another
+    # every study has its own codes, so that those of one study reveal nothing about another
     rng = np.random.default_rng([seed, *hashlib.sha256(_content(cases)).digest()])
     order = rng.permutation(len(cases))
     codes = _codes(rng, len(cases) * (1 + len(methods)))
@@ -138,22 +140,22 @@ def make(
 
 
 def _content(cases: Sequence[Case]) -> bytes:
-    """All that is shown, and by which names."""
+    """Digests of all maps shown, and of their names."""
     parts = [[case.name.encode(), case.reference.tobytes()] for case in cases]
     parts += [[name.encode(), values.tobytes()] for case in cases for name, values in case.maps.items()]
     return b"".join(hashlib.sha256(part).digest() for pair in parts for part in pair)
 
 
 def key_path(page: Path) -> Path:
-    """Where the key of a page lies."""
+    """Path of the key of a page."""
     return page.with_name(f"{page.stem}.key.json")
 
 
 def find_cases(reference: str) -> list[tuple[str, Path]]:
-    """Name and file of each reference.
+    """Find the name and file of each reference.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no reference.
     """
     if CASE in reference:
         before, *after = reference.split(CASE)
@@ -187,7 +189,7 @@ def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:
     found = _maps_of(Path(where))
     if case in found:
         return found[case]
-    # patient_2_sr is of patient_2 where there is such a case, not of patient
+    # if there is a case patient_2, patient_2_sr belongs to it and not to a case patient
     longer = tuple(f"{other}_" for other in cases if other.startswith(f"{case}_"))
     like = [path for stem, path in found.items() if f"{stem}_".startswith(f"{case}_")]
     like = [path for path in like if not f"{split_name(path.name)[0]}_".startswith(longer)]
@@ -205,7 +207,7 @@ def _read(
     methods: Mapping[str, str],
     slices: Mapping[str, int] | int | None,
 ) -> list[Case]:
-    """One case, or one a metabolite."""
+    """Read one file and its maps: one case, or one case per metabolite."""
     name, path = one
     reference, affine, across = _upright(path)
     files = {method: _map_of(name, cases, method, where) for method, where in methods.items()}
@@ -256,12 +258,16 @@ def _alike(values: NDArray[np.float32], reference: NDArray[np.float32], file: Pa
 
 
 def _plane(across: str) -> tuple[str, str, str]:
-    """Of :data:`PLANES`, by where the third axis goes."""
+    """Entry of :data:`PLANES` for the direction of the third axis."""
     return next(shown for axes, shown in PLANES.items() if across in axes)
 
 
 def _upright(path: Path, across: str | None = None) -> tuple[NDArray[np.float32], NDArray[np.float64], str]:
-    """Map (X, Y, Z, M) of slices as they are shown; its affine; where the third axis goes: ``across``, or as it did."""
+    """Read a map and orient its slices as they are shown.
+
+    Returns:
+        The map (X, Y, Z, M), its affine, and the direction of the third axis: ``across``, or that of the file.
+    """
     values, affine = read_map(path)
     if not 2 <= values.ndim <= 4:
         raise InputError(f"{path}: has {values.ndim} axes; a map has 2, 3, or 4 with metabolites last")
@@ -281,7 +287,7 @@ def _size(values: NDArray[Any]) -> str:
 
 
 def _codes(rng: np.random.Generator, count: int) -> Any:
-    """Different codes of five letters and digits, none of which can be taken for another."""
+    """Distinct codes of five letters and digits, without characters that can be confused."""
     letters = list("abcdefghkmnpqrstuvwxyz23456789")
     made: set[str] = set()
     while len(made) < count:
@@ -290,7 +296,7 @@ def _codes(rng: np.random.Generator, count: int) -> Any:
 
 
 def _packed(case: Case, maps: Mapping[str, NDArray[np.float32]]) -> dict[str, Any]:
-    """A case as the page holds it: one window for all, cut to where the reference is."""
+    """Encode a case for the page: one grey-value window for all maps, cropped to the reference."""
     low = min(0.0, float(np.percentile(case.reference, 100 - TOP)))
     inside = case.reference != 0
     high = float(np.percentile(case.reference[inside], TOP))
@@ -332,16 +338,16 @@ def _page(key: Key, shown: Mapping[str, Any]) -> str:
 
 
 def _table(name: str) -> str:
-    """Red, green and blue of 256 levels."""
+    """Red, green and blue of the 256 levels of a colour map, base64."""
     values = matplotlib.colormaps[name](np.arange(256))[:, :3]
     return base64.b64encode(np.rint(255 * values).astype(np.uint8).tobytes()).decode()
 
 
 def parse_methods(given: Sequence[str]) -> dict[str, str]:
-    """NAME=FOLDER, by name.
+    """Parse options NAME=FOLDER to folders by name.
 
     Raises:
-        InputError: one is written otherwise, or two have one name.
+        InputError: an option has another form, or two have the same name.
     """
     found: dict[str, str] = {}
     for text in given:
@@ -355,10 +361,10 @@ def parse_methods(given: Sequence[str]) -> dict[str, str]:
 
 
 def parse_slices(given: Sequence[str]) -> dict[str, int] | int | None:
-    """K of all cases, or CASE=K by case.
+    """Parse options K, for all cases, or CASE=K, by case.
 
     Raises:
-        InputError: one is written otherwise.
+        InputError: an option has another form.
     """
     try:
         if len(given) == 1 and "=" not in given[0]:
@@ -370,5 +376,5 @@ def parse_slices(given: Sequence[str]) -> dict[str, int] | int | None:
 
 
 def minutes(key: Key, seconds: float = 5.0) -> int:
-    """About how long a reader takes, at some seconds a score."""
+    """Estimate how many minutes a reader takes at ``seconds`` per score."""
     return math.ceil(len(key.shown()) * len(CRITERIA) * seconds / 60)

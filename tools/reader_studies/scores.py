@@ -1,4 +1,4 @@
-"""What readers' scores say: means, tests against one method, agreement between readers and with themselves."""
+"""Evaluation of readers' scores: means, tests against one method, agreement between and within readers."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ logger = logging.getLogger(__name__)
 COLUMNS = ["study", "reader", "case", "map", "again", "criterion", "score", "scored_at"]
 NOTHING = "none"
 ALL = "all criteria"
-"""The mean of a map's scores: the mean opinion score."""
+"""Name of the mean of a map's scores over all criteria, the mean opinion score."""
 
 ENOUGH = 8
-"""Patients below which the table says that they are few."""
+"""Number of patients below which the table warns that they are few."""
 
 PERMUTATIONS = 20000
-"""Ways to deal out the patients of two methods up to which the test tries every one: scores are tied."""
+"""Largest number of permutations of the patients of two methods for which the test tries all, as scores have ties."""
 
 NAMES = tuple(one.name for one in CRITERIA)
 
 
 def read_scores(paths: Sequence[str | Path], key: Key) -> pd.DataFrame:
-    """Scores of all readers, unblinded.
+    """Read and unblind the scores of all readers.
 
     Args:
-        paths: exports of the page, one a reader.
-        key: of the study.
+        paths: CSV files exported by the page, one per reader.
+        key: key of the study.
 
     Returns:
-        A row a score: reader, case, method, again (whether it is the second time), criterion, score (NaN: there was
+        One row per score: reader, case, method, again (whether it is the second time), criterion, score (NaN: there was
         nothing to score).
 
     Raises:
-        InputError: a file is no export, is of another study, holds what the page cannot have written, or a reader
-            comes twice.
+        InputError: a file is no export, is of another study, or holds what the page cannot have written, or a reader
+            has two files.
     """
     if not paths:
         raise InputError("no CSV is given; give the files that the readers exported")
@@ -76,7 +76,7 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # pandas' own errors are such
+    except ValueError as error:  # the errors of pandas are ValueErrors
         raise InputError(f"{path}: is no CSV; give a file that the page exported") from error
     if list(table.columns) != COLUMNS or table.empty:
         raise InputError(f"{path}: is no export of a reader study; its columns are {', '.join(COLUMNS)}")
@@ -113,9 +113,9 @@ def _read(path: str | Path, key: Key) -> pd.DataFrame:
 
 
 def patient_means(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over readers, then over a patient's cases: method, criterion, patient, score.
+    """Mean score over readers, then over a patient's cases: method, criterion, patient, score.
 
-    Of the first time, and with the mean over all criteria.
+    Only the first showing of a map counts. The mean over all criteria is included.
     """
     first = scores[~scores["again"]]
     each = first.groupby(["method", "criterion", "case"], as_index=False)["score"].mean()
@@ -127,7 +127,7 @@ def patient_means(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def holm(p: Sequence[float]) -> NDArray[np.float64]:
-    """P values after Holm's correction for as many tests (Scand J Stat 6 (1979) 65-70); NaN are no tests."""
+    """P values after Holm's correction for multiple tests (Scand J Stat 6 (1979) 65-70); NaN is not a test."""
     values = np.asarray(p, float)
     out = np.full(values.shape, np.nan)
     known = np.flatnonzero(np.isfinite(values))
@@ -137,7 +137,7 @@ def holm(p: Sequence[float]) -> NDArray[np.float64]:
 
 
 def mann_whitney(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float, float]:
-    """U and its two-sided p: exact with few values, tied or not, else by scipy's choice."""
+    """Mann-Whitney's U and its two-sided p value: exact for few values, also with ties, else by scipy's choice."""
     few = min(len(a), len(b)) > 1 and math.comb(len(a) + len(b), len(a)) <= PERMUTATIONS
     method = stats.PermutationMethod(n_resamples=PERMUTATIONS) if few else "auto"
     found = stats.mannwhitneyu(a, b, method=method)
@@ -145,14 +145,14 @@ def mann_whitney(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float,
 
 
 def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFrame:
-    """A row a method and criterion: mean over patients, interval that resamples them, test against one method.
+    """Summarise each method and criterion: mean over patients with bootstrap interval, and test against one method.
 
-    A patient counts once, with the mean over readers and metabolites: two readers of one map are no two patients.
+    A patient counts once, with the mean over readers and metabolites: two readers of one map are not two patients.
 
     Args:
-        scores: of :func:`read_scores`.
-        against: the method that others are tested against, by Mann-Whitney's U, corrected by Holm over all rows.
-        seed: of the intervals.
+        scores: scores of :func:`read_scores`.
+        against: method that the others are tested against by Mann-Whitney's U, with Holm's correction over all rows.
+        seed: seed of the intervals.
 
     Raises:
         InputError: there is no such method.
@@ -177,10 +177,10 @@ def summary(scores: pd.DataFrame, against: str, *, seed: int = 0) -> pd.DataFram
 
 
 def between_readers(scores: pd.DataFrame) -> pd.DataFrame:
-    """Krippendorff's alpha for ordinal scores between the readers, a row a criterion; NaN with one reader.
+    """Krippendorff's alpha for ordinal scores between the readers, one row per criterion; NaN with one reader.
 
     Raises:
-        InputError: the library is not installed.
+        InputError: the package krippendorff is not installed.
     """
     first = scores[~scores["again"]]
     rows = [{"criterion": name, "alpha": _alpha(first[first["criterion"] == name], "reader")} for name in NAMES]
@@ -188,7 +188,7 @@ def between_readers(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_themselves(scores: pd.DataFrame) -> pd.DataFrame:
-    """How alike a reader scores what comes twice: a row a reader."""
+    """Agreement of each reader with themselves on maps that are shown twice, one row per reader."""
     rows = []
     for reader, own in scores.groupby("reader", sort=False):
         twice = own.pivot_table(index=["case", "method", "criterion"], columns="again", values="score").dropna()
@@ -208,7 +208,7 @@ def _alpha(scores: pd.DataFrame, raters: str) -> float:
         "krippendorff", package="krippendorff", purpose="scores of readers", extra="reader-study"
     )
     table = scores.pivot_table(index=raters, columns=["case", "method", "criterion"], values="score").to_numpy()
-    table = table[:, np.isfinite(table).sum(0) > 1]  # what two have scored
+    table = table[:, np.isfinite(table).sum(0) > 1]  # only what two raters have scored
     if len(np.unique(table[np.isfinite(table)])) < 2:
         return float("nan")
     return float(krippendorff.alpha(table, level_of_measurement="ordinal"))
@@ -218,7 +218,7 @@ def write_results(scores: pd.DataFrame, against: str, folder: Path, *, seed: int
     """Write scores.csv, summary.csv, agreement.csv, consistency.csv, table.md and scores.png.
 
     Returns:
-        The table, Markdown.
+        The table as Markdown.
     """
     rows, agreement, own = summary(scores, against, seed=seed), between_readers(scores), with_themselves(scores)
     folder.mkdir(parents=True, exist_ok=True)
@@ -270,7 +270,7 @@ def _markdown(
 
 
 def draw(scores: pd.DataFrame, rows: pd.DataFrame) -> Figure:
-    """Mean and interval a method and criterion, and each reader's mean as a dot."""
+    """Draw mean and interval of each method and criterion, and each reader's mean as a dot."""
     criteria, methods = list(dict.fromkeys(rows["criterion"])), list(dict.fromkeys(rows["method"]))
     figure = Figure(figsize=(2.6 * len(criteria), 3.6), layout="constrained")
     FigureCanvasAgg(figure)

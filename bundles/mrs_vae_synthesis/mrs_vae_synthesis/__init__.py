@@ -1,4 +1,4 @@
-"""Synthetic MR spectra: whole sessions, with noise, phase and frequency, from a variational autoencoder."""
+"""Synthetic MR spectra: whole sessions with noise, phases and frequency shifts from a variational autoencoder."""
 
 from mrs_vae_synthesis.predict import Synthesised, predict
 

@@ -1,4 +1,4 @@
-"""The network's frame: transients without phase and shift, of one scale, as scores of its directions; and back."""
+"""Alignment of transients with the network's templates, their projection on its directions, and the inverse of both."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.physics.spectra import noise_sd
 
 EDGE = 4.2
-"""Where the edge of what is left of removed water begins (ppm)."""
+"""Chemical shift above which the removal of water distorts the spectrum (ppm)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Aligned:
-    """Transients in the network's frame, and what brings them back.
+    """Aligned transients of S sessions, and the phases, shifts and scales that undo the alignment.
 
     Attributes:
-        spectra: (S, N, 2 T) real and imaginary spectra, without phase and shift, of height about 1.
-        noise: (S, N) standard deviation of each value of these.
+        spectra: (S, N, 2 T) real and imaginary parts of the spectra after correction of phase and frequency shift,
+            divided by ``scale``. Their noise has a standard deviation of about 1, as the templates are scaled for it.
+        noise: (S, N) standard deviation of the noise in each value of ``spectra``.
         phase: (S, N) rad.
         shift: (S, N) Hz.
-        scale: (S,) height of a session.
+        scale: (S,) median height of a session's transients, relative to the templates.
     """
 
     spectra: Tensor
@@ -36,7 +37,10 @@ class Aligned:
 
 
 def aligned(network: SessionVae, fids: Tensor, on: Tensor) -> Aligned:
-    """Bring transients (S, N, T) into the network's frame; where their lines lie is sought without their water."""
+    """Align transients (S, N, T), ON where ``on`` (S, N) is True, with the network's templates.
+
+    Phase and shift are estimated after removal of the water. The spectra keep it if the network was trained with it.
+    """
     known = Acquisition.of(network.acquisition)
     templates = as_complex(network.templates)
     dry = without_water(fids, known.dwell, known.larmor, known.reference)
@@ -50,18 +54,18 @@ def aligned(network: SessionVae, fids: Tensor, on: Tensor) -> Aligned:
 
 
 def unaligned(network: SessionVae, spectra: Tensor, phase: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """FIDs (S, N, T) of spectra (S, N, 2 T) in the network's frame."""
+    """Undo the alignment: FIDs (S, N, T) of aligned spectra (S, N, 2 T), with phase (rad), shift (Hz) and scale."""
     fids = torch.fft.ifft(as_complex(spectra), norm="ortho")
     return turned(fids * scale[:, None, None], phase, shift, Acquisition.of(network.acquisition).dwell)
 
 
 def scores_of(network: SessionVae, spectra: Tensor, on: Tensor) -> Tensor:
-    """Scores (S, N, K) of spectra (S, N, 2 T)."""
+    """Project aligned spectra (S, N, 2 T) on the network's directions: scores (S, N, K)."""
     return ((spectra - network.centres[on.long()]) * _weight_of(network)) @ network.directions.T
 
 
 def spectra_of(network: SessionVae, scores: Tensor, on: Tensor) -> Tensor:
-    """Spectra (S, N, 2 T) of scores (S, N, K)."""
+    """Aligned spectra (S, N, 2 T) of scores (S, N, K): the inverse of :func:`scores_of` within the directions."""
     return network.centres[on.long()] + scores @ network.directions / _weight_of(network)
 
 
@@ -70,14 +74,14 @@ def _weight_of(network: SessionVae) -> Tensor:
 
 
 def point_weights(known: Acquisition) -> Tensor:
-    """(2 T,) by which the points of a spectrum count: a tenth from :data:`EDGE` on where water was taken away."""
+    """Weights (2 T,) of the points of a spectrum: 0.1 above :data:`EDGE` if the water was removed, else 1."""
     ppm = fft_ppm(known.points, known.dwell, known.larmor, known.reference)
     near = (ppm > EDGE) & (not known.water)
     return torch.where(near, 0.1, 1.0).repeat(2)
 
 
 def network_input(network: SessionVae, found: Aligned, on: Tensor) -> Tensor:
-    """(S, N, K + 3), what :meth:`SessionVae.forward` takes."""
+    """Input (S, N, K + 3) of :meth:`SessionVae.forward`: scores, whether ON, noise of the session, and 1 (present)."""
     noise = found.noise.median(1, keepdim=True).values.expand_as(found.noise)
     extra = torch.stack([on.float(), noise.float(), torch.ones_like(noise)], -1)
     return torch.cat([scores_of(network, found.spectra, on), extra], -1)
@@ -86,7 +90,10 @@ def network_input(network: SessionVae, found: Aligned, on: Tensor) -> Tensor:
 def matched_sessions(
     fids: Tensor, on: Tensor, templates: Tensor, dwell: float, larmor: float, reference: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As :func:`mrs_vae_synthesis.matched_filter.matched`, of sessions (S, N, T), some at a time: (S, N) each."""
+    """Phase (rad), shift (Hz) and height of sessions (S, N, T), (S, N) each, in batches of 16 sessions.
+
+    The FIDs are filtered to the band and given to :func:`mrs_vae_synthesis.matched_filter.matched`.
+    """
     found = [
         torch.stack(
             matched(in_band(part, dwell, larmor, reference).flatten(0, 1), templates[edit.long()].flatten(0, 1), dwell)
@@ -98,9 +105,10 @@ def matched_sessions(
 
 
 def likeness(templates: Tensor, known: Acquisition, fids: Tensor, on: Tensor) -> tuple[float, float]:
-    """How much transients (N, T) are like the templates (2, 2 T) of their own edit, and of the other; 1: no difference.
+    """Similarity of transients (N, T) to the templates (2, 2 T) of their own edit and of the other edit, 0 to 1.
 
-    In band and without water, whatever their phase and shift, the median over transients.
+    It is the normalised correlation in band, without water and at the best phase and shift; the median over transients
+    counts.
     """
     known_lines = as_complex(templates.float())
     about = (known.dwell, known.larmor, known.reference)

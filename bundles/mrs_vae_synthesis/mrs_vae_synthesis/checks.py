@@ -1,7 +1,7 @@
-"""What a set of synthetic sessions may be used for: noise, whether one can tell, coverage, copies, concentrations.
+"""Checks of a set of synthetic sessions: noise, a classifier test, coverage, copies and concentrations.
 
-New sessions are held against those of the training, as the network's bank has them, with noise of their own; more
-transients of measured sessions against these.
+New sessions are compared with training sessions, which are decoded from the network's bank and get noise of their own.
+New transients of measured sessions are compared with the measured ones.
 """
 
 from __future__ import annotations
@@ -34,39 +34,40 @@ from mrsikit.simulation.density_matrix import simulated_basis
 from mrsikit.simulation.edited_mrs import TransientModel
 
 FEWEST, MOST, EACH = 50, 200, 4
-"""Sessions from which on a set is judged, that are looked at, and transients of each."""
+"""Fewest sessions of a set that is judged, most sessions that are read, and transients taken from each."""
 
 BLURRED = 0.8
-"""What copies would have by that measure, above which it tells nothing."""
+"""Distance ratio of known copies above which the search for copies tells nothing: noise hides them."""
 
 BANK = 1000
-"""Training sessions that copies are looked for among."""
+"""Most training sessions that are searched for copies."""
 
 FEW = 200
-"""Training sessions below which what they cannot tell is said."""
+"""Training sessions below which the checks say that another subject may lie apart from all of them."""
 
 SOME = 64
-"""Sessions that are worked on at a time."""
+"""Sessions processed at a time."""
 
 NOISE, CLASSIFIER_ACCURACY, COPIED = (0.93, 1.07), 0.65, 0.9
-"""Bounds of the noise, of the accuracy of a classifier, and of the distance to the nearest of the training."""
+"""Bounds of the noise ratio, the classifier's accuracy, and the distance ratio to the nearest training session."""
 
 BIAS = {"NAA": 5.0, "tCr": 5.0, "tCho": 5.0, "Glx": 5.0, "GABA+": 10.0}
-"""Percent."""
+"""Largest bias of the median fitted concentration, by metabolite (%)."""
 
 SHOWN = (0.2, 4.2)
-"""ppm."""
+"""Range of chemical shifts that is compared (ppm)."""
 
 
 def set_checks(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
-    """Judge what a run has made, from the files that it wrote.
+    """Judge the synthetic sessions of a run from the files that it wrote.
 
     Args:
-        inputs: of the run.
-        network: that made them; its weights are read again, for a run that found all done has not loaded them.
+        inputs: inputs of the run.
+        network: network that made the sessions. Its weights are loaded again, because a run that found every output
+            done has not loaded them.
 
     Returns:
-        A line a check, the last of them what the set may be used for.
+        One line per check; the last one says what the set may be used for.
     """
     done = [path for path in inputs.files if str(path) not in inputs.invalid and inputs.is_done(path)][:MOST]
     made = [read_session(inputs.output_path(stem_of(path), SYNTHETIC)) for path in done]
@@ -129,7 +130,7 @@ def _against_training(fids: Tensor, on: Tensor, network: SessionVae) -> list[str
     bank, again, new = (plane.transform(rows) for rows in (bank, again, mean_rows(fids, on, network)))
     apart, away = np.sort(cdist(again, bank), 1), cdist(new, bank).min(1)
     usual = float(np.median(apart[:, 1]))
-    # of a median, a quarter more than that of a mean
+    # the standard error of a median is about a quarter larger than that of a mean
     distance, error = float(np.median(away)) / usual, 1.25 * float(away.std()) / len(away) ** 0.5 / usual
     copied = float(np.median(apart[:, 0])) / usual
     line = f"distance to the nearest training session over that among these: {distance:.2f} (copies: {copied:.2f})"
@@ -162,9 +163,12 @@ def _held(passed: bool) -> str:
 
 
 def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """Training sessions as the bank has them: ``count`` with noise and edits ``on``, to be compared with.
+    """Decode training sessions from the bank.
 
-    And, to look for copies with, FIDs and edits of every one without noise, and of the ``count`` that have it.
+    Returns:
+        FIDs (count, N, T) of ``count`` sessions with noise and edits ``on``, for the comparison with the new sessions.
+        For the search for copies, FIDs and edits of every distinct session without noise (:data:`EACH` transients of
+        one edit), and of the ``count`` sessions with noise.
     """
     rng = np.random.default_rng(0)
     width = width_of(network.points, network.session, network.transient)
@@ -173,7 +177,7 @@ def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor,
         out = []
         for part in np.array_split(places, -(-len(places) * len(edits) // 400)):
             values = rng.standard_normal((len(part), len(edits), width), dtype=np.float32)
-            values[:, 0, 0] = ndtri((part + 0.5) / len(network.bank))  # the deviate that chooses a session
+            values[:, 0, 0] = ndtri((part + 0.5) / len(network.bank))  # the deviate that selects a session of the bank
             given = Draws.of(torch.from_numpy(values), network)
             sessions = random_sessions(network, edits, given, width=0.0)
             clean = clean_fids(network, sessions)
@@ -189,7 +193,7 @@ def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor,
 
 
 def mean_rows(fids: Tensor, on: Tensor, network: SessionVae) -> NDArray[np.float32]:
-    """Real and imaginary mean spectra of each session's transients of its first edit, aligned and scaled."""
+    """Mean aligned spectra of each session's transients with its first edit: real and imaginary parts, (S, 2 P)."""
     known = Acquisition.of(network.acquisition)
     ppm = fft_ppm(known.points, known.dwell, known.larmor, known.reference)
     inside = ((ppm > SHOWN[0]) & (ppm < SHOWN[1])).repeat(2)
@@ -202,12 +206,12 @@ def mean_rows(fids: Tensor, on: Tensor, network: SessionVae) -> NDArray[np.float
 
 
 def distinct(network: SessionVae) -> NDArray[np.int64]:
-    """Places of the bank's sessions, each once: a few are kept over and over."""
+    """Indices of the distinct sessions of the bank, at most :data:`BANK`; a small training set fills it repeatedly."""
     return np.sort(np.unique(network.bank.numpy(), axis=0, return_index=True)[1])[:BANK]
 
 
 def rows_of(sessions: Sessions, each: int = EACH) -> NDArray[np.float32]:
-    """Real and imaginary spectra of the first transients of each session, a row each."""
+    """Spectra (S * each, 2 P) of the first transients of each session: real and imaginary parts, a row a transient."""
     fids = sessions.fids
     ppm = ppm_axis(fids.shape[-1], sessions.dwell, larmor=sessions.larmor, reference=sessions.reference)
     inside = (ppm > SHOWN[0]) & (ppm < SHOWN[1])
@@ -215,19 +219,19 @@ def rows_of(sessions: Sessions, each: int = EACH) -> NDArray[np.float32]:
 
 
 def steps_of(sessions: Sessions) -> NDArray[np.float32]:
-    """Logarithm of how far each point of a spectrum lies from the next: where noise shows."""
+    """Logarithm of the distance between neighbouring points of the spectra of :func:`rows_of`: it shows the noise."""
     real, imaginary = np.split(rows_of(sessions), 2, axis=1)
     return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-12)
 
 
 @functools.lru_cache(maxsize=2)
 def model_of(echo: float, points: int, dwell: float, larmor: float) -> TransientModel:
-    """With the basis of an acquisition."""
+    """Transient model with the simulated MEGA-PRESS basis of an acquisition (echo and dwell in s, larmor in MHz)."""
     return TransientModel(simulated_basis("mega_press", te=echo, points=points, dwell=dwell, larmor=larmor))
 
 
 def averages(sessions: Sessions, network: SessionVae) -> tuple[Tensor, Tensor]:
-    """Means (S, T) of the OFF and of the ON transients of each session, phase and shift taken away first."""
+    """Mean OFF and mean ON FID (S, T) of each session, after correction of phase and frequency shift."""
     off, on = [], []
     for fids, edits in zip(sessions.fids.split(SOME), sessions.on.split(SOME), strict=True):
         found = aligned(network, fids, edits)
@@ -238,9 +242,9 @@ def averages(sessions: Sessions, network: SessionVae) -> tuple[Tensor, Tensor]:
 
 
 def concentrations(sessions: Sessions, network: SessionVae) -> dict[str, NDArray[np.float64]]:
-    """Fitted amplitudes of each session, (S,) by name: of OFF, and GABA+ of ON less OFF.
+    """Fitted amplitudes (S,) of each session, by name: GABA+ from the difference ON - OFF, all others from OFF.
 
-    What is edited with GABA cannot be told from it: the two are one, GABA+.
+    Signals that are co-edited with GABA cannot be separated from it, hence GABA+.
     """
     model = model_of(sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
     options: Any = {"dwell": sessions.dwell, "larmor": sessions.larmor, "reference": sessions.reference}

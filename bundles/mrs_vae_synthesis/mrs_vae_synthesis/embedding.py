@@ -1,4 +1,4 @@
-"""Where synthetic spectra lie among measured ones: UMAP with densities, as the paper shows it.
+"""UMAP embedding of measured and synthetic spectra with their densities, as the paper shows it.
 
 Needs umap-learn, the extra "umap".
 """
@@ -16,10 +16,10 @@ from scipy.stats import gaussian_kde
 from mrsikit.io.extras import import_extra
 
 GRID = 100
-"""Points of the densities along each axis."""
+"""Grid points of the densities along each axis."""
 
 WIDTH = 0.15
-"""Of the kernel, over the spread of the points: ON and OFF lie apart, and each is looked at."""
+"""Width of the kernel relative to the standard deviation of the points: narrow, because ON and OFF lie apart."""
 
 REAL, MADE = "#777777", "#1f77b4"
 
@@ -27,15 +27,15 @@ REAL, MADE = "#777777", "#1f77b4"
 def embed(
     measured: NDArray[np.float32], others: Mapping[str, NDArray[np.float32]], *, seed: int = 0
 ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """Learn a plane from measured spectra, and lay others into it.
+    """Fit a two-dimensional embedding to measured spectra, and project other spectra into it.
 
     Args:
         measured: (N, D) rows as of :func:`mrs_vae_synthesis.checks.rows_of`.
         others: (M, D) each, by name.
-        seed: of the embedding.
+        seed: seed of the embedding.
 
     Returns:
-        (N, 2), and (M, 2) by name.
+        Coordinates (N, 2) of the measured spectra, and (M, 2) of the others by name.
 
     Raises:
         InputError: umap-learn is not installed.
@@ -47,7 +47,7 @@ def embed(
 
 
 def density(points: NDArray[np.float32], about: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(GRID, GRID) density of points (N, 2), of sum 1, over where points ``about`` (M, 2) lie."""
+    """Kernel density (GRID, GRID) of points (N, 2), of sum 1, on a grid that covers the points ``about`` (M, 2)."""
     low, high = _corners(about)
     grid = np.meshgrid(*(np.linspace(low[axis], high[axis], GRID) for axis in (0, 1)), indexing="ij")
     values = gaussian_kde(points.T, WIDTH)(np.stack(grid).reshape(2, -1)).reshape(GRID, GRID)
@@ -55,13 +55,13 @@ def density(points: NDArray[np.float32], about: NDArray[np.float32]) -> NDArray[
 
 
 def _corners(points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Lowest and highest values of a plane that shows all of the points (N, 2) and their density."""
+    """Lowest and highest coordinates (2,) of a plane that shows all points (N, 2) and their density."""
     margin = 0.15 * np.ptp(points, 0)
     return points.min(0) - margin, points.max(0) + margin
 
 
 def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """What two sets of points (N, 2) and (M, 2) share of their densities: 1 where they lie alike, 0 apart."""
+    """Overlap of the densities of two sets of points (N, 2) and (M, 2): 1 if they are equal, 0 if they lie apart."""
     both = np.concatenate([a, b])
     return float(np.minimum(density(a, both), density(b, both)).sum())
 
@@ -72,9 +72,9 @@ def draw_embedding(
     """Draw a panel for each set: its points and density over those of the measured spectra.
 
     Args:
-        measured: (N, 2) of :func:`embed`.
-        others: (M, 2) by name, likewise.
-        on: (N,) whether each row is ON, alike in all sets.
+        measured: (N, 2) coordinates of :func:`embed`.
+        others: (M, 2) coordinates of :func:`embed`, by name.
+        on: (N,) whether each row is ON, the same for all sets.
     """
     columns = min(3, len(others))
     rows = -(-len(others) // columns)

@@ -1,4 +1,4 @@
-"""The figure of one session in the report: single transients, means of ON and OFF, and their difference."""
+"""Figure of one session in the report: a single transient, means of ON and OFF, and their difference."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
 
 ABOVE_NAA = 2.2
-"""ppm from which on the difference sets its scale."""
+"""Chemical shift above which the difference spectrum sets its vertical scale (ppm)."""
 
 MEASURED, MADE = "#888888", "#1f77b4"
 
 
 def draw_session(inputs: InputFolder, path: Path) -> bytes:
-    """Draw a synthetic session, over the measured one that it was made of, if there is one.
+    """Draw a synthetic session over the measured session that it was made from, if there is one.
 
     Args:
-        inputs: of the run.
-        path: the input.
+        inputs: inputs of the run.
+        path: path of the input.
 
     Returns:
-        The picture, PNG.
+        The picture as PNG.
     """
     made = read_session(inputs.output_path(stem_of(path), SYNTHETIC))
     measured = None
@@ -66,7 +66,7 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
         axis.set_xlabel("chemical shift (ppm)")
         axis.set_yticks([])
         axis.invert_xaxis()
-        if axis is axes[2] and axis.lines:  # for GABA+ at 3.0 ppm
+        if axis is axes[2] and axis.lines:  # scaled to show GABA+ at 3.0 ppm
             heights = np.concatenate([line.get_ydata()[line.get_xdata() > ABOVE_NAA] for line in axis.lines])
             axis.set_ylim(heights.min() - 0.5 * np.ptp(heights), heights.max() + 0.1 * np.ptp(heights))
         if axis.lines:
@@ -78,12 +78,12 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
 
 
 def _phased(session: Sessions) -> Tensor:
-    """(N, T) FIDs turned and shifted alike, by the tallest of their lines from 2.8 to 3.4 ppm."""
+    """FIDs (N, T) aligned in phase and frequency by their tallest line between 2.8 and 3.4 ppm."""
     fids = session.fids[0]
     at = spectra.times(fids.shape[-1], session.dwell)
     ppm = _ppm(session)
     inside = (ppm > 2.8) & (ppm < 3.4)
-    # without the tail of the water, which would turn all
+    # remove the water first: its tail would bias the phase
     dry = without_water(fids, session.dwell, session.larmor, session.reference)
     wide = spectra.broadened(dry, 5.0, at)
     values = spectra.spectrum(wide)
@@ -91,7 +91,7 @@ def _phased(session: Sessions) -> Tensor:
     hz = spectra.frequency_axis(fids.shape[-1], session.dwell)[peak]
     middle = hz.median()
     moved = spectra.shifted(fids, middle - hz, at)
-    # real and imaginary areas of whole lines, which tell the phase whatever lies between two points
+    # the phase of the integral over whole lines does not depend on where the points lie on a line
     aligned_dry = spectra.shifted(dry, middle - hz, at)
     phase = spectra.spectrum(aligned_dry)[:, inside].sum(-1).angle()
     return spectra.phased(moved, -phase)

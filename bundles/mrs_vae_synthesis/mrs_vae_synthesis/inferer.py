@@ -1,4 +1,4 @@
-"""Sessions of the numbers that their synthesis takes."""
+"""Inferer of the bundle: turn the output of the preprocessing into synthetic sessions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from mrsikit.runtime import as_flag
 
 
 class SynthesisInferer(Inferer):
-    """Make each session.
+    """Synthesise each session of a batch.
 
     Args:
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
-        noise: whether the spectra have the noise that measured ones have.
+        noise: whether to add noise as measured spectra have it.
     """
 
     def __init__(self, *, sampling: str = "random", noise: bool | str = True) -> None:
@@ -29,16 +29,16 @@ class SynthesisInferer(Inferer):
         self.noise = as_flag(noise, "noise")
 
     def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
-        """Synthesise.
+        """Synthesise a batch of sessions.
 
         Args:
             inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.preprocessing.PreprocessSessiond`.
-            network: with its bank.
+            network: trained network with its bank.
             args: not used.
-            kwargs: likewise.
+            kwargs: not used.
 
         Returns:
-            (B, R, 2 T + 2): real and imaginary parts of the new FIDs, whether a row is one, and whether it is ON.
+            (B, R, 2 T + 2): real and imaginary parts of the new FIDs, whether a row holds one, and whether it is ON.
         """
         return torch.stack([self._session(torch.as_tensor(item), network) for item in inputs])
 

@@ -1,4 +1,4 @@
-"""What a run makes sessions of: nothing but numbers, or the measured sessions of a folder."""
+"""Inputs of a run: random numbers for new sessions, or the measured sessions of a folder."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
 
 USUAL = 32
-"""Transients of a new session."""
+"""Default number of transients of a new session."""
 
 USUAL_NUMBER = 320
-"""New transients in all."""
+"""Default total number of new transients."""
 
 FEWEST = 2
-"""Transients of each edit."""
+"""Fewest transients of each edit that a measured session must hold."""
 
 UNLIKE = 0.65
-"""Likeness to the templates below which a session is refused; the least of simulated sessions has .77, most .97."""
+"""Similarity to the templates below which a session is refused; simulated sessions reach at least .77, most .97."""
 
 
 class SynthesisInputs(InputFolder):
-    """The sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.runtime.InputFolder`).
+    """Sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.runtime.InputFolder`).
 
     Args:
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
-        number: transients in all, with random sampling; None: :data:`USUAL_NUMBER`.
-        transients: of a new session; None: :data:`USUAL`.
-        weights: of the network, which say what acquisition it knows.
-        folder: as of InputFolder.
+        number: total number of transients with random sampling; None: :data:`USUAL_NUMBER`.
+        transients: number of transients of a new session; None: :data:`USUAL`.
+        weights: file of the network's weights, which also store the acquisition it was trained on.
+        folder: arguments of InputFolder.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class SynthesisInputs(InputFolder):
 
     @property
     def reads_files(self) -> bool:
-        """Whether measured sessions are read."""
+        """Whether the run reads measured sessions."""
         return self.sampling != "random"
 
     def items(self) -> list[dict[str, Any]]:
-        """New sessions with their place, or the measured ones with the file of their FIDs."""
+        """New sessions with their number in the run ("place"), or measured sessions with the file of their FIDs."""
         if self.reads_files:
             return [item | {"fids": item["image"], "place": k} for k, item in enumerate(super().items())]
         count = -(-self.number // self.transients)
@@ -73,55 +73,55 @@ class SynthesisInputs(InputFolder):
         return [{"image": str(folder / f"session_{k + 1:0{digits}}"), "place": k} for k in range(count)]
 
     def sources(self, item: Mapping[str, Any]) -> dict[str, str]:
-        """The files that one session is made of."""
+        """Files that one session is made from."""
         return {"image": item["image"]} if self.reads_files else {}
 
     def check(self) -> dict[str, list[str]]:
-        """Collect what is wrong with the measured sessions, by file."""
+        """Collect the problems of the measured sessions, by file."""
         if self.reads_files:
             return super().check()
         self.invalid = {}
         return self.invalid
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
-        """What keeps one file from being a session that the network knows."""
+        """Problems that keep the network from using one file."""
         return session_problems(item["image"], Acquisition.of(self.state["acquisition"]), self.state["templates"])
 
     @functools.cached_property
     def state(self) -> dict[str, Tensor]:
-        """The weights."""
+        """State dict of the network."""
         return torch.load(str(self.weights), map_location="cpu", weights_only=True)
 
     @property
     def edited(self) -> bool:
-        """Whether the network knows ON and OFF; True where its weights cannot be read, of which others tell."""
+        """Whether the network was trained on ON and OFF; True if its weights cannot be read (reported elsewhere)."""
         try:
             return Acquisition.of(self.state["acquisition"]).edited
         except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, UnpicklingError):
             return True
 
     def unknown_keys(self) -> list[str]:
-        """As of InputFolder; a run of nothing has none."""
+        """As of InputFolder; none for a run of new sessions."""
         return super().unknown_keys() if self.reads_files else []
 
     def orphans(self) -> list[Path]:
-        """Likewise."""
+        """As of InputFolder; none for a run of new sessions."""
         return super().orphans() if self.reads_files else []
 
     def datalist(self) -> list[dict[str, Any]]:
-        """What is to be made."""
+        """Sessions that are still to be made."""
         if self.reads_files:
             return super().datalist()
         return [item for item in self.items() if self.overwrite or not self.is_done(item["image"])]
 
 
 def session_problems(path: str | Path, known: Acquisition, templates: Tensor) -> list[str]:
-    """Say what keeps a file from being a session of the acquisition that a network knows.
+    """List what keeps a file from being a session of the acquisition that a network was trained on.
 
     Args:
-        path: NIfTI-MRS.
-        known: what the network was trained on.
-        templates: its own.
+        path: NIfTI-MRS file.
+        known: acquisition that the network was trained on.
+        templates: (2, 2 T) templates of the network.
     """
     try:
         return acquisition_problems(read_fids(path), known, templates, path)
@@ -130,13 +130,13 @@ def session_problems(path: str | Path, known: Acquisition, templates: Tensor) ->
 
 
 def acquisition_problems(fids: Fids, known: Acquisition, templates: Tensor, name: str | Path) -> list[str]:
-    """Say what keeps FIDs from being a session of the acquisition that a network knows.
+    """List what keeps FIDs from being a session of the acquisition that a network was trained on.
 
     Args:
-        fids: as read, or as given from Python.
-        known: what the network was trained on.
-        templates: its own.
-        name: of the file.
+        fids: FIDs as read from a file or given from Python.
+        known: acquisition that the network was trained on.
+        templates: (2, 2 T) templates of the network.
+        name: name of the file, for the messages.
     """
     if fids.nucleus != "1H":
         return [f"{name}: is of nucleus {fids.nucleus}; give 1H"]

@@ -1,4 +1,4 @@
-"""What a training begins with: the frame of its sessions, and the linear model that their covariance tells."""
+"""Initialisation of a network: templates and directions of the training sessions, and a linear model of the scores."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.physics.spectra import noise_sd
 
 REPEATS = 3
-"""Times that templates are made from what was aligned with the last ones."""
+"""Iterations in which transients are aligned with the templates and averaged to new templates."""
 
 MOST = 8000
-"""Transients that templates are of."""
+"""Most transients that the templates are averaged from, in whole sessions."""
 
 WITHIN_DIRECTIONS = 24
-"""Of the directions, those in which transients of one session differ."""
+"""Number of directions for the differences between the transients of one session."""
 
 
 @torch.no_grad()
 def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: bool = True) -> None:
-    """Give a network the frame and the linear model of its training sessions.
+    """Set the templates, the directions and the linear model of a network from its training sessions.
 
-    Templates are means of aligned transients. The directions are of the space that signals can be in: those in which
-    transients of a session differ most, and those in which sessions do. U and V follow from the covariance of the
-    scores between and within sessions, less what noise adds.
+    The templates are means of aligned transients. The directions lie in the subspace of possible signals: the
+    directions in which the transients of a session differ most, and those in which sessions differ most. U and V follow
+    from the covariance of the scores between and within sessions, after subtraction of the noise's part.
 
     Args:
-        network: to write into.
-        sessions: at least three, of two transients or more, or unedited ones of one.
-        water: whether the residual water is to be learnt; False: it is taken away, with all beyond it, here and
-            wherever the network is used.
+        network: network to write into.
+        sessions: at least three sessions with two or more transients each; unedited sessions may have one.
+        water: whether the network learns the residual water. False: water and all signal at higher chemical shifts are
+            removed, here and wherever the network is used.
     """
     fids, on = sessions.fids, sessions.on
     dwell, larmor, reference = sessions.dwell, sessions.larmor, sessions.reference
@@ -66,7 +66,7 @@ def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: b
         phase, shift, height = matched_sessions(some, on[:few], templates, dwell, larmor, reference)
         scaled = turned(some, -phase, -shift, dwell) / height.median(1).values[:, None, None]
         templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
-    # of all units only those in which the noise is about 1 survive half precision; a power of two changes no digit
+    # scale to noise of about 1, so that half precision can store the values; a power of two is exact
     noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
     templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
     network.templates.copy_(as_real(templates))
@@ -105,7 +105,7 @@ def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: b
 
 
 def _session_means(values: Tensor, on: Tensor) -> Tensor:
-    """(S, 2, D), OFF and ON; 0 where there is none."""
+    """Means (S, 2, D) of the OFF and the ON rows of values (S, N, D); 0 where there are none."""
     out = []
     for edit in (False, True):
         weight = (on == edit).to(values)[..., None]
@@ -121,7 +121,7 @@ def _leading(rows: Tensor, count: int) -> Tensor:
 
 
 def _linear_model(network: SessionVae, scores: Tensor, on: Tensor, sd: Tensor) -> None:
-    """Means, U and V from scores (S, N, K) and the noise (S,)."""
+    """Set the network's means, U and V from scores (S, N, K) and the standard deviation of their noise (S,)."""
     count, size = scores.shape[1], scores.shape[2]
     edits = [edit for edit in (0, 1) if bool((on == bool(edit)).any())]
     variance = float(sd.square().mean())

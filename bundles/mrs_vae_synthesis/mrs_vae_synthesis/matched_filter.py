@@ -1,4 +1,4 @@
-r"""Where the lines of a transient lie and how it is turned, by a matched filter, and the space its signal can be in."""
+r"""Matched filter for the phase and frequency shift of transients, and the subspace of possible signals."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from torch import Tensor
 from mrsikit.physics.spectra import phased, shifted, times
 
 BAND = (1.7, 4.2)
-"""Of the lines that are matched (ppm): without water and the lipids of the scalp."""
+"""Range of chemical shifts that is matched with the templates (ppm): without water and scalp lipids."""
 
 SEARCH = 25.0
-"""Largest shift that is sought (Hz)."""
+"""Largest frequency shift that is searched (Hz)."""
 
 RESONANCES, SLOWEST = (-0.3, 5.6), 1.5
-"""Where anything resonates (ppm), and half the width of the narrowest line (Hz): what decays more slowly is noise."""
+"""Range of all resonances (ppm), and the smallest linewidth (FWHM, Hz): slower decay is taken for noise."""
 
 WATER = (4.3, 5.1)
-"""Where residual water lies (ppm)."""
+"""Range of the residual water (ppm)."""
 
 FAINT = 1e-4
-"""Of the largest eigenvalue: directions below it hold no signal."""
+"""Eigenvalue, relative to the largest, below which a direction is taken to hold no signal."""
 
 
 def fft_ppm(points: int, dwell: float, larmor: float, reference: float) -> Tensor:
-    """Chemical shift (T,) of each value of ``torch.fft.fft``, in ppm."""
+    """Chemical shift (T,) in ppm of each value of ``torch.fft.fft``."""
     return reference - torch.fft.fftfreq(points, dwell) / larmor
 
 
 def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
-    """FIDs (..., T) of what lies in :data:`BAND`.
+    """Filter FIDs (..., T) to the chemical shifts in :data:`BAND`.
 
-    They are filtered twice as long as they are: what rings before the first sample would else come back at the last,
-    and draw shifts to whole steps of the spectrum.
+    The FIDs are zero-filled to twice their length first. Otherwise the filter's ringing before the first sample would
+    wrap around to the end of the FID, and bias the shifts towards whole steps of the spectrum.
     """
     points = fids.shape[-1]
     ppm = fft_ppm(2 * points, dwell, larmor, reference).to(fids.device)
@@ -44,7 +44,10 @@ def in_band(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tens
 
 
 def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Phase (rad), shift (Hz) and height of FIDs against templates, by the best product of the two.
+    """Estimate phase (rad), frequency shift (Hz) and height of FIDs relative to templates.
+
+    The shift maximises the correlation of FID and template; phase and height are those of the correlation there. The
+    height is 1 if the two are equal.
 
     Args:
         fids: (N, T) complex, in band.
@@ -52,7 +55,7 @@ def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tens
         dwell: time between two samples (s).
 
     Returns:
-        (N,) each.
+        Phase, shift and height, (N,) each.
     """
     count = 4 * fids.shape[-1]
     product = fids * templates.conj()
@@ -69,7 +72,7 @@ def matched(fids: Tensor, templates: Tensor, dwell: float) -> tuple[Tensor, Tens
 
 
 def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
-    """FIDs (..., T) turned by phases (...) in rad and shifted by frequencies (...) in Hz."""
+    """Apply phases (...) in rad and frequency shifts (...) in Hz to FIDs (..., T)."""
     return phased(shifted(fids, shift, times(fids.shape[-1], dwell)), phase)
 
 
@@ -77,32 +80,32 @@ def turned(fids: Tensor, phase: Tensor, shift: Tensor, dwell: float) -> Tensor:
 def signal_space(
     points: int, dwell: float, larmor: float, reference: float, band: tuple[float, float] = RESONANCES
 ) -> Tensor:
-    r"""Orthonormal FIDs (T, R) complex that span all decaying signals of a band (ppm).
+    r"""Orthonormal basis (T, R), complex FIDs, of all decaying signals in a band (ppm).
 
-    They are the eigenvectors of the covariance of lines anywhere in the band that decay no more slowly than
-    :data:`SLOWEST`, :math:`\mathrm{sinc}(W (t - t'))\, e^{-\pi d (t + t')}`.
+    The basis consists of the eigenvectors of :math:`\mathrm{sinc}(W (t - t'))\, e^{-\pi d (t + t')}`: the covariance of
+    lines of linewidth d, :data:`SLOWEST`, whose frequencies are uniform in a band of width W (Hz).
     """
     at = torch.arange(points, dtype=torch.float64) * dwell
     low, high = ((reference - ppm) * larmor for ppm in band[::-1])
     apart = at[:, None] - at
     decay = torch.exp(-math.pi * SLOWEST * (at[:, None] + at))
-    values, vectors = torch.linalg.eigh(torch.sinc((high - low) * apart) * decay)  # about zero frequency, so real
+    values, vectors = torch.linalg.eigh(torch.sinc((high - low) * apart) * decay)  # real: centred at 0 Hz
     centred = vectors[:, values > FAINT * values[-1]].flip(1)
     return (centred * torch.exp(1j * math.pi * (low + high) * at)[:, None]).to(torch.complex64)
 
 
 def without_water(fids: Tensor, dwell: float, larmor: float, reference: float) -> Tensor:
-    """FIDs (..., T) less all that decays in :data:`WATER`, noise too."""
+    """Remove all signal in :data:`WATER` from FIDs (..., T), with the noise there."""
     space = signal_space(fids.shape[-1], dwell, larmor, reference, WATER).to(fids)
     return fids - (fids @ space.conj()) @ space.T
 
 
 def as_real(values: Tensor) -> Tensor:
-    """(..., 2 T) real and imaginary parts beside each other."""
+    """Concatenate real and imaginary parts of complex values (..., T) to (..., 2 T)."""
     return torch.cat([values.real, values.imag], -1)
 
 
 def as_complex(values: Tensor) -> Tensor:
-    """(..., T) complex of (..., 2 T)."""
+    """Complex values (..., T) of real and imaginary parts (..., 2 T); the inverse of :func:`as_real`."""
     real, imaginary = values.chunk(2, -1)
     return torch.complex(real.contiguous(), imaginary.contiguous())

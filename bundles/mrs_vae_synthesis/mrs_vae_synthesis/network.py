@@ -1,16 +1,17 @@
-r"""The bundle's default: a variational autoencoder of sessions, exact where the signal is linear, learned where not.
+r"""The bundle's default network: a variational autoencoder of sessions, exact for the linear part of the signal.
 
-The transients of a session share a subject: concentrations, line shape, field. They differ in phase and frequency
-(:mod:`mrs_vae_synthesis.matched_filter`) and in noise, which are explicit factors, and a little in the rest, such as
-the residual water. So a session has one latent z, each of its transients has one latent t, and the scores x of an
-aligned transient with edit e are
+The transients of a session share a subject: concentrations, line shape, field. They differ in phase, frequency
+(:mod:`mrs_vae_synthesis.matched_filter`) and noise, which are explicit factors. They also differ a little in the rest,
+such as the residual water. So a session has one latent variable z, each of its transients has one latent variable t,
+and the scores x of an aligned transient with edit e are
 
 .. math:: x_i = m_e + U_e z + V_e t_i + g(z, t_i, e) + \epsilon_i , \qquad \epsilon_i \sim N(0, \sigma^2), \quad
           z, t_i \sim N(0, 1)
 
-with a small network g. Without g the posterior of z and t is a closed form for any number of transients, ON, OFF or
-both; the encoder is that form, and networks that correct it. U, V and m begin as the covariance between and within the
-sessions of the training data say (:mod:`mrs_vae_synthesis.linear_initialisation`), and the networks with nothing.
+with a small network g. Without g the posterior of z and t has a closed form for any number of transients, ON, OFF or
+both. The encoder computes this closed form, and networks correct it. U, V and m are initialised from the covariance
+between and within the training sessions (:mod:`mrs_vae_synthesis.linear_initialisation`). The output of g and of the
+correcting networks starts at zero.
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ import torch
 from torch import Tensor, nn
 
 HELD = 20.0
-"""Standard deviations beyond which a residual says no more to the networks."""
+"""Residual, in standard deviations of the noise, at which the networks' input is clipped."""
 
 EXTRA = 3
-"""Values of a transient after its scores: whether it is ON, the deviation of its noise, whether it is there."""
+"""Values of a transient after its scores: whether it is ON, its noise (standard deviation), whether it is present."""
 
 BENT = 0.1
-"""Of the spread of the scores: what the network g is measured by."""
+"""Unit of the output of the network g, relative to the standard deviation of the scores."""
 
 FACTORS = 6
-"""Of a session in the bank: its phase and frequency and the logarithms of their spreads, of its noise and its scale."""
+"""Factors of a session in the bank: phase and frequency shift, and logarithms of their standard deviations, of its
+noise and of its scale."""
 
 
 def perceptron(inputs: int, outputs: int, width: int, *, silent: bool = True) -> nn.Sequential:
-    """Two hidden layers; ``silent``: gives nothing at first."""
+    """Multilayer perceptron with two hidden layers; ``silent``: its output is zero at initialisation."""
     layers = nn.Sequential(
         nn.Linear(inputs, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, outputs)
     )
@@ -46,16 +48,16 @@ def perceptron(inputs: int, outputs: int, width: int, *, silent: bool = True) ->
 
 
 class SessionVae(nn.Module):
-    """Latents of sessions and of their transients, and back.
+    """Variational autoencoder with latent variables of sessions and of their transients.
 
     Args:
         points: samples T of a FID.
-        scores: K, directions of the space in which aligned transients lie.
-        session: values of z.
-        transient: values of t.
-        width: of the hidden layers.
-        sessions: in the bank of latents that synthesis draws from.
-        kept: transients of each of these.
+        scores: number K of directions that span the aligned transients.
+        session: size of z.
+        transient: size of t.
+        width: width of the hidden layers.
+        sessions: number of sessions in the bank, from whose latent variables new sessions are drawn.
+        kept: transients stored for each session of the bank.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class SessionVae(nn.Module):
         self.templates = nn.Buffer(torch.zeros(2, 2 * points))
         self.directions = nn.Buffer(torch.zeros(scores, 2 * points))
         self.centres = nn.Buffer(torch.zeros(2, 2 * points))
-        # of :class:`mrs_vae_synthesis.sessions.Acquisition`: whole numbers, for weights are halved when they are saved
+        # :class:`mrs_vae_synthesis.sessions.Acquisition` as integers, because saving rounds floats to half precision
         self.acquisition = nn.Buffer(torch.zeros(7, dtype=torch.int64))
         self.scale = nn.Buffer(torch.ones(scores))
         self.means = nn.Parameter(torch.zeros(2, scores))
@@ -91,15 +93,15 @@ class SessionVae(nn.Module):
         self.bank_transients = nn.Buffer(torch.zeros(sessions, kept, 1 + transient + 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode, draw from the posterior if there are deviates to draw with, and decode.
+        """Encode, draw from the posterior if the input holds normal deviates for it, and decode.
 
         Args:
-            x: (B, N, K + 3) scores, and :data:`EXTRA`; or (B, N, K + 3 + transient + session), normal deviates of t,
-                and of z in the first row.
+            x: (B, N, K + 3) scores, then the values of :data:`EXTRA`; or (B, N, K + 3 + transient + session), with
+                normal deviates for t, and for z in the first row.
 
         Returns:
-            (B, N, K + 1): scores without noise, and how far the posterior lies from the prior, the session's part
-            shared among its transients.
+            (B, N, K + 1): scores without noise, then the Kullback-Leibler divergence of the posterior from the prior.
+            The divergence of z is shared equally among the session's transients.
         """
         deviates = x[..., self.scores + self.extra :]
         x = x[..., : self.scores + self.extra]
@@ -112,10 +114,10 @@ class SessionVae(nn.Module):
         return torch.cat([self.decode(z, t, x[..., -3]), distance[..., None]], -1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Posterior of the latents.
+        """Posterior of the latent variables.
 
         Args:
-            x: as of :meth:`forward`.
+            x: (B, N, K + 3), as of :meth:`forward`.
 
         Returns:
             Mean and logarithm of the variance of z (B, session), and of t (B, N, transient).
@@ -144,7 +146,7 @@ class SessionVae(nn.Module):
         return z, torch.log(spread) + wider, t, torch.log(spread_t) + wider_t
 
     def decode(self, z: Tensor, t: Tensor, on: Tensor) -> Tensor:
-        """Scores (B, N, K) of latents z (B, session) and t (B, N, transient), ON where ``on`` (B, N) is 1."""
+        """Decode latent variables z (B, session), t (B, N, transient) to scores (B, N, K); ``on`` (B, N): 1 for ON."""
         wide = z[:, None].expand(-1, t.shape[1], -1)
         size = torch.sqrt(1 + t.square().mean(-1, keepdim=True) + wide.square().mean(-1, keepdim=True))
         bent = self.bend(torch.cat([torch.asinh(wide), torch.asinh(t), on[..., None] - 0.5], -1))
@@ -153,23 +155,23 @@ class SessionVae(nn.Module):
         return linear + self.bent * bent * self.scale * size
 
     def _body(self, z: Tensor, on: Tensor) -> Tensor:
-        """(B, N, K) of z alone, by the linear model."""
+        """Scores (B, N, K) of z alone by the linear model."""
         both = torch.stack([self.means[edit] + z @ self.between[edit].T for edit in (0, 1)], 1)
         return torch.where(on[..., None] > 0.5, both[:, 1:2], both[:, 0:1])
 
     def _left(self, scores: Tensor, z: Tensor, t: Tensor, on: Tensor, noise: Tensor) -> Tensor:
-        """What the linear model leaves, in standard deviations, held and about 1."""
+        """Residual of the linear model in standard deviations of the noise, clipped at :data:`HELD`, divided by 3."""
         off_t, on_t = t @ self.within[0].T, t @ self.within[1].T
         left = scores - self._body(z, on) - torch.where(on[..., None] > 0.5, on_t, off_t)
         return (left / noise[..., None]).clamp(-self.held, self.held) / 3
 
     def _gain(self, edit: int, noise: Tensor) -> Tensor:
-        """(B, transient, transient): the inverse of what t is known by, over the noise's variance."""
+        """Posterior covariance of t over the noise variance, (V^T V + noise^2 I)^-1: (B, transient, transient)."""
         own = self.within[edit].T @ self.within[edit]
         return torch.linalg.inv(own + noise.square()[..., None] * torch.eye(self.transient, device=own.device))
 
     def _session(self, scores: Tensor, on: Tensor, noise: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of z by the linear model."""
+        """Posterior mean and variance (B, session) of z by the linear model, with t integrated out."""
         variance = noise.square()
         precision = torch.eye(self.session, device=scores.device).expand(len(scores), -1, -1)
         pull = scores.new_zeros(len(scores), self.session)
@@ -186,7 +188,7 @@ class SessionVae(nn.Module):
         return (spread @ pull[..., None])[..., 0], spread.diagonal(dim1=1, dim2=2).clamp(min=1e-8)
 
     def _transients(self, scores: Tensor, z: Tensor, on: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean (B, N, transient) and variance (B, N, transient) of t, given z, by the linear model."""
+        """Posterior mean and variance (B, N, transient) of t, given z, by the linear model."""
         left = scores - self._body(z, on)
         found, spread = [], []
         for edit in (0, 1):
@@ -199,7 +201,7 @@ class SessionVae(nn.Module):
 
 
 def network_like(weights: str | Path) -> SessionVae:
-    """A network of the sizes of a file of weights; of the default ones, where these are none of such a network."""
+    """Build a network of the sizes of a weights file, or of the default sizes if the file holds no such network."""
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         sizes = {
@@ -212,10 +214,10 @@ def network_like(weights: str | Path) -> SessionVae:
             "kept": state["bank_transients"].shape[1],
         }
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError):
-        return SessionVae()  # what is wrong with the file is said where the weights are checked
+        return SessionVae()  # the check of the weights reports what is wrong with the file
     return SessionVae(**sizes)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence (...) of a Gaussian (..., D) from the standard one."""
+    """Kullback-Leibler divergence (...) of a Gaussian (..., D) of diagonal covariance from the standard normal one."""
     return 0.5 * (mean.square() + torch.exp(log_variance) - 1 - log_variance).sum(-1)

@@ -1,4 +1,4 @@
-"""Sessions as NIfTI-MRS holds them: transients on DIM_DYN, ON and OFF on DIM_EDIT."""
+"""Sessions in NIfTI-MRS: transients along DIM_DYN, ON and OFF along DIM_EDIT."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from mrsikit.physics.spectra import shifted, times
 
 DYNAMICS = ("DIM_DYN", "DIM_MEAS", None)
 EDITED = {"dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]}}
-"""What the header says of ON and OFF, in the order of :func:`by_edit`."""
+"""Header entries for ON and OFF, in the order of :func:`by_edit`."""
 
 SAME, SAME_FIELD = 1e-4, 0.02
-"""Parts by which dwell times and fields may differ in one protocol."""
+"""Largest relative differences of dwell times and of Larmor frequencies within one protocol."""
 
 SAME_ECHO = 0.002
-"""Seconds by which echo times may."""
+"""Largest difference of echo times within one protocol (s)."""
 
 FINEST = 10000
-"""Denominator of the ratio of two dwell times."""
+"""Largest denominator of the ratio of two dwell times."""
 
 
 def measured_sessions(paths: Sequence[Path]) -> Sessions:
-    """Sessions of NIfTI-MRS files, cut to the fewest transients and points that one of them has.
+    """Read sessions from NIfTI-MRS files, and cut all to the fewest transients and points of any of them.
 
-    Files of another bandwidth are resampled to the narrowest, and those of another SpecFreqChemShift shifted to the
-    first's.
+    Files with a larger spectral width are resampled to the smallest one. Files with another SpecFreqChemShift are
+    shifted to that of the first file.
 
     Raises:
-        InputError: a file cannot be read, or they are not of one protocol.
+        InputError: a file cannot be read, or the files are not of one protocol.
     """
     read = [read_session(path) for path in tqdm(paths, desc="reading sessions", delay=2, leave=False)]
     first = read[0]
-    echo = next((one.echo for one in read if one.echo > 0), 0.0)  # a file need not say
+    echo = next((one.echo for one in read if one.echo > 0), 0.0)  # the echo time is optional in a file
     for path, one in zip(paths, read, strict=True):
         other_field = abs(one.larmor / first.larmor - 1) > SAME_FIELD
         other_echo = one.echo > 0 and abs(one.echo - echo) > SAME_ECHO
@@ -63,11 +63,11 @@ def measured_sessions(paths: Sequence[Path]) -> Sessions:
 
 
 def resampled(fids: Tensor, dwell: float, wanted: float) -> Tensor:
-    """FIDs (..., T) of a dwell time with a longer one (s): of their spectra what the narrower bandwidth holds."""
+    """Resample FIDs (..., T) to a longer dwell time (s): only the narrower spectral width remains."""
     if abs(dwell / wanted - 1) < SAME:
         return fids
     share = Fraction(dwell / wanted).limit_denominator(FINEST)
-    # twice as long, for what rings before the first sample would else come back at the last, and pass for noise
+    # zero-fill to twice the length: ringing before the first sample would wrap to the end and be taken for noise
     points = -(-2 * fids.shape[-1] // share.denominator) * share.denominator
     padded = torch.nn.functional.pad(fids, (0, points - fids.shape[-1]))
     found = resample(padded.numpy(), points * share.numerator // share.denominator, axis=-1)
@@ -75,10 +75,10 @@ def resampled(fids: Tensor, dwell: float, wanted: float) -> Tensor:
 
 
 def read_session(path: str | Path) -> Sessions:
-    """One session, S = 1, of a NIfTI-MRS file: transients on DIM_DYN, ON and OFF on DIM_EDIT, in turn.
+    """Read one session (S = 1) from a NIfTI-MRS file; ON and OFF transients alternate in the order of DIM_EDIT.
 
     Raises:
-        InputError: the file cannot be read, holds more than one voxel, or edits without names.
+        InputError: the file cannot be read, holds more than one voxel, or does not name its edits.
     """
     fids = read_fids(path)
     values, on = laid_out(fids, path)
@@ -90,10 +90,10 @@ def read_session(path: str | Path) -> Sessions:
 
 
 def laid_out(fids: Fids, path: str | Path) -> tuple[Tensor, Tensor]:
-    """Transients (N, T) and whether each is ON (N,), edits in turn.
+    """Transients (N, T), edits alternating, and whether each is ON (N,).
 
     Raises:
-        InputError: there is more than one voxel, an axis of another kind, or edits without names.
+        InputError: the FIDs are of more than one voxel, have an axis of another kind, or do not name their edits.
     """
     if np.prod(fids.values.shape[:3]) != 1:
         raise InputError(f"{path}: holds {np.prod(fids.values.shape[:3])} voxels; give one voxel a file")
@@ -117,14 +117,14 @@ def laid_out(fids: Fids, path: str | Path) -> tuple[Tensor, Tensor]:
 
 
 def referenced(values: Tensor, fids: Fids, known: Acquisition) -> Tensor:
-    """Transients (N, T) of a file with their frequencies as the network counts them."""
+    """Shift transients (N, T) of a file to the network's reference, the chemical shift of zero frequency."""
     if fids.reference is None or abs(fids.reference - known.reference) < 1e-6:
         return values
     return rereferenced(values, fids.dwell, (known.reference - fids.reference) * fids.larmor)
 
 
 def rereferenced(values: Tensor, dwell: float, hz: float) -> Tensor:
-    """FIDs (..., T) with their frequencies counted from another one, ``hz`` away."""
+    """Shift FIDs (..., T) by ``hz``, as another chemical shift of zero frequency requires."""
     if hz == 0:
         return values
     moved = torch.tensor(hz, dtype=torch.float64).expand(values.shape[:-1])
@@ -132,10 +132,10 @@ def rereferenced(values: Tensor, dwell: float, hz: float) -> Tensor:
 
 
 def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[bool]:
-    """Whether each place on DIM_EDIT is ON, as the header's EditCondition names it; ``alone``: there is but one.
+    """Whether each position along DIM_EDIT is ON, by EditCondition in the header; ``alone``: there may be one only.
 
     Raises:
-        InputError: the header does not say, or names other than ON and OFF.
+        InputError: the header has no EditCondition, or one with other names than ON and OFF.
     """
     for axis in range(5, 8):
         if fids.extension.get(f"dim_{axis}") == "DIM_EDIT":
@@ -150,6 +150,6 @@ def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[boo
 
 
 def by_edit(values: Tensor, on: Tensor) -> Tensor:
-    """(T, N / 2, 2), ON and OFF, of transients (N, T): as many of each as there are of the rarer."""
+    """Arrange transients (N, T) as (T, M, 2), ON then OFF; M is the number of the rarer of the two."""
     count = min(int(on.sum()), int((~on).sum()))
     return torch.stack([values[on][:count], values[~on][:count]], -1).movedim(1, 0)

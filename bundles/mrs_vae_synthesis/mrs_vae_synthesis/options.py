@@ -1,4 +1,4 @@
-"""The options of a run."""
+"""Options of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mrs_vae_synthesis.sampling import Condition, Sampling
 from mrsikit.runtime.options import Flag, OptionalPath, RunOptions, check_path_option, option
 
 MOST_TRANSIENTS = 1024
-"""Of one session, which is made in one piece."""
+"""Most transients of one session, because a session is made in one batch."""
 
 LARGEST_SEED = 2**32 - 1
 
@@ -18,7 +18,7 @@ LARGEST_SEED = 2**32 - 1
 class SynthesisOptions(RunOptions):
     """Options of ``mrs_vae_synthesis``.
 
-    The context of the check is ``{"edited": True}``: whether the network was trained on ON and OFF transients.
+    The validation context ``{"edited": True}`` says whether the network was trained on ON and OFF transients.
     """
 
     dataset_dir: OptionalPath = option(
@@ -58,7 +58,7 @@ class SynthesisOptions(RunOptions):
         return self
 
     def _against_sampling(self) -> Iterator[str]:
-        """What the chosen sampling does not go with."""
+        """Problems of options that the chosen sampling does not allow."""
         if self.sampling == "random":
             if self.dataset_dir is not None:
                 yield "--dataset_dir: random sampling needs no data; leave it out, or give another --sampling"
@@ -73,7 +73,7 @@ class SynthesisOptions(RunOptions):
             yield "--transients: is for random sampling; give --number, the new transients of each file"
 
     def _counts(self, edited: bool) -> Iterator[str]:
-        """What is wrong with the number of transients."""
+        """Problems of the number of transients."""
         name = "number" if self.sampling in ("interpolate", "hybrid") else "transients"
         most = getattr(self, name)
         if most is not None and most > MOST_TRANSIENTS:

@@ -1,4 +1,4 @@
-"""From synthetic transients to NIfTI-MRS, and what the user must know of them."""
+"""Postprocessing: turn synthetic transients into NIfTI-MRS, with a summary and warnings."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ from mrsikit.io.nifti_mrs import EXTENSION, Fids, metadata_of
 from mrsikit.physics.spectra import noise_sd
 
 SIGNATURE = "mrsikit mrs_vae_synthesis"
-"""In the header of what was made."""
+"""Name of the program in the header of a synthetic session."""
 
 SYNTHETIC = "synthetic"
-"""Ending of the files."""
+"""Ending of the names of the output files."""
 
 
 class PostprocessSessiond(Transform):
-    """Lay synthetic transients out as NIfTI-MRS: (1, 1, 1, T, transients, edits), with what they are in the header.
+    """Arrange synthetic transients as NIfTI-MRS, (1, 1, 1, T, transients, edits); the header says they are synthetic.
 
     Args:
-        network: whose acquisition counts, once its weights are there.
-        sampling: what was asked for.
-        seed: likewise.
+        network: network whose acquisition goes into the header; it is read when the transform runs, with the weights.
+        sampling: sampling of the run.
+        seed: seed of the run.
 
     Output:
-        "synthetic" (1, 1, 1, 1, T, N[, 2]) complex; "names" of the outputs; "summary", a row of numbers; "flags".
+        "synthetic" (1, 1, 1, 1, T, N[, 2]) complex; "names" of the outputs; "summary", a row of numbers; "flags", the
+        warnings.
     """
 
     def __init__(self, *, network: SessionVae, sampling: str = "random", seed: int = 0) -> None:
         self.network, self.sampling, self.seed = network, sampling, seed
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Make the output of one session."""
+        """Arrange the output of one session."""
         out = dict(data)
         pred = convert_to_tensor(out["pred"]).cpu()
         rows = pred[pred[:, -2] > 0.5]
@@ -73,7 +74,7 @@ class PostprocessSessiond(Transform):
         return out
 
     def _fids(self, values: Tensor, on: Tensor, both: bool, known: Acquisition, meta: Mapping[str, Any]) -> Fids:
-        """Values (T, N, 1 or 2) with their header."""
+        """FIDs of values (T, N, 1 or 2) with their header."""
         given = _header(meta)
         extension = {k: v for k, v in given.items() if not k.startswith("dim_")}
         extension |= {
@@ -100,5 +101,5 @@ class PostprocessSessiond(Transform):
 
 
 def _header(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Header extension of what was measured; nothing of a new session."""
+    """Header extension of a measured session; empty for a new one."""
     return json.loads(meta[EXTENSION]) if EXTENSION in meta else {}

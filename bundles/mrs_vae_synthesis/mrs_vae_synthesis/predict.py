@@ -1,4 +1,4 @@
-"""The bundle as one Python call."""
+"""Run the bundle as one Python call."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Synthesised(NamedTuple):
     """Result of :func:`predict`.
 
     Attributes:
-        fids: complex (T, N, 2), ON and OFF, or (T, N) of one of them.
+        fids: complex (T, N, 2), ON and OFF last, or (T, N) if all have one edit.
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
-        flags: what the user must know.
+        flags: warnings.
     """
 
     fids: NDArray[np.complex64]
@@ -54,22 +54,22 @@ def predict(
     bundle_root: str | Path = BUNDLE_ROOT,
     device: str = "cpu",
 ) -> Synthesised:
-    """Synthesise one session: the pipeline of ``configs/inference.json`` on arrays.
+    """Synthesise one session with the pipeline of ``configs/inference.json``.
 
     Args:
-        fids: complex (T, N, 2), measured transients with ON and OFF; None: a new session.
-        dwell: of the measured ones (s).
-        larmor: of the measured ones (MHz).
-        sampling: with ``fids`` "hybrid", "interpolate" or "reconstruct"; without "random". None: hybrid or random.
-        number: new transients in all; None: as many as were measured, or 32.
+        fids: complex (T, N, 2), measured transients with ON and OFF last; None: make a new session.
+        dwell: dwell time of the measured FIDs (s).
+        larmor: Larmor frequency of the measured FIDs (MHz).
+        sampling: "hybrid", "interpolate" or "reconstruct" with ``fids``; "random" without. None: hybrid or random.
+        number: total number of new transients; None: as many as were measured, or 32.
         condition: "both", "on" or "off".
-        seed: same seed, same spectra.
-        noise: whether they have the noise that measured ones have.
+        seed: the same seed gives the same spectra.
+        noise: whether to add noise as measured spectra have it.
         bundle_root: folder of the bundle.
-        device: to compute on.
+        device: device to compute on.
 
     Raises:
-        InputError: for all that the command refuses.
+        InputError: the input is one that the command would refuse.
 
     Example:
         >>> predict(number=4).fids.shape
@@ -77,7 +77,7 @@ def predict(
     """
     chosen = sampling or ("random" if fids is None else "hybrid")
     given: dict[str, Any] = {"number": number}
-    if chosen == "random":  # one session, all that is asked for
+    if chosen == "random":  # one session with all transients that are asked for
         given = {"number": number, "transients": number}
     options = SynthesisOptions.keywords(
         {"sampling": chosen, "condition": condition, "seed": seed, "noise": noise, "device": device, **given}

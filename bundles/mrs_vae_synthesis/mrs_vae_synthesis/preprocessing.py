@@ -1,4 +1,4 @@
-"""From the place of a session in a run, or its measured FIDs, to the numbers that its synthesis takes."""
+"""Preprocessing: draw the random numbers of a session, and append its measured FIDs if it has any."""
 
 from __future__ import annotations
 
@@ -21,29 +21,31 @@ from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io.nifti_mrs import fids_of
 
 PLAN = 4
-"""Columns after the deviates: whether a row is wanted and ON, whether it is measured and ON."""
+"""Columns after the deviates: whether a row has a new transient, whether it is ON; the same for a measured one."""
 
 
 class PreprocessSessiond(MapTransform):
-    """Draw the normal deviates of a session, and lay its measured transients, if it has any, beside them.
+    """Draw the normal deviates of a session, and append its measured transients if it has any.
 
-    Deviates depend on the seed and the place of the session alone.
+    The deviates depend only on the seed and on the session's number in the run ("place").
 
     Args:
-        keys: where the result goes.
-        network: whose sizes count, and once its weights are there its acquisition.
+        keys: keys of the result.
+        network: network whose sizes are used. Its acquisition is read when the transform runs, with the weights.
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
         number: new transients of a measured session; None: as many as it has.
-        transients: of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
+        transients: transients of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
         condition: one of :data:`mrs_vae_synthesis.sampling.Condition`.
-        seed: of the run.
-        total: transients of all new sessions, the last of which may have fewer; None: all have as many.
+        seed: seed of the run.
+        total: transients of all new sessions together, so that the last session may have fewer; None: all sessions
+            have the same number.
         fids: key of the measured FIDs (1, X, Y, Z, T, ...), with the metadata of
             :class:`mrsikit.io.NiftiMRSReader`.
 
     Output:
-        the key holds (R, W + 4 + 2 T): deviates, :data:`PLAN`, and measured real and imaginary parts, R the larger
-        number of new and of measured transients; its metadata those of the FIDs, or the name of the new session.
+        The key holds (R, W + 4 + 2 T): normal deviates, the columns of :data:`PLAN`, and real and imaginary parts of
+        the measured FIDs. R is the larger of the numbers of new and of measured transients. The metadata are those of
+        the FIDs, or the name of the new session.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class PreprocessSessiond(MapTransform):
         self.seed, self.total, self.fids = seed, total, fids
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Draw and lay out."""
+        """Draw the deviates of one session and arrange its input."""
         out = dict(data)
         place = int(out.get("place", 0))
         measured, edits = torch.zeros(0, self.points, dtype=torch.complex64), torch.zeros(0, dtype=torch.bool)
@@ -92,7 +94,7 @@ class PreprocessSessiond(MapTransform):
         return out
 
     def _wanted(self, place: int, measured: int, edits: torch.Tensor) -> torch.Tensor:
-        """Edits of the new transients."""
+        """Whether each new transient is ON, (N,)."""
         if self.sampling == "reconstruct":
             return edits
         if self.sampling != "random":

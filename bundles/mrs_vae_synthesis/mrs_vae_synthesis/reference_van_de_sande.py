@@ -1,7 +1,8 @@
-"""The published autoencoder: fully connected, on real and imaginary spectra beside each other, one transient at a time.
+"""Reference method: the published autoencoder (van de Sande et al.), fully connected, for single transients.
 
-As the paper describes it: no noise, phase or frequency of its own, new samples from the standard normal prior, between
-encoded transients, or around them. Depth, widths and the weight of the divergence are ours, for it prints none.
+Its input is the real and imaginary spectrum, concatenated. As in the paper, noise, phase and frequency are not separate
+factors. New samples come from the standard normal prior, from interpolation between encoded transients, or from around
+such points. Depth, widths and the weight of the divergence are our choice, because the paper does not state them.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from mrs_vae_synthesis.training import TrainingSessions
 
 WIDTHS = (512, 128)
 HYBRID = 0.5
-"""Of the prior's spread: how far hybrid samples lie around what lies between two transients."""
+"""Standard deviation of hybrid samples about a point between two transients, relative to that of the prior."""
 
 
 class VanDeSandeVae(nn.Module):
-    """Spectra of single transients to latents and back.
+    """Variational autoencoder of the spectra of single transients.
 
     Args:
-        points: T.
-        latents: of a transient.
-        widths: of the encoder's hidden layers; the decoder has them backwards.
+        points: samples T of a FID.
+        latents: number of latent variables.
+        widths: widths of the encoder's hidden layers; the decoder has them in reverse order.
     """
 
     def __init__(self, *, points: int = 2048, latents: int = 16, widths: Sequence[int] = WIDTHS) -> None:
@@ -43,13 +44,13 @@ class VanDeSandeVae(nn.Module):
         self.decoder = _layers([latents, *widths[::-1]], 2 * points)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Encode, draw from the posterior if there are deviates to draw with, and decode.
+        """Encode, draw from the posterior if the input holds normal deviates for it, and decode.
 
         Args:
-            x: (B, 2 T) spectra of height about 1, or (B, 2 T + latents), normal deviates after them.
+            x: (B, 2 T) spectra of height about 1, or (B, 2 T + latents) with normal deviates after them.
 
         Returns:
-            (B, 2 T + 1), spectra and how far the posterior lies from the prior.
+            (B, 2 T + 1): spectra, then the Kullback-Leibler divergence of the posterior from the prior.
         """
         z, log_variance = self.encode(x[:, : self.width])
         distance = divergence(z, log_variance)
@@ -58,7 +59,7 @@ class VanDeSandeVae(nn.Module):
         return torch.cat([self.decoder(z), distance[:, None]], 1)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and logarithm of the variance, (B, latents)."""
+        """Posterior mean and logarithm of the variance, (B, latents) each, of spectra (B, 2 T)."""
         mean, log_variance = self.encoder(x).chunk(2, -1)
         return mean, log_variance.clamp(-12, 4)
 
@@ -71,10 +72,10 @@ def _layers(sizes: Sequence[int], outputs: int) -> nn.Sequential:
 
 
 class RandDeviatesd(RandomizableTransform):
-    """Put normal deviates after a spectrum, with which the training draws from the posterior.
+    """Append normal deviates to a spectrum, for the draw from the posterior during training.
 
     Args:
-        number: of them.
+        number: number of deviates.
     """
 
     def __init__(self, number: int) -> None:
@@ -82,17 +83,17 @@ class RandDeviatesd(RandomizableTransform):
         self.number = number
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Draw."""
+        """Draw and append the deviates."""
         image = torch.as_tensor(data["image"])
         drawn = torch.from_numpy(self.R.standard_normal(self.number)).to(image)
         return {**data, "image": torch.cat([image, drawn])}
 
 
 class VanDeSandeLoss(nn.Module):
-    """Squared error and, by ``weight``, divergence: a likelihood of noise of a variance of half the weight.
+    """Squared error plus weighted divergence: the likelihood of noise with a variance of half the weight.
 
     Args:
-        weight: beta.
+        weight: weight beta of the Kullback-Leibler divergence.
     """
 
     def __init__(self, weight: float = 1.0) -> None:
@@ -100,12 +101,12 @@ class VanDeSandeLoss(nn.Module):
         self.weight = weight
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Mean over transients of (B, 2 T + 1) against (B, 2 T)."""
+        """Mean loss over transients of predictions (B, 2 T + 1) and spectra (B, 2 T)."""
         return ((pred[:, :-1] - label).square().sum(1) + self.weight * pred[:, -1]).mean()
 
 
 def heights(sessions: Sessions) -> Tensor:
-    """(S,) by which each session is divided: the median of its transients' tallest points between 1.5 and 4.2 ppm."""
+    """Divisor (S,) of each session: median over transients of the largest magnitude between 1.5 and 4.2 ppm."""
     ppm = sessions.reference - torch.fft.fftfreq(sessions.fids.shape[-1], sessions.dwell) / sessions.larmor
     inside = (ppm > 1.5) & (ppm < 4.2)
     size = [torch.fft.fft(part, norm="ortho")[..., inside].abs().amax(-1) for part in sessions.fids.split(64)]
@@ -113,17 +114,17 @@ def heights(sessions: Sessions) -> Tensor:
 
 
 def plain_spectra(sessions: Sessions) -> Tensor:
-    """(S, N, 2 T) spectra as the published network sees them."""
+    """Spectra (S, N, 2 T) as the published network takes them."""
     parts = zip(sessions.fids.split(64), heights(sessions).split(64), strict=True)
     return torch.cat([as_real(torch.fft.fft(part / top[:, None, None], norm="ortho")) for part, top in parts])
 
 
 class TransientSpectra(Dataset):
-    """Single transients, {"image": (2 T,), "label": the same}, worked out when the first is asked for.
+    """Data set of single transients, {"image": (2 T,), "label": the same}, computed on first access.
 
     Args:
-        sessions: to take them from.
-        transients: of each session.
+        sessions: sessions to take the transients from.
+        transients: number of transients of each session.
     """
 
     def __init__(self, sessions: TrainingSessions, transients: int) -> None:
@@ -147,15 +148,18 @@ class TransientSpectra(Dataset):
 def van_de_sande_samples(
     network: VanDeSandeVae, spectra: Tensor, number: int, sampling: str, generator: torch.Generator
 ) -> Tensor:
-    """New spectra (number, 2 T) by the paper's ways.
+    """Draw new spectra (number, 2 T) by the samplings of the paper.
 
     Args:
-        network: trained.
-        spectra: (N, 2 T) encoded ones; not looked at by ``random``.
-        number: of new ones.
-        sampling: ``random``, from the prior; ``interpolate``, between two of them; ``hybrid``, around such a place;
-            ``reconstruct``, the given ones.
-        generator: of all draws.
+        network: trained network.
+        spectra: (N, 2 T) spectra to encode; ``random`` does not use them.
+        number: number of new spectra.
+        sampling: ``random``: from the prior; ``interpolate``: between two encoded spectra; ``hybrid``: around such a
+            point; ``reconstruct``: the given spectra, decoded.
+        generator: source of all random draws.
+
+    Raises:
+        ValueError: the sampling is not known.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling {sampling!r} is none of {', '.join(SAMPLINGS)}")
@@ -174,5 +178,5 @@ def van_de_sande_samples(
 
 
 def fids_of_spectra(spectra: Tensor) -> Tensor:
-    """(..., T) FIDs of spectra (..., 2 T)."""
+    """FIDs (..., T) of spectra (..., 2 T)."""
     return torch.fft.ifft(as_complex(spectra), norm="ortho")

@@ -1,16 +1,16 @@
-r"""Latents of new sessions, and of new transients of measured ones.
+r"""Latent variables of new sessions, and of new transients of measured sessions.
 
-New sessions come from where the sessions of the training lie, not from the prior, which the heavy tails of water and
-lipids do not follow. Every value of the bank is taken to normal scores by its rank, a session of the bank is moved in
-that space,
+New sessions are drawn from the distribution of the training sessions, not from the prior, because water and lipids have
+heavier tails than the prior. Every value of the bank is transformed to a normal score by its rank. A session j of the
+bank is moved in that space,
 
 .. math:: y = \sqrt{1 - h^2}\, y_j + h L \epsilon, \qquad L L^T = \mathrm{cov}(y),
 
-and taken back by the inverse of the ranks: each value keeps its distribution, and their covariance stays (a smoothed
-bootstrap; West, J R Stat Soc B 55 (1993)). The transients of a session drift as those of the one it came from, and
-jitter about the drift as these did, in another order.
+and transformed back by the inverse of the ranks. So each value keeps its distribution, and the covariance remains (a
+smoothed bootstrap; West, J R Stat Soc B 55 (1993)). The transients of a new session have the drift of the session it
+came from, and its jitter about the drift in another order.
 
-All chance comes in as numbers (:class:`Draws`): the same draws give the same spectra, on any machine.
+All random numbers are inputs (:class:`Draws`): the same draws give the same spectra on any machine.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ Condition = Literal["both", "on", "off"]
 SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 SESSION_WIDTH, TRANSIENT_WIDTH = 0.45, 0.35
-"""h of sessions and of transients. Narrower, and new sessions lie close to the one they came from; wider, and their
-concentrations spread too far (both on subjects of neither the training nor the benchmark)."""
+"""h of sessions and of transients. With a smaller h, new sessions lie too close to the session they came from; with a
+larger h, their concentrations vary too much. Both were seen on subjects of neither the training nor the benchmark."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """Standard normal deviates that a synthesis takes, of S sessions with N transients each.
+    """Standard normal deviates for the synthesis of S sessions with N transients each.
 
     Attributes:
-        session: (S, 1 + V), the first of which chooses a session of the bank, V the values of its row.
-        transients: (S, N, transient + 2).
-        choices: (S, N, 3), which choose the transient whose jitter is taken, the one whose noise is, and a place
-            between two.
-        noise: (S, N, 2 T).
+        session: (S, 1 + V): the first selects a session of the bank, the others move the V values of its row.
+        transients: (S, N, transient + 2), for t, phase and shift.
+        choices: (S, N, 3): they select the transient whose jitter is used, the one whose noise is used, and a position
+            between two transients.
+        noise: (S, N, 2 T), for the real and imaginary parts of the FIDs.
     """
 
     session: Tensor
@@ -55,29 +55,29 @@ class Draws:
 
     @classmethod
     def of(cls, values: Tensor, network: SessionVae) -> Draws:
-        """From (S, N, W) deviates, W as of :func:`width_of`; those of the session are in the first row."""
+        """Split deviates (S, N, W), W as of :func:`width_of`; those of the session are in the first row."""
         sizes = [1 + network.bank.shape[1], network.transient + 2, 3, 2 * network.points]
         session, transients, choices, noise = values.split(sizes, -1)
         return cls(session=session[:, 0], transients=transients, choices=choices, noise=noise)
 
 
 def width_of(points: int, session: int, transient: int) -> int:
-    """Deviates that one transient takes."""
+    """Number W of deviates in one row: those of a session and of one transient."""
     return 1 + session + 2 * transient + FACTORS + transient + 2 + 3 + 2 * points
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """Sessions in the network's terms.
+    """Latent variables and factors of sessions.
 
     Attributes:
-        z: (S, session).
-        t: (S, N, transient).
-        on: (S, N).
+        z: (S, session) latent variables of the sessions.
+        t: (S, N, transient) latent variables of the transients.
+        on: (S, N) whether each transient is ON.
         phase: (S, N) rad.
         shift: (S, N) Hz.
-        noise: (S, N) standard deviation of the noise in each channel of a FID, over the scale.
-        scale: (S,).
+        noise: (S, N) standard deviation of the noise in each channel of a FID, divided by the scale.
+        scale: (S,) median height of a session's transients, relative to the templates.
     """
 
     z: Tensor
@@ -90,7 +90,7 @@ class Drawn:
 
 
 def edits_of(transients: int, condition: str, edited: bool) -> Tensor:
-    """(N,) whether each transient is ON: in turn, or all of one kind."""
+    """Whether each transient is ON, (N,): ON and OFF alternate, or all have one edit."""
     if not edited or condition == "off":
         return torch.zeros(transients, dtype=torch.bool)
     if condition == "on":
@@ -103,10 +103,10 @@ def random_sessions(network: SessionVae, on: Tensor, draws: Draws, *, width: flo
     """Draw new sessions.
 
     Args:
-        network: with its bank.
-        on: (N,) edits.
-        draws: of S sessions.
-        width: h; 0: the bank's sessions themselves.
+        network: trained network with its bank.
+        on: (N,) whether each transient is ON.
+        draws: normal deviates of S sessions.
+        width: h of the module's first lines; 0: the sessions of the bank themselves.
     """
     bank = network.bank
     chosen = _place(draws.session[:, 0], len(bank))
@@ -120,18 +120,18 @@ def random_sessions(network: SessionVae, on: Tensor, draws: Draws, *, width: flo
 
 
 def _place(deviates: Tensor, count: int) -> Tensor:
-    """One of ``count`` places for each normal deviate."""
+    """Index from 0 to ``count`` - 1 for each normal deviate, all equally likely."""
     return (torch.special.ndtr(deviates.double()) * count).long().clamp(0, count - 1)
 
 
 def _normal_scores(values: Tensor) -> Tensor:
-    """(N, D) values as normal deviates of the same rank, each column for itself."""
+    """Normal scores (N, D): each value is replaced by the normal deviate of its rank in its column."""
     ranks = values.argsort(0).argsort(0).double()
     return torch.special.ndtri((ranks + 0.5) / len(values)).to(values)
 
 
 def _by_rank(scores: Tensor, ordered: Tensor) -> Tensor:
-    """(S, D) values of the ranks of normal deviates, between the sorted ones (N, D)."""
+    """Values (S, D) of normal scores, interpolated between the sorted values (N, D); inverts :func:`_normal_scores`."""
     place = torch.special.ndtr(scores.double()) * len(ordered) - 0.5
     place = place.clamp(0, len(ordered) - 1)
     low = place.floor().long().clamp(max=len(ordered) - 2)
@@ -140,7 +140,7 @@ def _by_rank(scores: Tensor, ordered: Tensor) -> Tensor:
 
 
 def _session_of(network: SessionVae, vectors: Tensor, transients: Tensor, on: Tensor, draws: Draws) -> Drawn:
-    """Sessions of vectors (S, ...) whose transients move as those (S, M, ...), as of the bank."""
+    """Sessions of vectors (S, V) of the bank, with drift and jitter of the bank's transients (S, M, 1 + D)."""
     sizes = [network.session, network.transient, network.transient, *[1] * FACTORS]
     z, mean, log_spread, phase, log_turn, shift, log_drift, noise, scale = vectors.split(sizes, 1)
     own = _moving(transients, on, draws)
@@ -157,12 +157,12 @@ def _session_of(network: SessionVae, vectors: Tensor, transients: Tensor, on: Te
 
 
 def _moving(transients: Tensor, on: Tensor, draws: Draws) -> Tensor:
-    """(S, N, D) deviations of N transients from their session: the drift of M known ones, and jitter as theirs.
+    """Draw deviations (S, N, D) of N transients from their session's mean, with the drift and jitter of M known ones.
 
     Args:
-        transients: (S, M, 1 + D), whether each is ON, and its deviations.
-        on: (N,) edits.
-        draws: of S sessions.
+        transients: (S, M, 1 + D): whether each is ON, and its deviations.
+        on: (N,) whether each new transient is ON.
+        draws: normal deviates of S sessions.
     """
     edits, own = transients[..., 0] > 0.5, transients[..., 1:]
     at, new = (((torch.arange(n, device=own.device) + 0.5) / n - 0.5).to(own) for n in (own.shape[1], len(on)))
@@ -171,7 +171,7 @@ def _moving(transients: Tensor, on: Tensor, draws: Draws) -> Tensor:
     spread = left.std(1, unbiased=False)[:, None]
     jitter = torch.zeros(len(own), len(on), own.shape[2]).to(own)
     for edit in (False, True):
-        # rows of this edit first, all rows where a session has none
+        # sort the rows of this edit to the front; a session without any uses all its rows
         order = (edits != edit).to(torch.int64).argsort(dim=1, stable=True)
         count = (edits == edit).sum(1)
         count = torch.where(count > 0, count, own.shape[1])
@@ -192,19 +192,19 @@ def more_of(
     wanted: Tensor,
     draws: Draws,
 ) -> Drawn:
-    """New transients of a measured session.
+    """Draw new transients of a measured session.
 
-    ``reconstruct``: each of its transients, decoded. ``interpolate``: between two neighbours in time of the same edit,
-    latents and factors alike. ``hybrid``: the session's latent drawn from its posterior, and its transients with the
-    measured ones' drift and jitter.
+    ``reconstruct``: encode and decode each of its transients. ``interpolate``: interpolate latent variables and factors
+    between two transients of the same edit that follow each other in time. ``hybrid``: draw the latent variable of the
+    session from its posterior, and give the transients the drift and jitter of the measured ones.
 
     Args:
-        network: of the same protocol.
-        fids: (N, T) complex.
-        on: (N,).
-        sampling: one of :data:`SAMPLINGS` but random.
-        wanted: (M,) edits of the new transients; for ``reconstruct`` not looked at.
-        draws: of one session.
+        network: network trained on the same protocol.
+        fids: (N, T) complex, measured.
+        on: (N,) whether each measured transient is ON.
+        sampling: one of :data:`SAMPLINGS` except random.
+        wanted: (M,) whether each new transient is ON; ``reconstruct`` does not use it.
+        draws: normal deviates of one session.
     """
     found = aligned(network, fids[None], on[None])
     z, log_z, t, _ = network.encode(network_input(network, found, on[None]))
@@ -231,13 +231,13 @@ def more_of(
 
 
 def _places_of(edit: bool, on: Tensor) -> Tensor:
-    """Where a session's transients (N,) are of an edit; all places where none is."""
+    """Indices of the transients with one edit in ``on`` (N,); all indices if there is none."""
     places = (on == edit).nonzero()[:, 0]
     return places if len(places) else torch.arange(len(on), device=on.device)
 
 
 def _neighbours(on: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
-    """(M,) each: the measured transients of its edit just before and after each new one's place in the session."""
+    """Indices, (M,) each, of the measured transients of the same edit just before and after each new one in time."""
     pairs = []
     for k, edit in enumerate(wanted.tolist()):
         places = _places_of(edit, on)
@@ -248,7 +248,7 @@ def _neighbours(on: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _of_the_same_edit(on: Tensor, wanted: Tensor, deviates: Tensor) -> Tensor:
-    """(M,) a measured transient for each new one, of its edit where there is one."""
+    """Index of a measured transient for each new one, (M,), of the same edit if there is one."""
     out = []
     for edit, deviate in zip(wanted.tolist(), deviates, strict=True):
         places = _places_of(edit, on)
@@ -258,12 +258,12 @@ def _of_the_same_edit(on: Tensor, wanted: Tensor, deviates: Tensor) -> Tensor:
 
 @torch.no_grad()
 def clean_fids(network: SessionVae, drawn: Drawn) -> Tensor:
-    """(S, N, T) without noise."""
+    """FIDs (S, N, T) of drawn sessions without noise."""
     scores = network.decode(drawn.z, drawn.t, drawn.on.to(drawn.z))
     return unaligned(network, spectra_of(network, scores, drawn.on), drawn.phase, drawn.shift, drawn.scale)
 
 
 def with_noise(fids: Tensor, drawn: Drawn, draws: Draws) -> Tensor:
-    """FIDs (S, N, T) with white noise of each transient's own standard deviation."""
+    """Add white noise of each transient's own standard deviation to FIDs (S, N, T)."""
     sd = drawn.noise * drawn.scale[:, None]
     return fids + sd[..., None] * as_complex(draws.noise[:, : fids.shape[1]])

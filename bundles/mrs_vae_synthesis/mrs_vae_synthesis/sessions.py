@@ -1,4 +1,4 @@
-"""Sessions of transients, the acquisition that a network knows, and sessions of virtual subjects."""
+"""Sessions of transients, the acquisition that a network was trained on, and simulated sessions."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from mrsikit.simulation.density_matrix import simulated_basis
 from mrsikit.simulation.edited_mrs import TransientModel
 
 UNITS = (1e-9, 1e-6, 1e-6, 1e-6)
-"""Of the network's ``acquisition``: s, MHz, ppm, s."""
+"""Units of the integers in the network's ``acquisition``: dwell time (s), Larmor frequency (MHz), reference (ppm), echo
+time (s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Acquisition:
-    """What a network was trained on.
+    """Acquisition that a network was trained on.
 
     Attributes:
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
         echo: echo time (s).
         points: samples of a FID.
-        edited: whether there were ON and OFF.
-        water: whether the residual water was learnt; False: it was taken away.
+        edited: whether the training data have ON and OFF transients.
+        water: whether the network learned the residual water; False: it was removed.
     """
 
     dwell: float
@@ -40,7 +41,7 @@ class Acquisition:
 
     @classmethod
     def of(cls, stored: Tensor) -> Acquisition:
-        """From the network's buffer of this name."""
+        """Read the network's buffer ``acquisition``, (7,) integers."""
         dwell, larmor, reference, echo, points, edited, water = stored.tolist()
         values = (round(n * unit, 9) for n, unit in zip((dwell, larmor, reference, echo), UNITS, strict=True))
         return cls(
@@ -51,7 +52,7 @@ class Acquisition:
         )
 
     def stored(self) -> Tensor:
-        """(7,) whole numbers."""
+        """Integers (7,) for the network's buffer ``acquisition``."""
         values = (self.dwell, self.larmor, self.reference, self.echo)
         whole = [round(value / unit) for value, unit in zip(values, UNITS, strict=True)]
         return torch.tensor([*whole, self.points, int(self.edited), int(self.water)])
@@ -63,13 +64,13 @@ class Sessions:
 
     Attributes:
         fids: (S, N, T) complex64.
-        on: (S, N) whether the editing pulse reached GABA; False throughout where nothing is edited.
+        on: (S, N) whether the editing pulse was ON, at GABA's 1.9 ppm; False throughout in unedited data.
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
         echo: echo time (s).
-        clean: (S, N, T) without noise, where that is known.
-        concentrations: mM by metabolite, a session each, where they are known.
+        clean: (S, N, T) FIDs without noise, if they are known.
+        concentrations: concentrations of each session (mM) by metabolite, if they are known.
     """
 
     fids: Tensor
@@ -92,15 +93,15 @@ def simulated_sessions(
     points: int = 2048,
     dwell: float = 0.0005,
 ) -> Sessions:
-    """Sessions of virtual subjects.
+    """Simulate sessions of virtual subjects.
 
     Args:
-        number: S.
-        seed: session k is drawn from (seed, k).
-        transients: N.
+        number: number S of sessions.
+        seed: session k is drawn with the seed (seed, k).
+        transients: number N of transients of each session.
         sequence: as of :func:`mrsikit.simulation.density_matrix.simulated_basis`.
         te: echo time (s).
-        points: T.
+        points: samples T of a FID.
         dwell: time between two samples (s).
     """
     model = TransientModel(simulated_basis(sequence, te=te, points=points, dwell=dwell))

@@ -1,4 +1,4 @@
-"""Training of the session's autoencoder: its data, its loss, and the bank of latents that is kept in the end."""
+"""Training of the autoencoder of sessions: its data, its loss, and the bank of latent variables that it stores."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from mrsikit.runtime import InputFolder, as_flag
 from mrsikit.runtime.training import SaveWeights, unwrapped
 
 SOME = 32
-"""Sessions that are worked on at a time."""
+"""Sessions processed at a time."""
 
 
 HELD_OUT = 5
-"""Of the user's own sessions every fifth is for validation."""
+"""Every fifth of the user's own sessions is held out for validation."""
 
 
 class TrainingSessions:
-    """What to learn from: sessions of virtual subjects, or the user's own, made or read when they are first asked for.
+    """Training data: sessions of virtual subjects or the user's own, simulated or read on first access.
 
     Args:
-        dataset_dir: folder of NIfTI-MRS; None: simulated sessions.
-        number: of simulated sessions.
-        seed: of these.
-        validation: of the own sessions those that are held out (every fifth, sorted by name) instead of the others.
-        simulation: as of :func:`simulated_sessions`.
+        dataset_dir: folder of NIfTI-MRS files; None: simulate sessions.
+        number: number of simulated sessions.
+        seed: seed of the simulated sessions.
+        validation: take the held-out ones of the user's sessions (every fifth, sorted by name) instead of the others.
+        simulation: further arguments of :func:`simulated_sessions`.
 
     Raises:
-        InputError: when asked for, if the folder holds fewer than five sessions, or files of several acquisitions.
+        InputError: on first access, if the folder holds fewer than five sessions, or files of several acquisitions.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class TrainingSessions:
 
     @functools.cached_property
     def sessions(self) -> Sessions:
-        """The sessions."""
+        """Sessions of the data set."""
         if self.dataset_dir is None:
             return simulated_sessions(self.number, seed=self.seed, **self.simulation)
         own = own_sessions(self.dataset_dir)
@@ -67,10 +67,10 @@ class TrainingSessions:
 
 @functools.lru_cache(maxsize=1)
 def own_sessions(dataset_dir: str) -> Sessions:
-    """All sessions of a folder, sorted by name; read once for what is learnt from and what is held out.
+    """Read all sessions of a folder, sorted by name, once for both training and validation.
 
     Raises:
-        InputError: the folder holds fewer than five, or files of several protocols.
+        InputError: the folder holds fewer than five sessions, or files of several protocols.
     """
     files = InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files
     if len(files) < HELD_OUT:
@@ -81,19 +81,19 @@ def own_sessions(dataset_dir: str) -> Sessions:
 
 
 def points_of(dataset_dir: str | None) -> int:
-    """Samples of the FIDs to learn from: those of a folder's sessions, or 2,048 of simulated ones."""
+    """Number of samples of the training FIDs: that of the folder's sessions, or 2,048 for simulated ones."""
     return 2048 if dataset_dir is None else own_sessions(dataset_dir).fids.shape[2]
 
 
 class SessionScores(Dataset):
-    """Sessions as the network sees them, {"image": (N, K + 3)}, worked out when the first is asked for.
+    """Data set of sessions as the network takes them, {"image": (N, K + 3)}, computed on first access.
 
-    By then the network must have its frame, of :func:`mrs_vae_synthesis.linear_initialisation.initialise_linear_model`
-    or of its weights.
+    The network must have its templates and directions by then, either from
+    :func:`mrs_vae_synthesis.linear_initialisation.initialise_linear_model` or from its weights.
 
     Args:
-        network: whose frame counts.
-        sessions: to hold.
+        network: network that aligns the sessions and gives their scores.
+        sessions: sessions of the data set.
     """
 
     def __init__(self, network: nn.Module, sessions: TrainingSessions) -> None:
@@ -121,10 +121,12 @@ class SessionScores(Dataset):
 
 
 class RandTransientsd(RandomizableTransform):
-    """Hide some transients of a session, half the time: the network must do with any number, of ON or OFF alone too.
+    """Hide some transients of a session with probability 0.5, and append normal deviates.
+
+    So the network learns to work with any number of transients, also with ON or OFF alone.
 
     Args:
-        deviates: normal ones that the training's draw from the posterior takes, a transient; 0: it takes none.
+        deviates: normal deviates per transient that the training uses to draw from the posterior; 0: none.
 
     Output:
         "image" (N, K + 3 + deviates) and "label" (N, K + 3).
@@ -135,7 +137,7 @@ class RandTransientsd(RandomizableTransform):
         self.deviates = deviates
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Hide them, and draw."""
+        """Hide transients and draw the deviates."""
         self.randomize(None)
         image = torch.as_tensor(data["image"]).clone()
         if self._do_transform:
@@ -147,18 +149,18 @@ class RandTransientsd(RandomizableTransform):
 
 
 ODD = 1.5
-"""Times its expectation beyond which a misfit counts by its logarithm: a session that no latent describes, as one of
-which the water stands a thousand times above the noise, must not outweigh all others."""
+"""Misfit, relative to its expectation, above which only its logarithm counts. A session that no latent variable
+describes, such as one whose water is a thousand times above the noise, must not outweigh all others."""
 
 
 class SessionLoss(nn.Module):
-    """Negative evidence bound of a transient, noise of known standard deviation, without what is constant."""
+    """Negative evidence lower bound per transient for noise of known standard deviation, without constant terms."""
 
     def forward(self, pred: Tensor, label: Tensor) -> Tensor:
-        """Mean over transients.
+        """Mean loss over the transients that are present, then over sessions.
 
         Args:
-            pred: (B, N, K + 1) of :meth:`SessionVae.forward`.
+            pred: (B, N, K + 1), output of :meth:`SessionVae.forward`.
             label: (B, N, K + 3), its input.
         """
         scores, noise, there = label[..., :-EXTRA], label[..., -2], label[..., -1]
@@ -170,13 +172,13 @@ class SessionLoss(nn.Module):
 
 
 class InitialiseLinearModel:
-    """Handler: before the first epoch, give the network the frame and the linear model of the training sessions.
+    """Handler: initialise the network from the training sessions before the first epoch.
 
-    Must stand before ResumableTraining, which puts the weights of a checkpoint in their place.
+    It must stand before ResumableTraining, which replaces the initial weights by those of a checkpoint.
 
     Args:
-        network: in training.
-        sessions: of the training.
+        network: network in training.
+        sessions: training sessions.
         water: as of :func:`mrs_vae_synthesis.linear_initialisation.initialise_linear_model`.
     """
 
@@ -188,7 +190,7 @@ class InitialiseLinearModel:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Begin, where the sessions are: in the processor's memory."""
+        """Initialise the network on the CPU, where the sessions are."""
         module = cast(SessionVae, unwrapped(self.network))
         device = module.centres.device
         initialise_linear_model(module.cpu(), self.sessions.sessions, water=self.water)
@@ -196,14 +198,14 @@ class InitialiseLinearModel:
 
 
 class SaveSessionVae(SaveWeights):
-    """Handler: when the training ends, keep the latents of the training sessions in the bank, and write the weights.
+    """Handler: store the latent variables of the training sessions in the bank and write the weights after training.
 
-    Must stand after ResumableTraining, which restores the best weights first.
+    It must stand after ResumableTraining, which restores the best weights first.
 
     Args:
         path: file to write.
         network: network in training.
-        sessions: of the training.
+        sessions: training sessions.
     """
 
     def __init__(self, *, path: str, network: nn.Module, sessions: TrainingSessions) -> None:
@@ -219,7 +221,7 @@ class SaveSessionVae(SaveWeights):
 
 @torch.no_grad()
 def fill_bank(network: SessionVae, sessions: Sessions) -> None:
-    """Put sessions into a network's bank, over and over where they are fewer than it holds."""
+    """Fill a network's bank with sessions; they are repeated if they are fewer than the bank holds."""
     network.eval()
     device = network.bank.device
     rows, transients = [], []
@@ -238,18 +240,19 @@ def fill_bank(network: SessionVae, sessions: Sessions) -> None:
 
 
 def described(found: Aligned, z: Tensor, t: Tensor, on: Tensor) -> tuple[Tensor, Tensor]:
-    """Sessions as the bank holds them.
+    """Describe sessions as the bank stores them.
 
     Args:
-        found: their transients in the network's frame.
-        z: (S, session) latents.
-        t: (S, N, transient) latents.
-        on: (S, N).
+        found: aligned transients of the sessions.
+        z: (S, session) latent variables of the sessions.
+        t: (S, N, transient) latent variables of the transients.
+        on: (S, N) whether each transient is ON.
 
     Returns:
-        (S, session + 2 transient + 6): z; mean and logarithm of the spread of t; mean phase and logarithm of its
-        spread; the same of the shift; logarithms of the noise over the scale, and of the scale. And (S, N, 1 +
-        transient + 2): whether a transient is ON, and t, phase and shift less their means and over their spreads.
+        Sessions (S, session + 2 transient + 6): z; mean and logarithm of the standard deviation of t, then of the phase
+        (rad), then of the shift (Hz); logarithm of the noise over the scale; logarithm of the scale. Transients (S, N,
+        1 + transient + 2): whether each is ON; t, phase and shift less their means, divided by their standard
+        deviations.
     """
     turn = torch.polar(torch.ones_like(found.phase), found.phase)
     middle = turn.mean(1).angle()

@@ -1,4 +1,4 @@
-r"""Cramér-Rao lower bounds: the smallest standard deviation an unbiased estimator can have."""
+r"""Cramér-Rao lower bounds: the smallest standard deviation that an unbiased estimator can have."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def jacobian(
 ) -> Tensor:
     """Derivatives (B, K + 3, T), complex128, of FIDs by amplitudes, phase (rad), shift (Hz) and broadening.
 
-    Arguments are those of :meth:`mrsikit.physics.fid_model.FidModel.simulate`. The broadening is a rate (Hz), or where
-    ``longer`` is not zero the paper's time (s).
+    The arguments are those of :meth:`mrsikit.physics.fid_model.FidModel.simulate`. The last derivative is by the
+    broadening (Hz), or if ``longer`` is not zero by that time (s), as in the PRECISE-DMI paper.
     """
     batch = amplitudes.shape[0]
 
@@ -52,20 +52,20 @@ def crlb(
     broadening: Tensor | float = 0.0,
     longer: Tensor | float = 0.0,
 ) -> Tensor:
-    """Bounds (B, K + 3), float64, on amplitudes, phase (rad), shift (Hz) and broadening, all of them unknown.
+    """Bounds (B, K + 3), float64, on amplitudes, phase (rad), shift (Hz) and broadening, if all of them are unknown.
 
     Args:
-        model: of the FIDs.
-        amplitudes: (B, K).
-        noise: standard deviation in each of the two channels, a number or (B,).
-        shift: of all lines (Hz), a number or (B,).
+        model: model of the FIDs.
+        amplitudes: (B, K) amplitudes of the lines.
+        noise: standard deviation of the noise in each of the two channels, a number or (B,).
+        shift: frequency shift of all lines (Hz), a number or (B,).
         phase: common phase (rad), a number or (B,).
-        broadening: of all lines by a rate (Hz), a number or (B,); its bound is in Hz.
-        longer: the paper's broadening, a time (s); where it is not zero, its bound is in s.
+        broadening: broadening of all lines (Hz), a number or (B,); its bound is in Hz.
+        longer: time (s) added to every T2*, the paper's broadening; if it is not zero, the last bound is in s.
     """
     columns = jacobian(model, amplitudes, shift=shift, phase=phase, broadening=broadening, longer=longer)
     information = (columns.conj() @ columns.transpose(1, 2)).real
-    # scaled to a unit diagonal: amplitudes, Hz and seconds differ by orders of magnitude
+    # scale to a unit diagonal, because amplitudes, Hz and seconds differ by orders of magnitude
     scale = information.diagonal(dim1=1, dim2=2).rsqrt()
     inverse = torch.linalg.inv(information * scale[:, :, None] * scale[:, None, :])
     bounds = inverse.diagonal(dim1=1, dim2=2).sqrt() * scale
@@ -78,11 +78,11 @@ def separate_lines_bound(amplitudes: Tensor, peak: int, *, t2_star: float, dwell
     Eq. 6 of the PRECISE-DMI paper.
 
     Args:
-        amplitudes: (K,).
-        peak: number of the peak.
-        t2_star: its apparent transverse relaxation time (s).
-        dwell: time between two samples (s).
-        noise: standard deviation in each of the two channels.
+        amplitudes: (K,) amplitudes of all lines.
+        peak: index of the peak.
+        t2_star: apparent transverse relaxation time T of the peak (s).
+        dwell: time dt between two samples (s).
+        noise: standard deviation of the noise in each of the two channels.
     """
     squares = float((amplitudes.double() ** 2).sum())
     shared = math.sqrt((squares + float(amplitudes[peak]) ** 2) / squares)

@@ -1,4 +1,4 @@
-"""Least squares in the time domain, voxel by voxel: scipy's trust region with an analytic Jacobian."""
+"""Least-squares fits in the time domain, voxel by voxel: scipy's trust region with an analytic Jacobian."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mrsikit.physics.fid_model import FidModel
 def fid_least_squares(
     fids: NDArray[np.complexfloating], model: FidModel, *, max_shift: float = 30.0
 ) -> NDArray[np.float64]:
-    """Fit each FID alone: amplitudes, phase, shift and broadening.
+    """Fit amplitudes, phase, shift and broadening of each FID independently.
 
-    Starts are those a user would take: the tallest line is the first one, its place gives the shift, its phase the
-    phase, and integration the amplitudes.
+    The starting values are those a user would take. The tallest line is taken for the first line of the model: its
+    position gives the shift, and its phase the phase. Projection on the lines gives the amplitudes.
 
     Args:
         fids: (B, T), complex.
-        model: of the FIDs.
-        max_shift: bound of the shift (Hz).
+        model: model of the FIDs.
+        max_shift: largest shift that the fit allows (Hz).
 
     Returns:
         (B, K + 3): amplitudes, phase (rad), shift (Hz), broadening (Hz).
@@ -66,7 +66,7 @@ def _start(
     delayed: NDArray[np.float64],
     max_shift: float,
 ) -> NDArray[np.float64]:
-    """Place and phase of the tallest line near the first one's nominal place, then amplitudes by projection."""
+    """Find shift and phase of the tallest line near the first line's nominal position, then project for amplitudes."""
     shifts = np.arange(-max_shift, max_shift + 0.5, 1.0)
     height = np.conj(lines[0]) * np.exp(-2j * np.pi * shifts[:, None] * delayed) @ fid
     best = int(np.abs(height).argmax())

@@ -1,4 +1,4 @@
-"""Fourier reconstruction: the height of a metabolite map by integrating the spectrum around each line."""
+"""Fourier reconstruction: metabolite amplitudes by integration of the spectrum around each line."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from mrsikit.physics.fid_model import FidModel
 
 
 def fourier_integration(fids: Tensor, model: FidModel, *, bins: int = 2, phase: Tensor | float = 0.0) -> Tensor:
-    """Integrate the real spectrum over ``bins`` points on either side of each line's nominal place.
+    """Integrate the real spectrum over ``bins`` points on either side of each line's nominal frequency.
 
-    The result is scaled by the integral of an unbroadened line of amplitude one at its place, so that it is unbiased on
-    data without shift, broadening and overlap. Shift is not corrected, as in a plain Fourier reconstruction.
+    The result is divided by the integral of an unbroadened line of amplitude 1 at that frequency, so it is unbiased for
+    data without shift, broadening and overlap. The shift is not corrected, as in a plain Fourier reconstruction.
 
     Args:
         fids: (B, T), complex.
-        model: of the FIDs.
-        bins: points on either side; the paper of PRECISE-DMI gives no window, two of 4.88 Hz are used for its figures.
+        model: model of the FIDs.
+        bins: points on either side. The PRECISE-DMI paper does not state its window; two points of 4.88 Hz are used for
+            its figures.
         phase: known common phase (rad), a number or (B,).
 
     Returns:
@@ -31,7 +32,7 @@ def fourier_integration(fids: Tensor, model: FidModel, *, bins: int = 2, phase: 
     lines = spectra.spectrum(model.basis())
     parts = []
     for k, window in enumerate(windows):
-        # a delay turns a line: its own integral says by how much
+        # the delay gives each line a phase; division by the line's own complex integral removes it
         whole = lines[k, window].sum().to(values.dtype)
         parts.append((values[:, window].sum(1) / whole).real)
     return torch.stack(parts, 1).float()

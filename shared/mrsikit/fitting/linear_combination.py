@@ -1,14 +1,15 @@
-r"""Quantification of spectra by a linear combination of a basis, many spectra at once.
+r"""Quantification of spectra by linear combination of a basis set, many spectra at once.
 
-Within a range of chemical shifts the model is
+In a range of chemical shifts the model is
 
 .. math:: y(\nu) = e^{i \phi}\, \mathcal{F}\Big[ \sum_m a_m b_m(t)\,
           e^{2 \pi i f t - \pi l t - (\pi g t)^2 / (4 \ln 2)} \Big](\nu) + \sum_k \beta_k B_k(\nu)
 
-with amplitudes a, one phase, frequency shift f, Lorentzian and Gaussian broadening l and g (Hz) for all metabolites,
-and a baseline of cubic splines B with complex heights. Amplitudes and heights are linear, so for each value of the four
-others they are known in closed form; these four are found by damped Gauss-Newton steps on what remains (variable
-projection; Golub and Pereyra, Inverse Problems 19 (2003)). Nothing keeps amplitudes above zero: they are unbiased.
+with amplitudes a, one phase :math:`\phi`, frequency shift f (Hz), Lorentzian and Gaussian broadening l and g (FWHM, Hz)
+for all metabolites, and a baseline of cubic splines B with complex heights :math:`\beta`. The model is linear in the
+amplitudes and the heights, so these have a closed form for each value of the four other parameters. Damped Gauss-Newton
+steps on the residual find the four (variable projection; Golub and Pereyra, Inverse Problems 19 (2003)). Amplitudes may
+be negative, so they are unbiased.
 """
 
 from __future__ import annotations
@@ -25,48 +26,51 @@ from tqdm import tqdm
 from mrsikit.physics.spectra import frequency_axis, times
 
 RANGE = (0.5, 4.2)
-"""ppm."""
+"""Default range of chemical shifts that is fitted (ppm)."""
 
 KNOTS = 0.5
-"""Distance of the baseline's knots (ppm)."""
+"""Distance between the knots of the baseline (ppm)."""
 
 DURATION = 0.5
-"""Of the FID (s) that is used: later there is nothing but noise in the brain."""
+"""Duration of the FID that is used (s): in the brain, later samples hold only noise."""
 
 START = (2.0, 4.0)
-"""Lorentzian and Gaussian broadening (Hz) to begin with."""
+"""Starting values of Lorentzian and Gaussian broadening (Hz)."""
 
 ITERATIONS, TOLERANCE = 30, 1e-6
 BATCH = 64
 SEARCH = 30.0
-"""Largest shift (Hz) that the start is sought in."""
+"""Largest shift that the search for a starting value covers (Hz)."""
 
 CANDIDATES, PHASES = 4, 24
-"""Shifts and phases that are tried to begin with."""
+"""Numbers of shifts and of phases that are tried as starting values."""
 
 BROAD = 0.008
-"""Seconds in which lines decay that are too broad to tell a shift by."""
+"""Decay time of lines that are too broad for an estimate of the shift (s)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a fit found, of N spectra and M basis members.
+    """Result of a fit of N spectra with M basis members.
+
+    All values of a spectrum that is zero or holds NaN are NaN. A basis member without signal has an amplitude of 0 and
+    an infinite standard deviation.
 
     Attributes:
         amplitudes: (N, M), in units of the basis.
-        amplitude_sd: (N, M), their Cramér-Rao bound for the noise that the residual shows.
+        amplitude_sd: (N, M) Cramér-Rao bound of the amplitudes (standard deviation), for the noise of the residual.
         phase: (N,) rad.
-        shift: (N,) Hz.
-        lorentz: (N,) Hz.
-        gauss: (N,) Hz.
-        noise: (N,) standard deviation of the residual in each channel of the FID.
-        measured: (N, P) complex spectra in the range, turned by the phase.
-        fitted: (N, P) the whole model there.
-        baseline: (N, P) of it the baseline.
-        ppm: (P,).
-        covariance: (N, M, M) of the amplitudes.
-        converged: (N,) whether the steps came to an end, the shift within what is sought. All of a spectrum that is
-            zero or holds NaN is NaN; a member without signal has an amplitude of 0 and an infinite deviation.
+        shift: (N,) frequency shift (Hz).
+        lorentz: (N,) Lorentzian broadening (FWHM, Hz).
+        gauss: (N,) Gaussian broadening (FWHM, Hz).
+        noise: (N,) standard deviation of the residual in each of the two channels of the FID.
+        measured: (N, P) complex spectra in the range, after phase correction.
+        fitted: (N, P) complex spectra of the whole model in the range.
+        baseline: (N, P) complex baseline of the model.
+        ppm: (P,) chemical shifts of the points.
+        covariance: (N, M, M) covariance of the amplitudes.
+        converged: (N,) whether the steps converged with a shift below :data:`SEARCH`; False for a spectrum that is zero
+            or holds NaN.
     """
 
     amplitudes: Tensor
@@ -96,21 +100,21 @@ def fit(
     duration: float = DURATION,
     batch: int = BATCH,
 ) -> Fit:
-    """Fit spectra.
+    """Fit spectra with a basis set and a spline baseline.
 
     Args:
         fids: (N, T) complex.
-        basis: (M, T) complex, with the same sampling.
+        basis: (M, T) complex FIDs of the basis members, with the same sampling.
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
-        ppm_range: lowest and highest chemical shift that count.
-        knots: distance of the baseline's knots (ppm).
-        duration: of the FID (s) that is used.
-        batch: spectra at a time.
+        ppm_range: lowest and highest chemical shift that the fit uses (ppm).
+        knots: distance between the knots of the baseline (ppm).
+        duration: duration of the FID that is used (s).
+        batch: number of spectra fitted at a time.
 
     Raises:
-        ValueError: FIDs and basis differ in length, or the range holds fewer points than there are unknowns.
+        ValueError: FIDs and basis differ in length, or the range holds fewer values than the model has unknowns.
     """
     if fids.shape[-1] != basis.shape[-1]:
         raise ValueError(f"FIDs of {fids.shape[-1]} points, a basis of {basis.shape[-1]}; give the same")
@@ -118,7 +122,7 @@ def fit(
     problem = _Problem(basis[:, :count], dwell, larmor, reference, ppm_range, knots)
     cut = fids[:, :count].to(torch.complex128)
     good = torch.isfinite(cut.abs()).all(1) & (cut.abs().amax(1) > 0)
-    # any spectrum will do in the place of one that cannot be fitted: what is found there is wiped out
+    # replace a spectrum that cannot be fitted by any other one: its results are set to NaN below
     cut = torch.where(good[:, None], cut, problem.basis.sum(0))
     parts = cut.split(batch)
     found = [problem.solve(part) for part in tqdm(parts, desc="fitting", delay=2, leave=False)]
@@ -131,7 +135,10 @@ def fit(
 
 
 class _Problem:
-    """What all fits share: basis, times, range and splines."""
+    """Fit of a batch, with what all spectra share: basis, times, range and splines.
+
+    The parameters ``theta`` (N, 4) are phase (rad), shift (Hz) and the logarithms of both broadenings (Hz).
+    """
 
     def __init__(
         self, basis: Tensor, dwell: float, larmor: float, reference: float, ppm_range: tuple[float, float], knots: float
@@ -148,8 +155,8 @@ class _Problem:
         curves = torch.from_numpy(splines(self.ppm.numpy(), ppm_range, knots)).to(basis.device).T
         if 2 * len(self.ppm) <= len(basis) + 2 * len(curves) + 4:
             raise ValueError(f"{ppm_range} ppm hold {len(self.ppm)} points: too few for {len(basis)} metabolites")
-        self.baseline = torch.block_diag(curves, curves)  # (2 K, 2 P), of real and imaginary heights
-        # for the start, with lines of a usual width: spans of basis and baseline, and of the baseline alone
+        self.baseline = torch.block_diag(curves, curves)  # (2 K, 2 P), for real and imaginary heights
+        # for the starting values, with the starting linewidth: spans of basis and baseline, and of the baseline alone
         envelope = _envelope(self.at, *(torch.tensor(hz).log() for hz in START))
         self.sharp = envelope * (1 - torch.exp(-((self.at / BROAD) ** 2)))
         self.pattern = torch.fft.fft(self.basis * self.sharp).abs().square().sum(0).sqrt()
@@ -159,19 +166,20 @@ class _Problem:
         self.upright = (columns - (columns @ self.flat) @ self.flat.T).sum(0)
 
     def spectra_in_range(self, fids: Tensor) -> Tensor:
-        """(..., 2 P): real and imaginary spectra in the range; the transform keeps lengths."""
+        """Real and imaginary spectra (..., 2 P) of FIDs in the range; the Fourier transform is orthonormal."""
         values = torch.fft.fft(fids, norm="ortho")[..., self.inside]
         return torch.cat([values.real, values.imag], -1)
 
     def start(self, fids: Tensor) -> Tensor:
-        """(N, 4) phase, shift and logarithms of the broadenings.
+        """Starting values (N, 4): phase, shift and logarithms of the broadenings.
 
-        Of the shifts at which the measured spectrum is most like the basis, creatine on choline among them, and of 24
-        phases the one with which basis and baseline leave least.
+        The candidates are the four shifts at which the magnitude spectra of data and basis correlate best, and 24
+        phases. A wrong match, as of creatine with choline, may be among them. The candidate with which the basis
+        explains most beyond the baseline is taken.
         """
         measured = torch.zeros(len(fids), self.points, dtype=torch.float64, device=fids.device)
         measured[:, self.inside] = torch.fft.fft(fids * self.sharp)[..., self.inside].abs()
-        # entry k: the measured spectrum lies k points above the basis
+        # entry k: correlation with the measured spectrum shifted by k points from the basis
         crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(self.pattern).conj()).real
         top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < SEARCH)
         places = torch.where(top, crossed, -torch.inf).topk(CANDIDATES, 1).indices
@@ -184,11 +192,14 @@ class _Problem:
         return torch.cat([phase, shift, logs.expand(len(fids), 2)], 1)
 
     def _phase(self, fids: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Of 24 phases that with which the basis explains most, its sum upright, and how much that is, (N,) each."""
+        """Best of 24 phases, by the energy that an upright basis explains beyond the baseline; this energy: (N,) each.
+
+        Upright: the sum of the projections on the basis members must be positive.
+        """
         moved = fids * torch.exp(-2j * math.pi * shift[:, None] * self.at)
         shown = torch.fft.fft(moved, norm="ortho")[..., self.inside]
         angles = torch.arange(PHASES, dtype=torch.float64, device=fids.device) * (2 * math.pi / PHASES)
-        # the baseline takes any phase alike, so only the basis tells them apart
+        # the baseline fits any phase equally well, so only the basis distinguishes them
         explained = []
         for angle in angles:
             turned = shown * torch.polar(torch.ones_like(angle), -angle)
@@ -199,7 +210,7 @@ class _Problem:
         return angles[best.indices], best.values
 
     def solve(self, fids: Tensor) -> dict[str, Tensor]:
-        """All of a batch."""
+        """Fit a batch of FIDs (N, T): the values of :class:`Fit` by name."""
         theta = self.start(fids)
         shown = torch.fft.fft(fids, norm="ortho")[..., self.inside]
         state = self._linear(theta, shown)
@@ -224,12 +235,12 @@ class _Problem:
         return self._result(theta, shown, state) | {"converged": ~active & (theta[:, 1].abs() < SEARCH)}
 
     def _linear(self, theta: Tensor, shown: Tensor) -> dict[str, Tensor]:
-        """The best amplitudes and heights for given parameters, and what remains."""
+        """Least-squares amplitudes and spline heights for given parameters, and the residual."""
         columns = self._columns(theta)
         turned = shown * torch.polar(torch.ones_like(theta[:, :1]), -theta[:, :1])
         y = torch.cat([turned.real, turned.imag], -1)
         gram = columns @ columns.mT
-        # relative to each column: members that hardly differ are told apart as far as doubles can
+        # scale each column to unit length, so that double precision separates members that hardly differ
         size = gram.diagonal(dim1=1, dim2=2).sqrt()
         empty = size <= 1e-12 * size.amax(1, keepdim=True)
         size = torch.where(empty, 1.0, size)
@@ -244,7 +255,7 @@ class _Problem:
         }  # fmt: skip
 
     def _columns(self, theta: Tensor) -> Tensor:
-        """(N, L, 2 P): basis members as broadened and shifted, and the baseline's splines."""
+        """Columns (N, L, 2 P) of the linear model: broadened and shifted basis members, and the baseline's splines."""
         envelope = self._envelopes(theta)
         members = self.spectra_in_range(self.basis * envelope[:, None])
         return torch.cat([members, self.baseline.expand(len(theta), -1, -1)], 1)
@@ -254,12 +265,12 @@ class _Problem:
         return turn * _envelope(self.at, theta[:, 2:3], theta[:, 3:4])
 
     def _slopes(self, theta: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """(N, 4, 2 P): change of model less data with each parameter."""
+        """Derivatives (N, 4, 2 P) of model minus phase-corrected data with respect to each parameter."""
         members = len(self.basis)
         fid = (state["heights"][:, :members].to(torch.complex128) @ self.basis) * self._envelopes(theta)
         y = state["y"]
         half = y.shape[1] // 2
-        phase = torch.cat([-y[:, half:], y[:, :half]], 1)  # the data turn by -i, so the model less them by i
+        phase = torch.cat([-y[:, half:], y[:, :half]], 1)  # data: factor -i; model minus data: i
         rates = (
             2j * math.pi * self.at,
             -math.pi * theta[:, 2:3].exp() * self.at,
@@ -279,7 +290,7 @@ class _Problem:
 
     @staticmethod
     def _projected(rows: Tensor, state: dict[str, Tensor]) -> Tensor:
-        """Rows (N, 4, 2 P) on the span of the columns."""
+        """Project rows (N, 4, 2 P) onto the span of the columns."""
         right = (state["columns"] @ rows.mT) / state["size"][..., None]
         weights = torch.cholesky_solve(right, state["factor"]) / state["size"][..., None]
         return weights.mT @ state["columns"]
@@ -319,7 +330,7 @@ def _envelope(at: Tensor, log_lorentz: Tensor, log_gauss: Tensor) -> Tensor:
 
 
 def splines(ppm: np.ndarray, ppm_range: tuple[float, float], distance: float) -> np.ndarray:
-    """(P, K) cubic splines over a range."""
+    """Cubic B-splines (P, K) at chemical shifts (P,) over a range, with knots at about ``distance`` (ppm)."""
     low, high = ppm_range
     inner = np.linspace(low, high, max(2, round((high - low) / distance) + 1))
     edges = np.concatenate([[low] * 3, inner, [high] * 3])

@@ -1,1 +1,1 @@
-"""Measures of quality: holes, calibration, whole images, and the statistics between methods."""
+"""Quality metrics: missing voxels, calibration, whole images, lesions, and statistics between methods."""

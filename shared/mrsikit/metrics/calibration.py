@@ -1,4 +1,4 @@
-"""Whether a reported standard deviation means what it says."""
+"""Calibration of a reported standard deviation: coverage of its intervals, and correlation with the error."""
 
 from collections.abc import Sequence
 
@@ -6,23 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm, spearmanr
 
-#: Multiplier of the standard deviation that makes a 90 % interval of a normal distribution.
+#: Half width, in standard deviations, of the central 90 % interval of a normal distribution.
 Z90 = 1.645
 
 
 def interval_coverage(
     error: np.ndarray, sd: np.ndarray, subjects: Sequence | np.ndarray | None = None, *, z: float = Z90
 ) -> float:
-    """Share of voxels whose error lies within +-z standard deviations, counted per subject, then averaged.
+    """Share of voxels whose error lies within +-z standard deviations, per subject, then averaged over subjects.
 
     Args:
-        error: prediction minus truth at the voxels that count (``(pred - truth)[mask]``), ``(N,)``.
+        error: prediction minus truth at the evaluated voxels (``(pred - truth)[mask]``), ``(N,)``.
         sd: reported standard deviation at the same voxels, same unit, ``(N,)``.
         subjects: subject of each voxel, ``(N,)``; one subject by default.
         z: half width of the interval in standard deviations; 1.645 makes 90 % intervals.
 
     Returns:
-        A share from 0 to 1; NaN without voxels.
+        Share from 0 to 1; NaN without voxels.
 
     Raises:
         ValueError: the lengths differ.
@@ -39,14 +39,14 @@ def interval_coverage(
 
 
 def error_rank_correlation(error: np.ndarray, sd: np.ndarray) -> float:
-    """Spearman's rank correlation of the reported standard deviation with the size of the error, pooled over subjects.
+    """Spearman's rank correlation of the reported standard deviation with the absolute error, pooled over subjects.
 
     Args:
         error: prediction minus truth, ``(N,)``.
         sd: reported standard deviation, ``(N,)``.
 
     Returns:
-        From -1 to 1; NaN if either is constant or fewer than 2 voxels are given.
+        Correlation from -1 to 1; NaN if either is constant or fewer than 2 voxels are given.
 
     Raises:
         ValueError: the lengths differ.
@@ -64,7 +64,7 @@ def reliability_table(
     *,
     levels: Sequence[float] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
 ) -> dict[str, NDArray[np.float64]]:
-    """Nominal against empirical coverage of central normal intervals, for a reliability diagram.
+    """Nominal and empirical coverage of central normal intervals, for a reliability diagram.
 
     Args:
         error: prediction minus truth, ``(N,)``.

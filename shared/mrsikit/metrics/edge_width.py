@@ -1,4 +1,4 @@
-"""How sharp an image is at a known border: the width of the mean profile across it."""
+"""Sharpness of an image at a known border: the width of the mean profile across it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 RANGE = (0.1, 0.9)
-"""Shares of the step between which the width is measured."""
+"""Fractions of the step between which the width is measured."""
 
 BIN = 0.5
-"""Voxels of one point of the profile."""
+"""Width of one bin of the profile (voxels)."""
 
 FEWEST = 8
-"""Voxels a point of the profile must have."""
+"""Fewest voxels that a bin of the profile must have."""
 
 
 def edge_width(image: NDArray[np.floating], region: NDArray[np.bool_], *, reach: float = 5.0) -> float:
-    """Distance over which an image goes from a tenth to nine tenths of its step at a region's border.
+    """Distance over which an image rises from 10 % to 90 % of its step at the border of a region.
 
-    Voxels are averaged by their distance from the border, on both sides, to one profile: so noise and single
-    irregularities count little. Its plateaus are the means of the outer third on either side. A step blurred by a
+    Voxels are averaged by their distance from the border to one profile across it, so noise and single irregularities
+    have little effect. The plateaus of the profile are the means of its outer third on either side. A step blurred by a
     Gaussian of standard deviation s has a width of 2.56 s.
 
     Args:
         image: (X, Y[, Z]), any unit.
         region: same shape, the true region; the border is its outline.
-        reach: voxels from the border, on either side, that the profile covers.
+        reach: distance from the border that the profile covers on either side (voxels).
 
     Returns:
-        Voxels; NaN where the region has no such inside or outside, or the image no step there.
+        Width in voxels; NaN if the inside or the outside of the region does not reach the plateaus, or the image has no
+        step at the border.
     """
     if not region.any() or region.all():
         return float("nan")
     inside, outside = (ndimage.distance_transform_edt(part) for part in (region, ~region))
-    # a voxel next to the border is half a voxel from it
+    # the centre of a voxel next to the border is half a voxel from it
     signed = np.where(region, inside - 0.5, 0.5 - outside)
     edges = np.arange(-reach, reach + BIN / 2, BIN)
     place = np.digitize(signed, edges) - 1
@@ -53,7 +54,7 @@ def edge_width(image: NDArray[np.floating], region: NDArray[np.bool_], *, reach:
 
 
 def _crossing(at: np.ndarray, share: np.ndarray, level: float) -> float:
-    """Where a profile crosses a level nearest to the border; NaN where it does not."""
+    """Position at which a profile rises through a level, nearest to the border; NaN if it does not."""
     after = np.flatnonzero((share[:-1] < level) & (share[1:] >= level))
     if not after.size:
         return float("nan")

@@ -1,10 +1,10 @@
-r"""FSIM: likeness of two images by phase congruency and gradient, the features by which an eye tells structure.
+r"""FSIM: similarity of two images by phase congruency and gradient, features by which the eye perceives structure.
 
 .. math:: \mathrm{FSIM} = \frac{\sum S_\mathrm{PC} S_G \max(P_1, P_2)}{\sum \max(P_1, P_2)}, \qquad
           S_\mathrm{PC} = \frac{2 P_1 P_2 + T_1}{P_1^2 + P_2^2 + T_1}
 
-and :math:`S_G` the same of the gradients' sizes with :math:`T_2`. Zhang L. et al., IEEE Trans Image Process 20 (2011),
-doi:10.1109/TIP.2011.2109730; phase congruency after Kovesi, Videre 1 (1999).
+with phase congruency P. :math:`S_G` is the same function of the gradient magnitudes with :math:`T_2`. Zhang L. et al.,
+IEEE Trans Image Process 20 (2011), doi:10.1109/TIP.2011.2109730; phase congruency after Kovesi, Videre 1 (1999).
 """
 
 from __future__ import annotations
@@ -19,28 +19,29 @@ from torch import Tensor
 T1, T2 = 0.85, 160.0
 SCALES, ORIENTATIONS = 4, 4
 SHORTEST, RATIO = 6.0, 2.0
-"""Wavelength of the finest filter in pixels, and from one scale to the next."""
+"""Wavelength of the finest filter (pixels), and ratio of the wavelengths of successive scales."""
 BANDWIDTH, ANGLE_OVER_WIDTH = 0.55, 1.2
 NOISE_SIGMAS = 2.0
 NOISE_DIVISOR = 1.7
-"""What goes beyond the mean of the noise and so many deviations counts; the authors found that too much, so divide."""
+"""Energy counts above a noise threshold of the mean plus this many standard deviations; the authors found the threshold
+too high, so it is divided."""
 
 ABOUT = 256
-"""Pixels of the shorter side to which larger images are averaged down."""
+"""Length of the shorter side, in pixels, to which larger images are averaged down."""
 
 
 def fsim(pred: Tensor, truth: Tensor) -> Tensor:
-    """Feature similarity of each pair.
+    """Feature similarity of each pair of images.
 
-    FSIM has fixed constants for grey values of 0 to 255, so both images are divided by the true one's maximum, and what
-    lies beyond 0 and 1 after that is cut.
+    FSIM has fixed constants for grey values of 0 to 255. So both images are divided by the maximum of the true image,
+    clipped to 0 and 1, and multiplied by 255.
 
     Args:
         pred: (B, 1, X, Y), any unit.
         truth: same shape and unit.
 
     Returns:
-        (B,), 1 where they are alike; NaN where the true image has no positive value, neither has any structure, or a
+        (B,), 1 for equal images; NaN if the true image has no positive value, neither image has any structure, or a
         value is not finite.
     """
     top = truth.flatten(1).amax(1)[:, None, None, None]
@@ -63,7 +64,7 @@ def _alike(pair: Tensor, constant: float) -> Tensor:
 
 
 def _gradient(images: Tensor) -> Tensor:
-    """Size of Scharr's gradient, zeros beyond the border."""
+    """Magnitude of Scharr's gradient, with zeros beyond the border."""
     kernel = torch.tensor([[3.0, 0, -3], [10, 0, -10], [3, 0, -3]], dtype=images.dtype, device=images.device) / 16
     both = torch.stack([kernel, kernel.T])[:, None]
     flat = images.reshape(-1, 1, *images.shape[-2:])
@@ -71,7 +72,7 @@ def _gradient(images: Tensor) -> Tensor:
 
 
 def phase_congruency(images: Tensor) -> Tensor:
-    """How far the waves of all scales are in phase at each pixel, over orientations.
+    """Phase congruency: the degree to which the waves of all scales are in phase at each pixel, over orientations.
 
     Args:
         images: (..., X, Y).
@@ -95,7 +96,7 @@ def phase_congruency(images: Tensor) -> Tensor:
 
 
 def _noise(finest: Tensor, bank: Tensor) -> Tensor:
-    """Energy (..., 1, 1) that noise has, from the median of the finest scale's (..., X, Y)."""
+    """Noise threshold (..., 1, 1) of the energy, estimated from the median power of the finest scale (..., X, Y)."""
     power = finest.square().flatten(-2)
     power = power.median(-1).values / -math.log(0.5) / bank[0].square().sum()
     kernels = torch.fft.ifft2(bank).real * math.sqrt(bank[0].numel())
@@ -106,7 +107,7 @@ def _noise(finest: Tensor, bank: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _log_gabor(rows: int, columns: int) -> Tensor:
-    """Filters (orientations, scales, X, Y) in the order of ``fft2``."""
+    """Log-Gabor filters (orientations, scales, X, Y) in the frequency order of ``fft2``."""
     x, y = (_frequencies(n) for n in (rows, columns))
     radius, angle = torch.hypot(x[:, None], y[None]), torch.atan2(-x[:, None].expand(rows, columns), y[None])
     radius[0, 0] = 1
@@ -125,6 +126,6 @@ def _log_gabor(rows: int, columns: int) -> Tensor:
 
 
 def _frequencies(n: int) -> Tensor:
-    """Cycles a pixel of n points; an odd number reaches to one half at both ends, as in the authors' code."""
+    """Frequencies (n,) in cycles per pixel; for odd n they reach one half at both ends, as in the authors' code."""
     ends = torch.arange(n, dtype=torch.float64) - n // 2
     return torch.fft.ifftshift(ends / (n - 1 if n % 2 else n))

@@ -1,7 +1,7 @@
-"""Whole-image quality by MONAI's metrics, and the same within a mask.
+"""Image quality by MONAI's metrics, over the whole image or within a mask.
 
-SSIM: Gaussian window of 11 voxels, sigma 1.5; 7 voxels where the grid's shortest axis is under 16, and along an axis
-shorter than the window the largest odd number of voxels that fits.
+SSIM uses a Gaussian window of 11 voxels with sigma 1.5, or of 7 voxels if the shortest axis of the grid has fewer than
+16. Along an axis shorter than the window, it uses the largest odd number of voxels that fits.
 """
 
 import torch
@@ -18,10 +18,10 @@ def mse(pred: torch.Tensor, truth: torch.Tensor, mask: torch.Tensor | None = Non
     Args:
         pred: ``(B, C, X, Y[, Z])``, any unit.
         truth: same shape and unit.
-        mask: same shape, non-zero where voxels count; all by default.
+        mask: same shape, non-zero at the evaluated voxels; all by default.
 
     Returns:
-        ``(B,)``, unit squared; NaN where the mask is empty.
+        ``(B,)`` in the unit squared; NaN where the mask is empty.
     """
     if mask is None:
         return torch.as_tensor(MSEMetric()(pred, truth)).flatten()
@@ -36,7 +36,7 @@ def psnr(
     Args:
         pred: ``(B, C, X, Y[, Z])``.
         truth: same shape.
-        mask: same shape, non-zero where voxels count; all by default.
+        mask: same shape, non-zero at the evaluated voxels; all by default.
         data_range: the peak, in the map's unit: 1 for maps scaled to unit maximum.
 
     Returns:
@@ -52,14 +52,14 @@ def ssim(
 ) -> torch.Tensor:
     """Structural similarity of each case.
 
-    Without a mask this is MONAI's ``SSIMMetric``: the mean over the windows that lie wholly in the image. With one it
-    is the mean over the mask of the SSIM at each voxel, the border voxels repeated outwards for their windows.
+    Without a mask this is MONAI's ``SSIMMetric``: the mean over all windows that lie entirely in the image. With a mask
+    it is the mean of the SSIM at the voxels of the mask; windows at the border repeat the border voxels outwards.
 
     Args:
         pred: ``(B, C, X, Y[, Z])``.
         truth: same shape.
-        mask: same shape, non-zero where voxels count.
-        data_range: in the map's unit: 1 for maps scaled to unit maximum.
+        mask: same shape, non-zero at the evaluated voxels.
+        data_range: range of values in the map's unit: 1 for maps scaled to unit maximum.
 
     Returns:
         ``(B,)``; NaN where the mask is empty.
@@ -80,7 +80,7 @@ def ssim(
 
 
 def ssim_window(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The SSIM window along each axis of a grid, in voxels, as this module's first lines say."""
+    """SSIM window along each axis of a grid, in voxels, as the module's docstring says."""
     window = 11 if min(shape) >= 16 else 7
     return tuple(min(window, size - 1 + size % 2) for size in shape)
 

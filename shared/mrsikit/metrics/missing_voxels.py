@@ -1,4 +1,4 @@
-"""How well missing voxels are filled and found."""
+"""Metrics of missing voxels: how well they are filled and detected."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ def missing_voxel_mse(pred: torch.Tensor, truth: torch.Tensor, missing: torch.Te
         missing: same shape, non-zero where the voxel was missing.
 
     Returns:
-        ``(B,)`` in the map's unit squared; NaN for a case without a hole.
+        ``(B,)`` in the map's unit squared; NaN for a case without a missing voxel.
 
     Raises:
         ValueError: the shapes differ.
@@ -25,17 +25,17 @@ def missing_voxel_mse(pred: torch.Tensor, truth: torch.Tensor, missing: torch.Te
     if not pred.shape == truth.shape == missing.shape:
         raise ValueError(f"shapes differ: pred {pred.shape}, truth {truth.shape}, missing {missing.shape}")
     inside = missing.flatten(1) != 0
-    # where, not a product: a NaN outside the holes must not reach the sum
+    # torch.where, not a product: a NaN outside the missing voxels must not reach the sum
     squared = torch.where(inside, (pred.flatten(1) - truth.flatten(1)) ** 2, 0.0)
     return squared.sum(1) / inside.sum(1)
 
 
 class MissingVoxelMSEMetric(CumulativeIterationMetric):
-    """MSE over the missing voxels, as a MONAI metric: mean over cases, those without a hole left out.
+    """Mean squared error over the missing voxels as a MONAI metric: mean over the cases that have a missing voxel.
 
-    ``y`` carries two channels for each of M maps: the truth, then the mask of missing voxels, ``(B, 2M, X, Y[, Z])``.
-    ``y_pred`` carries the same number C of channels for each map, the filled map first: ``(B, C*M, X, Y[, Z])``.
-    Lists of channel-first tensors do as well, so
+    ``y`` has two channels for each of M maps: the truth, then the mask of missing voxels, ``(B, 2M, X, Y[, Z])``.
+    ``y_pred`` has the same number C of channels for each map, the filled map first: ``(B, C*M, X, Y[, Z])``.
+    Lists of channel-first tensors work too, so
     ``IgniteMetricHandler(metric_fn=MissingVoxelMSEMetric(), output_transform=from_engine(["pred", "label"]))`` works.
 
     Example:
@@ -54,7 +54,7 @@ class MissingVoxelMSEMetric(CumulativeIterationMetric):
         return missing_voxel_mse(y_pred[:, :: y_pred.shape[1] // maps], y[:, ::2], y[:, 1::2]).unsqueeze(1)
 
     def aggregate(self) -> torch.Tensor:
-        """Mean over all cases with a hole so far, a scalar; NaN if there is none.
+        """Mean over all cases with a missing voxel so far, a scalar; NaN if there is none.
 
         Raises:
             ValueError: no case has been given.
@@ -66,7 +66,7 @@ class MissingVoxelMSEMetric(CumulativeIterationMetric):
 
 
 class Detection(NamedTuple):
-    """How well missing voxels are found; NaN where there was nothing to find (recall) or nothing found (precision)."""
+    """Detection of missing voxels; NaN if no voxel was missing (recall) or none was judged missing (precision)."""
 
     recall: float
     precision: float
@@ -77,11 +77,11 @@ def missing_voxel_detection(found: np.ndarray, missing: np.ndarray, region: np.n
 
     Args:
         found: True where a voxel is judged missing, any shape.
-        missing: True where it really is, same shape.
-        region: True where voxels count, same shape; all by default.
+        missing: True where a voxel is really missing, same shape.
+        region: True at the evaluated voxels, same shape; all by default.
 
     Returns:
-        Recall (share of the holes that were found) and precision (share of the found voxels that are holes).
+        Recall (share of the missing voxels that were found) and precision (share of the found voxels that are missing).
 
     Raises:
         ValueError: the shapes differ.
@@ -100,31 +100,31 @@ def missing_voxel_detection(found: np.ndarray, missing: np.ndarray, region: np.n
 
 
 def filled_fraction(missing: np.ndarray, region: np.ndarray) -> float:
-    """Share of a region's voxels judged missing, and so filled: of ventricles, which should stay empty.
+    """Share of a region's voxels judged missing, and so filled, such as ventricles, which should stay empty.
 
     Args:
         missing: True where a voxel was judged missing, any shape.
         region: True in the region, same shape.
 
     Returns:
-        A share from 0 to 1; NaN for an empty region.
+        Share from 0 to 1; NaN for an empty region.
     """
     region = np.asarray(region, dtype=bool)
     return float(np.asarray(missing, dtype=bool)[region].mean()) if region.any() else float("nan")
 
 
 def tumour_margin(tumour: np.ndarray, width: float = 2) -> np.ndarray:
-    """The voxels within ``width`` voxels of the tumour's edge, on both sides.
+    """Mask of the voxels within ``width`` voxels of the tumour's edge, on both sides.
 
-    Inside, those whose distance to the nearest voxel outside is at most ``width``; outside, the other way round
-    (Euclidean, between voxel centres). The border of the array is no edge.
+    A voxel inside the tumour counts if its distance to the nearest voxel outside is at most ``width``, and the other
+    way round for a voxel outside (Euclidean, between voxel centres). The border of the array is not an edge.
 
     Args:
         tumour: True in the tumour, ``(X, Y)`` or ``(X, Y, Z)``.
-        width: in voxels.
+        width: width of the margin on either side (voxels).
 
     Returns:
-        Boolean mask of the same shape, empty where there is no tumour or nothing else.
+        Boolean mask of the same shape, empty if there is no tumour or nothing else.
     """
     tumour = np.asarray(tumour, dtype=bool)
     if tumour.all() or not tumour.any():

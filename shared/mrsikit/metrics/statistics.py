@@ -1,4 +1,4 @@
-"""Intervals and tests between methods: subjects are resampled, never slices."""
+"""Confidence intervals and tests between methods; the bootstrap resamples subjects, never slices."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """An estimate with the ends of its bootstrap interval; the ends are NaN where fewer than 2 subjects are known."""
+    """Estimate with the ends of its bootstrap interval; the ends are NaN with fewer than 2 subjects."""
 
     estimate: float
     low: float
@@ -27,9 +27,9 @@ def bootstrap_interval(
 
     Args:
         values: one per case, ``(N,)``; NaN (nothing to measure in this case) is left out.
-        subjects: the subject each case is of, ``(N,)``; by default each case is a subject.
+        subjects: subject of each case, ``(N,)``; by default each case is a subject.
         n: number of bootstrap samples.
-        level: of the interval.
+        level: confidence level of the interval.
         generator: source of the random draws.
 
     Returns:
@@ -55,11 +55,12 @@ def ratio_of_means_interval(
     """Ratio mean(a) / mean(b) over paired cases, with a percentile bootstrap interval that resamples subjects.
 
     Args:
-        a: one value per case, ``(N,)``, say the hole MSE of a network; a case where either is NaN is left out.
-        b: the values of another method on the same cases, ``(N,)``.
-        subjects: the subject each case is of, ``(N,)``; by default each case is a subject.
+        a: one value per case, ``(N,)``, such as a network's MSE of missing voxels; a case with NaN in ``a`` or ``b`` is
+            left out.
+        b: values of another method on the same cases, ``(N,)``.
+        subjects: subject of each case, ``(N,)``; by default each case is a subject.
         n: number of bootstrap samples.
-        level: of the interval.
+        level: confidence level of the interval.
         generator: source of the random draws.
 
     Returns:
@@ -75,7 +76,7 @@ def ratio_of_means_interval(
 
 
 def mann_whitney_p(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> float:
-    """Two-sided p value of the Mann-Whitney U test, as the papers use it on PSNR and SSIM; NaN values left out."""
+    """Two-sided p value of the Mann-Whitney U test, as the papers use it for PSNR and SSIM; it ignores NaN values."""
     return float(stats.mannwhitneyu(a, b, nan_policy="omit").pvalue)
 
 
@@ -92,7 +93,7 @@ def _cases(
 def _resample(
     pair: list[np.ndarray], labels: np.ndarray, n: int, level: float, generator: np.random.Generator
 ) -> Interval:
-    """Interval of sum(first) / sum(second), both summed per subject first, so that a subject is drawn whole."""
+    """Interval of sum(first) / sum(second); both are summed per subject first, so that subjects are drawn whole."""
     names, index = np.unique(labels, return_inverse=True)
     if not names.size:
         return Interval(np.nan, np.nan, np.nan)

@@ -1,6 +1,6 @@
-"""Whether synthetic samples are taken for real ones, whether they cover them, and whether they are copies.
+"""Two-sample tests: whether synthetic samples look real, cover the real ones, and are no copies.
 
-Rows are samples; groups name the subject each row is of, so that no subject is on both sides of a split.
+Rows are samples. Groups name the subject of each row, so that no subject is on both sides of a split.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLASSIFIERS = ("logistic", "mlp")
 FOLDS = 5
 NEIGHBOURS = 5
 COMPONENTS = 32
-"""Principal components, of the real samples, in which distances are taken."""
+"""Number of principal components of the real samples in which distances are computed."""
 
 Rows = NDArray[np.floating]
 
@@ -29,17 +29,17 @@ def classifier_accuracy(
     real: Rows, synthetic: Rows, real_groups: NDArray, synthetic_groups: NDArray, *, kind: str = "logistic",
     seed: int = 0,
 ) -> float:  # fmt: skip
-    """Share of held-out samples that a classifier tells right; .5 where it cannot tell (a classifier two-sample test).
+    """Classifier two-sample test: share of held-out samples that a classifier labels correctly; .5 is chance.
 
-    Lopez-Paz and Oquab, ICLR 2017.
+    Real and synthetic samples have equal weight. Lopez-Paz and Oquab, ICLR 2017.
 
     Args:
         real: (N, D).
         synthetic: (M, D).
-        real_groups: (N,) subjects.
-        synthetic_groups: (M,) subjects, of another numbering.
-        kind: "logistic", regression with a ridge, or "mlp", one hidden layer of 64.
-        seed: of the classifier and the split.
+        real_groups: (N,) subject of each real sample.
+        synthetic_groups: (M,) subject of each synthetic sample, numbered independently.
+        kind: "logistic": logistic regression with a ridge penalty; "mlp": one hidden layer of 64.
+        seed: seed of the classifier and of the split.
 
     Raises:
         ValueError: ``kind`` is not known.
@@ -56,7 +56,7 @@ def classifier_accuracy(
         else:
             classifier = MLPClassifier((64,), alpha=1e-2, early_stopping=True, max_iter=200, random_state=seed)
         model = make_pipeline(StandardScaler(), classifier).fit(x[train], y[train])
-        # real and synthetic count alike in every fold
+        # real and synthetic samples have equal weight in every fold
         hits = model.predict(x[test]) == y[test]
         right.append(np.mean([hits[y[test] == value].mean() for value in (0, 1) if (y[test] == value).any()]))
     return float(np.mean(right))
@@ -65,14 +65,14 @@ def classifier_accuracy(
 def distance_ratio(
     real: Rows, synthetic: Rows, groups: NDArray, *, generator: np.random.Generator, times: int = 20
 ) -> float:
-    """Wasserstein distance of synthetic values from real ones, over that of disjoint halves of the real subjects.
+    """Wasserstein distance of synthetic from real values, relative to that between halves of the real subjects.
 
     Args:
-        real: (N,).
-        synthetic: (M,).
-        groups: (N,) subjects of the real values.
-        generator: of the halves.
-        times: halves that are drawn.
+        real: (N,) real values.
+        synthetic: (M,) synthetic values.
+        groups: (N,) subject of each real value.
+        generator: source of the random split into disjoint halves.
+        times: number of splits whose distances are averaged.
     """
     subjects = np.unique(groups)
     halves = []
@@ -83,11 +83,15 @@ def distance_ratio(
 
 
 def precision_recall(real: Rows, synthetic: Rows) -> tuple[float, float]:
-    """Shares of synthetic samples among real ones, and of real samples among synthetic ones.
+    """Precision and recall: share of synthetic samples among real ones, and of real samples among synthetic ones.
 
-    A sample is among others if it lies no farther from one of them than that one's fifth neighbour (Kynkaanniemi et
-    al., NeurIPS 2019), in principal components of the real samples. Give one sample a subject: those of one subject are
-    neighbours of each other alone.
+    A sample is among others if it is no farther from one of them than that one's fifth nearest neighbour is
+    (Kynkaanniemi et al., NeurIPS 2019), in principal components of the real samples. Give one sample per subject:
+    several samples of a subject would be neighbours of each other only.
+
+    Args:
+        real: (N, D).
+        synthetic: (M, D).
     """
     real, synthetic = _reduced(real, real, synthetic)
 
@@ -101,7 +105,10 @@ def precision_recall(real: Rows, synthetic: Rows) -> tuple[float, float]:
 
 
 def maximum_mean_discrepancy(real: Rows, synthetic: Rows) -> float:
-    """Unbiased squared MMD with a Gaussian kernel of the median distance, in principal components of the real."""
+    """Unbiased squared MMD of samples (N, D) and (M, D), in principal components of the real samples.
+
+    The Gaussian kernel has the median distance of all samples as its scale.
+    """
     a, b = _reduced(real, real, synthetic)
     both = np.concatenate([a, b])
     norms = (both**2).sum(1)
@@ -113,9 +120,10 @@ def maximum_mean_discrepancy(real: Rows, synthetic: Rows) -> float:
 
 
 def nearest_ratio(training: Rows, held_out: Rows | None, synthetic: Rows) -> float:
-    """Median distance of synthetic samples to the nearest of the training, over that of held-out real ones.
+    """Median distance of synthetic samples to the nearest training sample, over that of held-out real samples.
 
-    1: no nearer than new subjects are; 0: copies. Without held-out samples each of the training is held out in turn.
+    1 means no nearer than new subjects are; 0 means copies. Without held-out samples, each training sample is held out
+    in turn. All samples are rows of D values.
     """
     near, far, *others = _reduced(training, training, synthetic, *([] if held_out is None else [held_out]))
     tree = cKDTree(near)

@@ -1,1 +1,1 @@
-"""Simulation of proton spectra: spin systems, basis sets by density matrix, and edited sessions."""
+"""Simulation of proton spectra: spin systems, density-matrix basis sets, and sessions of edited transients."""

@@ -1,18 +1,19 @@
-r"""Basis sets: the FID of each metabolite by a pulse sequence, from its spin systems.
+r"""Basis sets: simulate the FID of each metabolite after a pulse sequence from its spin systems.
 
-The density matrix of each spin system goes through the sequence,
+The density matrix of each spin system evolves through the sequence,
 
 .. math:: \rho \leftarrow U \rho U^\dagger, \quad U = e^{-i H t}, \quad
           H = 2 \pi \sum_k \nu_k I_{kz} + 2 \pi \sum_{k<l} J_{kl}\, \mathbf{I}_k \cdot \mathbf{I}_l ,
 
-with full coupling, excitation ideal, refocusing by slices that lie elsewhere for every shift, and the editing pulse of
-MEGA-PRESS as it is shaped, with all spins moving during it. Gradients are taken at their word: a refocusing pulse turns
-coherences of order p to -p, an editing pulse leaves p, and what does otherwise is lost. So a line within the band of
-the editing pulses has no signal, and one whose partner lies there is as if the two were not coupled.
+with full coupling. Excitation is ideal. Refocusing pulses are slice-selective, with the displacement of each chemical
+shift. The editing pulse of MEGA-PRESS has its shape, and all spins evolve during it. Crusher gradients are ideal: a
+refocusing pulse keeps only coherences whose order goes from p to -p, an editing pulse only those whose order stays p.
+So a line within the band of the editing pulses has no signal, and a line whose coupling partner lies there looks
+uncoupled.
 
-Nothing relaxes here, and lines have no width: both are of the tissue, not of the molecule.
+The simulation has no relaxation and no linewidth: both belong to the tissue, not to the molecule.
 
-A basis is written, a file a metabolite, by
+This command writes a basis, one file per metabolite:
 
     python -m mrsikit.simulation.density_matrix FOLDER --sequence mega_press --te 0.068
 """
@@ -40,18 +41,18 @@ logger = logging.getLogger(__name__)
 
 PROTON = NUCLEI["1H"]
 LARMOR = 127.73
-"""MHz; of a field of 3 T."""
+"""Proton Larmor frequency (MHz) at 3 T."""
 
 EDIT_ON, EDIT_OFF = 1.9, 7.5
-"""Where the editing pulse of GABA lies (ppm)."""
+"""Chemical shifts of the editing pulse for GABA (ppm)."""
 
 EDIT_DURATION = 0.014
-"""Of the editing pulse (s), a Gaussian cut at a hundredth: it inverts half at 40 Hz on either side."""
+"""Duration of the editing pulse (s), a Gaussian cut at 1 % of its height. Half is inverted 40 Hz off resonance."""
 
 EDIT_STEPS = 70
 
 FIRST_ECHO, BANDWIDTH = 0.015, 1300.0
-"""Of the first echo (s), and of the refocusing pulses (Hz), as on clinical scanners of 3 T."""
+"""Time of the first echo (s) and bandwidth of the refocusing pulses (Hz), as on clinical 3 T scanners."""
 
 Matrix = NDArray[Any]
 
@@ -64,7 +65,7 @@ class _Spins:
         self.protons = [k for k in range(count) if k != system.phosphorus]
         self.x, self.y, self.z = ([_embedded(half, k, count) for k in range(count)] for half in _HALF_SPIN)
         self.count = system.count
-        # the FID of a spin above the reference turns backwards, as in mrsikit.physics.spectra
+        # the FID of a spin above the reference rotates backwards, as in mrsikit.physics.spectra
         hz = [(reference - system.shifts[k]) * larmor if k in self.protons else 0.0 for k in range(count)]
         self.hz = [hz[k] for k in self.protons]
         self.hamiltonian: Matrix = 2 * math.pi * np.tensordot(hz, self.z, 1)
@@ -97,11 +98,11 @@ def _evolution(hamiltonian: Matrix, time: float) -> Matrix:
 
 
 Step = Callable[[_Spins, Matrix], Matrix]
-"""What one part of a sequence makes of a density matrix."""
+"""One element of a sequence: it maps the density matrix before it to that after it."""
 
 
 def delay(time: float) -> Step:
-    """Free evolution (s)."""
+    """Free evolution for a time (s)."""
 
     def run(spins: _Spins, rho: Matrix) -> Matrix:
         u = _evolution(spins.hamiltonian, time)
@@ -111,11 +112,11 @@ def delay(time: float) -> Step:
 
 
 def refocusing(bandwidth: float | None = None) -> Step:
-    """Half a turn of all spins about y; coherences of which the order does not turn are lost.
+    """Rotate all spins by 180 degrees about y; coherences whose order does not change sign are lost.
 
     Args:
-        bandwidth: of the slice-selective pulse (Hz). The slice of each shift then lies elsewhere, and of coupled spins
-            one may be turned without the other: the mean over all positions counts. None: infinite.
+        bandwidth: bandwidth of the slice-selective pulse (Hz). The slice is displaced by chemical shift, so one of two
+            coupled spins may be refocused without the other; the result is the mean over all positions. None: infinite.
     """
 
     def run(spins: _Spins, rho: Matrix) -> Matrix:
@@ -135,14 +136,21 @@ def refocusing(bandwidth: float | None = None) -> Step:
 
 
 def editing(ppm: float, larmor: float, reference: float, duration: float = EDIT_DURATION) -> Step:
-    """A Gaussian pulse of half a turn about y, at a chemical shift; coherences of which the order changes are lost."""
+    """Apply a Gaussian 180 degree pulse about y at a chemical shift; coherences whose order changes are lost.
+
+    Args:
+        ppm: chemical shift of the pulse (ppm).
+        larmor: Larmor frequency (MHz).
+        reference: chemical shift of zero frequency (ppm).
+        duration: duration of the pulse (s).
+    """
     at = (np.arange(EDIT_STEPS) + 0.5) / EDIT_STEPS * 2 - 1
     shape = np.exp(-math.log(100) * at**2)
     turns = math.pi * shape / shape.sum()
     hz = (reference - ppm) * larmor
 
     def run(spins: _Spins, rho: Matrix) -> Matrix:
-        # in the rotating that turns with the pulse, then back
+        # in the rotating frame of the pulse, then back
         total, y = spins.sum(spins.z), spins.sum(spins.y)
         rotating = spins.hamiltonian - 2 * math.pi * hz * total
         step = duration / EDIT_STEPS
@@ -158,7 +166,7 @@ def _one(rho: Matrix) -> Matrix:
 
 
 def _through(spins: _Spins, u: Matrix, rho: Matrix, sign: int) -> Matrix:
-    """A pulse between crushers: order p becomes ``sign`` p, all else is lost."""
+    """Apply a pulse between crusher gradients: only coherences whose order goes from p to ``sign`` p survive."""
     out = np.zeros_like(rho)
     for order in np.unique(spins.orders):
         part = np.where(spins.orders == order, rho, 0)
@@ -167,15 +175,15 @@ def _through(spins: _Spins, u: Matrix, rho: Matrix, sign: int) -> Matrix:
 
 
 def press(te: float, *, te1: float = FIRST_ECHO, bandwidth: float | None = BANDWIDTH) -> list[Step]:
-    """PRESS: 90 - te1 / 2 - 180 - te / 2 - 180 - te2 / 2.
+    """PRESS: 90 - te1 / 2 - 180 - te / 2 - 180 - te2 / 2, with te2 = te - te1.
 
     Args:
         te: echo time (s).
-        te1: of the first echo (s).
-        bandwidth: of the refocusing pulses, as of :func:`refocusing`.
+        te1: time of the first echo (s).
+        bandwidth: bandwidth of the refocusing pulses (Hz), as of :func:`refocusing`.
 
     Raises:
-        ValueError: the first echo is no part of the whole.
+        ValueError: ``te1`` is not between 0 and ``te``.
     """
     if not 0 < te1 < te:
         raise ValueError(f"a first echo of {1e3 * te1:g} ms is no part of an echo time of {1e3 * te:g} ms")
@@ -197,12 +205,12 @@ def mega_press(
 
     Args:
         te: echo time (s).
-        ppm: where the editing pulse lies.
-        te1: of the first echo (s).
-        bandwidth: of the refocusing pulses, as of :func:`refocusing`.
-        larmor: MHz.
+        ppm: chemical shift of the editing pulse (ppm).
+        te1: time of the first echo (s).
+        bandwidth: bandwidth of the refocusing pulses (Hz), as of :func:`refocusing`.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
-        duration: of the editing pulse (s).
+        duration: duration of the editing pulse (s).
 
     Raises:
         ValueError: the pulses do not fit into the delays.
@@ -226,14 +234,14 @@ def simulated_fid(
     larmor: float = LARMOR,
     reference: float = PROTON.reference,
 ) -> NDArray[np.complex128]:
-    """FID (T,) of a molecule, at first one for each proton, that begins at the echo.
+    """Simulate the FID (T,) of a molecule, from the echo on; each fully refocused proton contributes 1 at the echo.
 
     Args:
         systems: spin systems of the molecule.
-        sequence: its steps after an ideal excitation.
-        points: T.
+        sequence: elements of the sequence after an ideal excitation.
+        points: samples T of the FID.
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
     """
     at = np.arange(points) * dwell
@@ -241,13 +249,13 @@ def simulated_fid(
     for system in systems:
         spins = _Spins(system, larmor, reference)
         rho = spins.sum(spins.x)
-        rho = np.where(spins.orders == -1, rho, 0)  # of the two mirror images, what is seen in the end
+        rho = np.where(spins.orders == -1, rho, 0)  # the one of both orders that becomes signal
         for step in sequence:
             rho = step(spins, rho)
         energies, states = np.linalg.eigh(spins.hamiltonian)
         detection = np.sum([spins.x[k] + 1j * spins.y[k] for k in spins.protons if k != system.exchanging], 0)
         inner = (states.conj().T @ rho @ states) * (states.conj().T @ detection @ states).T
-        # the trace of rho(t) and the detector is a sum of lines at differences of energies
+        # the trace of rho(t) times the detection operator is a sum of lines at differences of energies
         scale = system.count / (len(rho) / 4)
         used = np.abs(inner) > 1e-9 * max(1e-30, np.abs(inner).max())
         rates = (energies[None, :] - energies[:, None])[used]
@@ -256,7 +264,7 @@ def simulated_fid(
 
 
 def _lines(amplitudes: NDArray, rates: NDArray, at: NDArray) -> NDArray[np.complex128]:
-    """Sum of lines, those of one frequency taken together."""
+    """Sum of undamped lines at times ``at`` (T,) in s; lines of equal frequency are added first."""
     keys, owners = np.unique(np.rint(rates * 1e3).astype(np.int64), return_inverse=True)
     heights = np.bincount(owners, amplitudes.real) + 1j * np.bincount(owners, amplitudes.imag)
     return np.exp(1j * np.outer(at, keys / 1e3)) @ heights
@@ -278,24 +286,24 @@ def simulated_basis(
     te1: float = FIRST_ECHO,
     bandwidth: float | None = BANDWIDTH,
 ) -> dict[str, Basis]:
-    """Simulate a basis.
+    """Simulate a basis set.
 
     Args:
         sequence: one of :data:`SEQUENCES`.
         te: echo time (s).
         metabolites: names in :data:`mrsikit.simulation.spin_systems.SPIN_SYSTEMS`.
-        points: of each FID.
+        points: samples of each FID.
         dwell: time between two samples (s).
-        larmor: MHz.
+        larmor: Larmor frequency (MHz).
         reference: chemical shift of zero frequency (ppm).
-        te1: of the first echo (s).
-        bandwidth: of the refocusing pulses (Hz), as of :func:`refocusing`.
+        te1: time of the first echo (s).
+        bandwidth: bandwidth of the refocusing pulses (Hz), as of :func:`refocusing`.
 
     Returns:
-        One :class:`Basis` by edit: "ON" and "OFF", or "" where nothing is edited.
+        One :class:`Basis` for each edit: "ON" and "OFF", or "" for an unedited sequence.
 
     Raises:
-        ValueError: a name is not known, or the sequence cannot be.
+        ValueError: the sequence or a metabolite is not known, or the sequence does not fit into the echo time.
 
     Example:
         >>> simulated_basis("press", te=0.035, metabolites=["sI"], points=512)[""].fids["sI"].shape

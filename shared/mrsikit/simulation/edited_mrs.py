@@ -1,17 +1,18 @@
-r"""Transients of proton spectra as a scanner measures them in the brain, with the truth beside them.
+r"""Simulated transients of proton spectra of the brain as a scanner measures them, with the ground truth.
 
-Of one session, transient i with edit e(i):
+In one session, transient i with edit e(i) is
 
-.. math:: s_i(t) = e^{i \phi_i + 2 \pi i f_i t} \Big[ (1 + a_i) \sum_m c_m b_{m,e}(t) e^{-t / T_m} g(t)
-          + M_e(t) g(t) + L_i(t) \Big] + W_i(t) + \epsilon_i(t)
+.. math:: s_i(t) = e^{i \phi_i + 2 \pi i f_i t} \Big[ (1 + a_i) \Big( \sum_m c_m b_{m,e}(t) e^{-(T_E + t) / T_m}
+          + M_e(t) \Big) g(t) + L_i(t) \Big] + W_i(t) + \epsilon_i(t)
 
-with basis b, concentrations c, relaxation T, the field's inhomogeneity g (a Gaussian, a Lorentzian and some skew),
-macromolecules M, lipids of the scalp L, what is left of the water W, and white noise of the session's own standard
-deviation. Frequency drifts and jumps, phase jitters, the water's height and phase wander on their own.
+with basis b, concentrations c, echo time :math:`T_E`, transverse relaxation times :math:`T_m`, line shape g of the
+inhomogeneous field (a Gaussian, a Lorentzian and some skew), macromolecules M, scalp lipids L, residual water W, and
+white noise whose standard deviation is drawn for each session. The frequency drifts and jumps, and the phase jitters.
+The height and the phase of the water vary on their own.
 
-Concentrations (mM) and the heights of macromolecules are about those of Big GABA (Mikkelsen et al., NeuroImage 159
-(2017)) and of the consensus on macromolecules (Cudalbu et al., NMR Biomed 34 (2021)); relaxation at 3 T as Wyss et
-al., Magn Reson Med 80 (2018); spreads are wider than a healthy cohort's.
+Concentrations (mM) and heights of macromolecules are close to those of Big GABA (Mikkelsen et al., NeuroImage 159
+(2017)) and of the consensus on macromolecules (Cudalbu et al., NMR Biomed 34 (2021)). Relaxation at 3 T follows Wyss et
+al., Magn Reson Med 80 (2018). Concentrations vary more than in a healthy cohort.
 """
 
 from __future__ import annotations
@@ -34,33 +35,34 @@ CONCENTRATIONS: dict[str, tuple[float, float, float]] = {
     "PCr": (3.4, 0.18, 0.155), "PE": (1.4, 0.30, 0.13), "Tau": (1.3, 0.30, 0.12), "mI": (5.2, 0.18, 0.19),
     "sI": (0.25, 0.45, 0.15),
 }  # fmt: skip
-"""Typical concentration (mM), its spread (standard deviation of the logarithm), T2 (s)."""
+"""Typical concentration (mM), standard deviation of its logarithm, and T2 (s), by metabolite."""
 
 MACROMOLECULES = (
     (0.92, 21.0, 25.0, 0.027), (1.21, 8.2, 21.0, 0.029), (1.39, 20.0, 28.0, 0.018), (1.67, 48.0, 38.0, 0.017),
     (2.04, 90.0, 37.0, 0.014), (2.26, 50.0, 32.0, 0.020), (2.70, 19.0, 35.0, 0.026), (2.99, 26.0, 28.0, 0.021),
     (3.21, 10.0, 17.0, 0.018), (3.75, 45.0, 57.0, 0.021),
 )  # fmt: skip
-"""Shift (ppm), protons (mM), width (Hz) and T2 (s) of each peak."""
+"""Chemical shift (ppm), concentration of protons (mM), FWHM (Hz) and T2 (s) of each peak."""
 
 EDITED_WIDTH = 0.32
-"""Half width (ppm) of what the editing pulse takes away."""
+"""Half width of the range about 1.9 ppm in which the editing pulse removes macromolecules (ppm)."""
 
 COEDITED = 2.99
-"""The peak whose partner at 1.7 ppm the editing pulse reaches: it stands in ON and hardly in OFF."""
+"""Chemical shift of the co-edited peak (ppm). The editing pulse reaches its coupling partner at 1.7 ppm, so the peak
+has its full height in ON and little in OFF."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """The transients of one measurement.
+    """Transients of one session with their ground truth.
 
     Attributes:
-        fids: (N, T) complex.
-        clean: without noise, same shape.
-        on: (N,) whether the editing pulse reached GABA.
-        sigma: standard deviation of the noise in each channel.
+        fids: (N, T) complex64.
+        clean: (N, T) FIDs without noise.
+        on: (N,) whether the editing pulse was ON, at GABA's 1.9 ppm.
+        sigma: standard deviation of the noise in each of the two channels.
         phase: (N,) rad.
-        shift: (N,) Hz.
+        shift: (N,) frequency shift (Hz).
         concentrations: mM, by metabolite.
     """
 
@@ -74,12 +76,13 @@ class Session:
 
 
 class TransientModel:
-    """Draws sessions.
+    """Model that draws sessions of transients.
 
     Args:
-        basis: by edit, "ON" and "OFF", or "" alone, as of :func:`mrsikit.simulation.density_matrix.simulated_basis`.
-        noise: smallest and largest standard deviation of the noise of one transient, in units of one mM of protons:
-            the creatine of one transient stands about 10 to 40 times out of it.
+        basis: basis set for each edit, "ON" and "OFF", or "" alone, as of
+            :func:`mrsikit.simulation.density_matrix.simulated_basis`.
+        noise: smallest and largest standard deviation of the noise of one transient. The unit is the signal of 1 mM of
+            protons; creatine of one transient then has a signal-to-noise ratio of about 10 to 40.
 
     Example:
         >>> from mrsikit.simulation.density_matrix import simulated_basis
@@ -108,7 +111,7 @@ class TransientModel:
         return (self.reference - ppm) * self.larmor
 
     def _macromolecules(self, edit: str, at: NDArray) -> NDArray:
-        """(K, T), each peak with its height."""
+        """FIDs (K, T) of the K macromolecule peaks with their heights."""
         out = []
         for ppm, protons, width, t2 in MACROMOLECULES:
             height = protons * math.exp(-self.echo / t2)
@@ -121,18 +124,18 @@ class TransientModel:
         return np.stack(out)
 
     def session(self, rng: np.random.Generator, *, transients: int = 16) -> Session:
-        """Draw one.
+        """Draw one session.
 
         Args:
-            rng: of all draws.
-            transients: N, edits in turn.
+            rng: source of all random draws.
+            transients: number N of transients, edits alternating.
         """
         concentrations = {
             name: float(typical * rng.lognormal(0, spread)) for name, (typical, spread, _) in CONCENTRATIONS.items()
         }
         level = torch.tensor([concentrations[name] for name in self.names], dtype=torch.complex128)
         at, count = self.at, transients
-        # the field: in the mean 6 to 10 Hz on creatine, skewed by what the shim leaves
+        # line shape of the field: creatine has a mean linewidth of 6 to 10 Hz, skewed by imperfect shim
         gauss, rate = float(rng.lognormal(math.log(4.5), 0.25)), float(rng.lognormal(math.log(1.8), 0.4))
         skew = float(rng.normal(0, 0.15))
         width = math.pi * gauss * at / (2 * math.sqrt(math.log(2)))
@@ -165,7 +168,7 @@ class TransientModel:
         )  # fmt: skip
 
     def _lipid(self, rng: np.random.Generator, count: int) -> Tensor:
-        """(N, T): nothing much in most sessions, a tall peak in some."""
+        """Lipid signal (N, T): weak in most sessions, a tall peak in some."""
         base = rng.lognormal(math.log(0.8), 1.0)
         out = torch.zeros(count, self.points, dtype=torch.complex128)
         each = torch.from_numpy(base * rng.lognormal(0, 0.25, count))
@@ -178,7 +181,7 @@ class TransientModel:
         return out
 
     def _water(self, rng: np.random.Generator, count: int) -> Tensor:
-        """(N, T): two broad lines near the water's frequency, of any phase, which wander together."""
+        """Residual water (N, T): two broad lines near zero frequency, of any phase, that vary together."""
         base = rng.lognormal(math.log(20.0), 0.9)
         walk = np.cumsum(rng.normal(0, 0.06, count)) + rng.normal(0, 0.12, count)
         heights = torch.from_numpy(base * np.exp(walk - walk.mean()))

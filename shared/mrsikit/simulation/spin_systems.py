@@ -1,14 +1,13 @@
-"""Spin systems of the metabolites that proton spectra of the brain show: chemical shifts and scalar couplings.
+"""Spin systems of the metabolites in proton spectra of the brain: chemical shifts and scalar couplings.
 
-Shifts (ppm) and couplings (Hz) are those of the literature:
+Chemical shifts (ppm) and couplings (Hz) are from the literature:
 
-- Govindaraju V, Young K, Maudsley AA. NMR Biomed 13 (2000) 129-153 and 28 (2015) 923-924, and for all that is not named
-  below;
+- Govindaraju V, Young K, Maudsley AA. NMR Biomed 13 (2000) 129-153 and 28 (2015) 923-924: all that is not named below;
 - Near J et al. NMR Biomed 26 (2013) 1353-1362: GABA;
 - Kaiser LG et al. NMR Biomed 23 (2010): glutathione.
 
-Nitrogen's couplings, which are small and partly decouple themselves, are left out, and so are protons that exchange
-with water, unless others couple with them; then they are not seen themselves.
+Couplings to nitrogen are left out: they are small and partly self-decoupled. Protons that exchange with water are left
+out unless others couple with them; even then their own signal is not detected.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class SpinSystem:
-    """Spins that couple with each other, or equivalent ones that couple with none.
+    """Spins that couple with each other, or equivalent spins without coupling.
 
     Attributes:
         shifts: chemical shift (ppm) of each spin.
-        couplings: Hz, by the places of two spins.
-        count: how often the system is in the molecule, or how many equivalent protons one spin stands for.
-        phosphorus: place of a 31P nucleus, which no pulse turns and whose shift means nothing.
-        exchanging: place of a proton that exchanges with water, and is not seen.
+        couplings: scalar coupling (Hz), by the indices of two spins.
+        count: how often the molecule holds the system, or how many equivalent protons one spin stands for.
+        phosphorus: index of a 31P nucleus; no pulse rotates it, and its shift has no meaning.
+        exchanging: index of a proton that exchanges with water; its signal is not detected.
     """
 
     shifts: tuple[float, ...]
@@ -176,4 +175,4 @@ SPIN_SYSTEMS: dict[str, tuple[SpinSystem, ...]] = {
     ),
     "sI": (_singlet(3.34, 6),),
 }  # fmt: skip
-"""By the names that NIfTI-MRS bases use."""
+"""Spin systems by the names that NIfTI-MRS basis sets use."""
