@@ -1,8 +1,13 @@
+import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from mrsikit.physics.spatial_encoding import forward_operator
 from mrsikit.super_resolution.mri_alignment import mri_shift
+from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
+
+from .conftest import AFFINE, NOISY, brain, noisy_map
 
 
 def mri(slices: int = 2) -> torch.Tensor:
@@ -56,3 +61,64 @@ def test_empty_maps_or_mris_need_no_shift() -> None:
         (forward_operator(image, 4, 0)[None], torch.zeros_like(image)),
     ):
         assert mri_shift(maps, other, 4, (3, 3)) == ((0, 0), 1.0)
+
+
+@pytest.mark.parametrize("axis", [2, 0])
+def test_the_shift_that_an_mri_needs_is_told_in_the_patients_directions(axis: int) -> None:
+    """Maps turned by 30 degrees in plane, one of them of noise, stored slices last or first."""
+    turn = np.deg2rad(30)
+    matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    affine = torch.eye(4, dtype=torch.float64)
+    affine[:3, :3] = torch.from_numpy(matrix @ np.diag([6.0, 6, 10]))
+    affine[:3, 3] = -affine[:3, :3] @ torch.tensor([9.5, 9.5, 5], dtype=torch.float64)
+
+    def seen(grid: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        index = torch.stack(torch.meshgrid(*(torch.arange(n).double() for n in shape), indexing="ij"), -1)
+        x, y, z = (index @ grid[:3, :3].T + grid[:3, 3]).unbind(-1)
+        return ((x / 45) ** 2 + (y / 50) ** 2 < 1) * (0.6 + 0.3 * torch.sin(x / 9 + z / 20) * torch.cos(y / 12))
+
+    values = seen(affine @ subdivided(4), (80, 80, 11)).float()
+    maps = torch.nn.functional.avg_pool2d(values.movedim(-1, 0)[None], 4)[0].movedim(0, -1)
+    generator = torch.Generator().manual_seed(0)
+    maps = torch.stack([maps, 0.2 * torch.rand(maps.shape, generator=generator)])
+    own = torch.diag(torch.tensor([2.0, 2, 10, 1])).double()
+    own[:3, 3] = torch.tensor([-79, -79, -50])
+    lying = own.clone()
+    lying[:2, 3] += torch.tensor([4.0, -3.0], dtype=torch.float64)
+    image = MetaTensor(seen(own, (80, 80, 11)).float()[None], affine=lying)
+    order = [2, 0, 1] if axis == 0 else [0, 1, 2]
+    stored = MetaTensor(maps.permute(0, *(1 + o for o in order)), affine=affine[:, [*order, 3]])
+    out = PreprocessCoarseMapd(factor=4, noise=0.01)({"image": stored, "flair": image})
+    assert out["slice_axis"] == axis
+    np.testing.assert_allclose(out["shifted"]["flair"], [-4, 3, 0], atol=1.2)
+    in_place = MetaTensor(image.as_tensor(), affine=own)
+    assert PreprocessCoarseMapd(factor=4, noise=0.01)({"image": stored, "flair": in_place})["shifted"]["flair"] == [
+        0,
+        0,
+        0,
+    ]
+
+
+def test_maps_of_a_box_alone_raise_no_alarm() -> None:
+    values = torch.zeros(1, 20, 20)
+    values[0, 6:14, 5:14] = 1 + 0.2 * torch.rand(8, 9, generator=torch.Generator().manual_seed(0))
+    affine = torch.diag(torch.tensor([7.0, 7, 10, 1])).double()
+    x, y = torch.meshgrid(torch.arange(80.0) - 40, torch.arange(80.0) - 40, indexing="ij")
+    head = (torch.hypot(x, y) < 36) * (0.6 + 0.3 * torch.sin(x / 4) * torch.cos(y / 5))
+    image = MetaTensor(head[None, ..., None], affine=affine @ subdivided(4))
+    out = PreprocessCoarseMapd(factor=4, noise=0.01)({"image": MetaTensor(values, affine=affine), "flair": image})
+    assert out["shifted"]["flair"] == [0, 0, 0]
+
+
+def test_empty_metabolites_and_slices_do_not_speak_against_an_mri() -> None:
+    """Lactate that is noise alone, and end slices without signal."""
+    noise = NOISY * torch.randn(1, 24, 24, generator=torch.Generator().manual_seed(2))
+    two = MetaTensor(torch.cat([noisy_map().as_tensor(), noise]), affine=AFFINE)
+    assert PreprocessCoarseMapd()({"image": two, "flair": brain()})["outside_brain"]["flair"] < 0.03
+    stack = torch.stack([noise, noisy_map().as_tensor(), noise], -1)
+    wide = brain()
+    thick = MetaTensor(wide.as_tensor().expand(1, 168, 168, 30), affine=wide.affine)
+    assert (
+        PreprocessCoarseMapd()({"image": MetaTensor(stack, affine=AFFINE), "flair": thick})["outside_brain"]["flair"]
+        < 0.03
+    )

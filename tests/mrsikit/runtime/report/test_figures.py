@@ -66,7 +66,7 @@ def corner(affine):
     return (row > turned.shape[0] / 2, column > turned.shape[1] / 2), turned.shape, spacing, directions
 
 
-def testradiological_orientation_follows_the_affine():
+def test_radiological_orientation_follows_the_affine():
     # voxel (X end, Y start) of an axial RAS grid is the patient's right, posterior: bottom left
     assert corner(np.diag([2, 3, 5, 1])) == ((True, False), (6, 4), (3.0, 2.0), ("R", "L", "P", "A"))
     assert corner(np.diag([-2, 3, 5, 1]))[0] == (True, True)
