@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 from command_lines import infer
+from monai.data import MetaTensor
+from torch import Tensor
 
 from mrsi_inpainting.network import Inpainter
+from mrsi_inpainting.postprocessing import PostprocessMapd
+from mrsi_inpainting.preprocessing import PreprocessMapd
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUNDLE = REPOSITORY / "bundles" / "mrsi_inpainting"
@@ -39,6 +43,11 @@ def disc(size: int, seed: int = 0, depth: int = 0) -> np.ndarray:
     inside = (centred[:2] ** 2).sum(0) < (0.42 * size) ** 2
     values = np.where(inside, 9 + rng.standard_normal(shape), 0).astype(np.float32)
     return np.where(rng.random(shape) < 0.1, 0, values).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def network() -> Inpainter:
+    return decided_network()
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +104,33 @@ def finished(
     done = command(cwd=Path("/"), dataset_dir=folder, output_dir=output, skip_invalid="true", unit="mM")
     assert done.returncode == 0, done.stdout + done.stderr
     return output
+
+
+MISSING, OBSERVED, UNKNOWN = 1, 0, -1
+CENTRE, OUTSIDE = (0, 16, 16), (0, 1, 1)
+
+
+def tensor(array: np.ndarray, spacing: tuple[float, ...] = (4.0, 4.0, 4.0)) -> MetaTensor:
+    """Channel first, as the reader gives it."""
+    return MetaTensor(torch.from_numpy(array.astype(np.float32)), affine=torch.diag(torch.tensor([*spacing, 1.0])))
+
+
+def slice_map() -> np.ndarray:
+    """(1, 32, 32), a whole disc."""
+    values = disc(32)[None]
+    return np.where(values == 0, 9 * (disc(32, seed=1)[None] > 0), values)
+
+
+def prepared(values: np.ndarray, **options: object) -> tuple[Tensor, Tensor, Tensor]:
+    """Map, observation and brain channel of a one-slice map."""
+    companions = {k: tensor(v) for k, v in options.items() if isinstance(v, np.ndarray)}
+    rest = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
+    out = PreprocessMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
+    assert out.shape == (3, *values.shape[1:])
+    return out[0:1], out[1:2], out[2:3]
+
+
+def flags_of(values: np.ndarray, **companions: np.ndarray) -> str:
+    item = PreprocessMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
+    item["pred"] = torch.zeros_like(item["image"].as_tensor())
+    return "; ".join(PostprocessMapd()(item)["flags"])

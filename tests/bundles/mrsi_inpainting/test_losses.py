@@ -3,7 +3,6 @@ import torch
 from torch import Tensor
 
 from mrsi_inpainting.losses import InpaintingLoss
-from mrsi_inpainting.reference_pham import PhamLoss
 
 
 @pytest.fixture
@@ -79,16 +78,3 @@ def test_a_batch_without_holes_has_a_finite_gradient(label: Tensor) -> None:
     InpaintingLoss()(pred, label).backward()
     assert pred.grad is not None
     assert torch.isfinite(pred.grad).all()
-
-
-@pytest.mark.parametrize("dims", [2, 3])
-def test_paper_loss_is_half_mse_half_one_minus_ssim(dims: int) -> None:
-    clean = torch.rand(2, 1, *(16,) * dims, generator=torch.Generator().manual_seed(0))
-    label = torch.cat([clean, torch.zeros_like(clean)], 1)
-    loss = PhamLoss(spatial_dims=dims)
-    assert float(loss(clean, label)) == pytest.approx(0, abs=1e-4)
-    shifted = clean + 0.2
-    only_mse = PhamLoss(spatial_dims=dims, alpha=1.0)(shifted, label)
-    only_ssim = PhamLoss(spatial_dims=dims, alpha=0.0)(shifted, label)
-    assert float(only_mse) == pytest.approx(0.04, rel=1e-3)
-    assert float(loss(shifted, label)) == pytest.approx(float(only_mse + only_ssim) / 2, rel=1e-4)

@@ -2,141 +2,13 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from torch import Tensor
 
 from mrsi_inpainting.network import Inpainter
 from mrsi_inpainting.postprocessing import PostprocessMapd
 from mrsi_inpainting.preprocessing import PreprocessMapd
-from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 
-from .conftest import decided_network, disc
-
-MISSING, OBSERVED, UNKNOWN = 1, 0, -1
-CENTRE, OUTSIDE = (0, 16, 16), (0, 1, 1)
-
-
-def tensor(array: np.ndarray, spacing: tuple[float, ...] = (4.0, 4.0, 4.0)) -> MetaTensor:
-    """Channel first, as the reader gives it."""
-    return MetaTensor(torch.from_numpy(array.astype(np.float32)), affine=torch.diag(torch.tensor([*spacing, 1.0])))
-
-
-def slice_map() -> np.ndarray:
-    """(1, 32, 32), a whole disc."""
-    values = disc(32)[None]
-    return np.where(values == 0, 9 * (disc(32, seed=1)[None] > 0), values)
-
-
-def prepared(values: np.ndarray, **options: object) -> tuple[Tensor, Tensor, Tensor]:
-    """Map, observation and brain channel of a one-slice map."""
-    companions = {k: tensor(v) for k, v in options.items() if isinstance(v, np.ndarray)}
-    rest = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
-    out = PreprocessMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
-    assert out.shape == (3, *values.shape[1:])
-    return out[0:1], out[1:2], out[2:3]
-
-
-def test_without_companions_all_is_unknown() -> None:
-    values, observation, brain = prepared(slice_map())
-    assert (observation == UNKNOWN).all()
-    assert (brain == UNKNOWN).all()
-    np.testing.assert_array_equal(values, slice_map())
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_not_a_number_is_missing_in_the_head_and_background_outside(bad: float) -> None:
-    spoilt = slice_map()
-    spoilt[CENTRE] = spoilt[OUTSIDE] = bad
-    values, observation, _ = prepared(spoilt)
-    assert observation[CENTRE] == MISSING
-    assert observation[OUTSIDE] == UNKNOWN
-    assert values[CENTRE] == values[OUTSIDE] == 0
-
-
-def test_with_a_brain_mask_not_a_number_is_missing_wherever_there_is_brain() -> None:
-    spoilt = slice_map()
-    spoilt[OUTSIDE] = spoilt[0, 2, 1] = np.nan
-    brain = (spoilt > 0).astype(float)
-    brain[OUTSIDE] = 1
-    _, observation, known = prepared(spoilt, brain=brain)
-    assert observation[OUTSIDE] == MISSING
-    assert observation[0, 2, 1] == OBSERVED
-    assert observation[CENTRE] == UNKNOWN
-    np.testing.assert_array_equal(known, brain)
-
-
-def test_mask_makes_all_other_voxels_observed() -> None:
-    mask = np.zeros((1, 32, 32))
-    mask[CENTRE] = 1
-    values, observation, _ = prepared(slice_map(), missing=mask)
-    np.testing.assert_array_equal(observation, mask)
-    assert values[CENTRE] == 0
-    spoilt = slice_map()
-    spoilt[0, 10, 16] = np.nan
-    assert prepared(spoilt, missing=mask)[1][0, 10, 16] == MISSING
-
-
-def test_poor_fits_are_missing_above_the_bound_given() -> None:
-    bounds = np.full((1, 32, 32), 5.0)
-    bounds[0, 16, 16:19] = 15, 20, 25
-    bounds[0, 17, 16] = np.nan
-    _, observation, _ = prepared(slice_map(), crlb=bounds)
-    assert observation[0, 16, 16:19].tolist() == [UNKNOWN, UNKNOWN, MISSING]
-    assert observation[0, 17, 16] == MISSING
-    _, observation, _ = prepared(slice_map(), crlb=bounds, max_crlb=10)
-    assert observation[0, 16, 16:19].tolist() == [MISSING] * 3
-
-
-def test_poor_fits_of_the_background_are_not_filled() -> None:
-    bounds = np.where(slice_map() > 0, 5.0, 999.0)
-    _, observation, _ = prepared(slice_map(), crlb=bounds)
-    assert observation[OUTSIDE] == UNKNOWN
-    # fitting programs write small amplitudes there
-    inside = slice_map() > 0
-    noisy = np.where(inside, slice_map(), 0.3 * np.abs(np.random.default_rng(0).standard_normal(inside.shape)) + 0.01)
-    bounds[CENTRE] = 999.0
-    for companions in ({}, {"brain": inside.astype(float)}):
-        values, observation, _ = prepared(noisy, crlb=bounds, **companions)
-        assert observation[CENTRE] == MISSING
-        assert (observation == MISSING).sum() <= (1 if companions else 12)  # the outline closes notches of the disc
-        assert not values[~inside].any()
-        flags = flags_of(noisy, crlb=bounds, **companions)
-        assert "poor fits were left" in flags
-    assert "poor fits" not in flags_of(slice_map(), crlb=bounds)
-
-
-def test_companion_of_another_shape_is_refused() -> None:
-    with pytest.raises(InputError, match="missing.*32.*31"):
-        prepared(slice_map(), missing=np.zeros((1, 32, 31)))
-
-
-@pytest.mark.parametrize(
-    ("spacing", "depth", "volumetric", "expected"),
-    [
-        ((4, 4, 4), 10, None, True),
-        ((4, 4, 10), 10, None, False),
-        ((4, 4, 4), 7, None, False),
-        ((4, 4, 10), 4, True, True),
-        ((4, 4, 4), 10, "false", False),
-        ((4, 4, 10), 4, "true", True),
-    ],
-)
-def test_network_is_chosen_by_the_voxels_or_the_user(
-    spacing: tuple[float, ...], depth: int, volumetric: bool | str | None, expected: bool
-) -> None:
-    volume = np.stack([disc(16, depth=depth)] * 2)
-    image = PreprocessMapd(volumetric=volumetric)({"image": tensor(volume, spacing)})["image"]
-    assert image.shape == ((6, 16, 16, depth) if expected else (6 * depth, 16, 16))
-
-
-def test_volumetric_must_be_yes_or_no() -> None:
-    with pytest.raises(InputError, match="volumetric"):
-        PreprocessMapd(volumetric="maybe")
-
-
-@pytest.fixture(scope="module")
-def network() -> Inpainter:
-    return decided_network()
+from .conftest import CENTRE, MISSING, OUTSIDE, decided_network, disc, flags_of, prepared, slice_map, tensor
 
 
 @torch.no_grad()
@@ -144,6 +16,15 @@ def filled(network: Inpainter, values: MetaTensor, threshold: float = 0.5, **com
     item = PreprocessMapd()({"image": values, **companions})
     item["pred"] = network(item["image"][None])[0]
     return PostprocessMapd(threshold=threshold)(item)
+
+
+def fill_from(pred: float, values: np.ndarray) -> float:
+    """What becomes of the voxel (0, 0), known missing, when the network says ``pred``."""
+    mask = np.zeros_like(values)
+    mask[0, 0, 0] = 1
+    item = PreprocessMapd()({"image": tensor(values), "missing": tensor(mask)})
+    item["pred"] = torch.full((3 * len(values), *values.shape[1:]), pred)
+    return float(PostprocessMapd()(item)["inpainted"][0, 0, 0])
 
 
 @pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (4.0, 4.0, 12.0)], ids=["3D", "slice-wise"])
@@ -196,15 +77,6 @@ def test_known_holes_are_filled_and_observed_voxels_never(network: Inpainter) ->
     np.testing.assert_array_equal(out["holes"].numpy(), mask)
 
 
-def fill_from(pred: float, values: np.ndarray) -> float:
-    """What becomes of the voxel (0, 0), known missing, when the network says ``pred``."""
-    mask = np.zeros_like(values)
-    mask[0, 0, 0] = 1
-    item = PreprocessMapd()({"image": tensor(values), "missing": tensor(mask)})
-    item["pred"] = torch.full((3 * len(values), *values.shape[1:]), pred)
-    return float(PostprocessMapd()(item)["inpainted"][0, 0, 0])
-
-
 def test_fill_is_negative_only_where_the_map_is() -> None:
     values = slice_map()
     assert fill_from(-2.0, values) == 0
@@ -215,12 +87,6 @@ def test_fill_is_negative_only_where_the_map_is() -> None:
     assert fill_from(-2.0, values) == 0
     values[0, 0, 0] = 0
     assert fill_from(-2.0, np.concatenate([values, -values])) == 0
-
-
-def flags_of(values: np.ndarray, **companions: np.ndarray) -> str:
-    item = PreprocessMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
-    item["pred"] = torch.zeros_like(item["image"].as_tensor())
-    return "; ".join(PostprocessMapd()(item)["flags"])
 
 
 def test_flags_say_what_the_user_must_know() -> None:
@@ -306,8 +172,3 @@ def test_maps_in_which_nothing_can_be_found_are_named() -> None:
         item = PreprocessMapd()({"image": tensor(values), **options})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
         assert any(words in flag for flag in PostprocessMapd(wrong_threshold=1.0)(item)["flags"]) is said
-
-
-def test_a_single_slice_never_goes_to_the_network_for_volumes() -> None:
-    values = torch.from_numpy(disc(16)[None, :, :, None])
-    assert PreprocessMapd(volumetric=True)({"image": MetaTensor(values)})["image"].shape == (3, 16, 16)
