@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mrsi_gan_super_resolution.losses import DiscriminatorLoss, GeneratorLoss
 from mrsi_gan_super_resolution.reference_li import Discriminator, Generator, LiSuperResolution
 from mrsikit.physics.spatial_encoding import KSPACE, cubic, forward_operator, interpolate
 from mrsikit.super_resolution.network import network_input
@@ -24,7 +23,7 @@ def test_generator_adds_nothing_at_first_and_takes_any_size(two_inputs: bool) ->
 def test_generator_sees_its_mri() -> None:
     torch.manual_seed(0)
     network = changed(Generator(two_inputs=True))
-    x = torch.rand(1, 2, 32, 32)
+    x = torch.rand(1, 2, 32, 32, generator=torch.Generator().manual_seed(1))
     other = torch.cat([x[:, :1], 1 - x[:, 1:]], 1)
     assert (network(x) - network(other)).abs().max() > 1e-4
 
@@ -37,31 +36,18 @@ def test_generator_has_no_pooling_and_parametric_rectifiers_alone() -> None:
 
 def test_discriminator_is_eight_convolutions_and_two_dense_layers() -> None:
     network = Discriminator(levels=(4, 4, 8, 8, 8, 8, 16, 16)).eval()
-    assert network(torch.rand(3, 1, 96, 96)).shape == (3, 1)
+    assert network(torch.zeros(3, 1, 96, 96)).shape == (3, 1)
     parts = [type(part).__name__ for part in Discriminator().modules()]
     assert (parts.count("Conv2d"), parts.count("Linear")) == (8, 2)
     widths = [part.out_channels for part in Discriminator().modules() if isinstance(part, torch.nn.Conv2d)]
     assert widths == [64, 64, 128, 128, 256, 256, 512, 512]
 
 
-def test_the_generator_is_rewarded_for_what_is_taken_for_true() -> None:
-    loss = GeneratorLoss(weight=0.5)
-    told, taken = torch.full((2, 1), -3.0), torch.full((2, 1), 3.0)
-    assert loss(taken) < loss(told)
-    expected = -0.5 * torch.log(torch.sigmoid(told)).mean()  # - lambda log D
-    torch.testing.assert_close(loss(told), expected)
-
-
-def test_the_discriminator_is_rewarded_for_telling() -> None:
-    loss = DiscriminatorLoss()
-    yes, no = torch.full((2, 1), 3.0), torch.full((2, 1), -3.0)
-    assert loss(yes, no) < loss(no, no) < loss(no, yes)
-
-
 def test_a_published_network_is_applied_to_the_cubic_interpolation() -> None:
     torch.manual_seed(0)
-    coarse = forward_operator(torch.rand(1, 48, 48), 4, KSPACE)
-    flair = torch.rand(1, 48, 48)
+    generator = torch.Generator().manual_seed(1)
+    coarse = forward_operator(torch.rand(1, 48, 48, generator=generator), 4, KSPACE)
+    flair = torch.rand(1, 48, 48, generator=generator)
     level = torch.full_like(flair, 0.01)
     x = network_input(interpolate(coarse, 4, KSPACE), 4, KSPACE, noise=level, mris={"t1": flair})
     network = LiSuperResolution(two_inputs=True)
