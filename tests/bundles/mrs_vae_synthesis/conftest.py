@@ -55,3 +55,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory, unseen: Sessions) -> Path:
 @pytest.fixture(scope="session")
 def command() -> Callable[..., subprocess.CompletedProcess]:
     return lambda **options: infer(BUNDLE, **options)
+
+
+def spoilt(session: Sessions, kind: str) -> Fids:
+    """A session with one thing wrong."""
+    fids = as_fids(session, 0)
+    plain = {k: v for k, v in fids.extension.items() if not k.startswith("dim_6")}
+    return {
+        "nucleus": as_fids(session, 0, nucleus="31P"),
+        "field": as_fids(session, 0, larmor=297.2),
+        "bandwidth": as_fids(session, 0, dwell=0.00025),
+        "echo": as_fids(session, 0, echo=0.08, extension={**fids.extension, "EchoTime": 0.08}),
+        "points": as_fids(session, 0, values=fids.values[:, :, :, :1024]),
+        "tags": as_fids(session, 0, extension={**plain, "dim_6": "DIM_EDIT"}),
+        "unedited": as_fids(session, 0, values=fids.values[..., 0], extension=plain),
+        "single": as_fids(session, 0, values=fids.values[..., :1, :]),
+        "nan": as_fids(session, 0, values=np.where(np.arange(2048)[:, None, None] == 3, np.nan, fids.values)),
+        "zero": as_fids(session, 0, values=np.where(np.arange(8)[:, None] == 3, 0, fids.values)),
+        "conjugated": as_fids(session, 0, values=fids.values.conj()),
+        "elsewhere": as_fids(session, 0, reference=3.0),
+        "swapped": as_fids(session, 0, values=fids.values[..., ::-1]),
+        "on alone": as_fids(
+            session,
+            0,
+            values=fids.values[..., :1],
+            extension={**plain, "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON"]}},
+        ),
+    }[kind]

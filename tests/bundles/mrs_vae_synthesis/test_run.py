@@ -11,10 +11,9 @@ import torch
 from nifti_mrs.nifti_mrs import NIFTI_MRS
 
 from mrs_vae_synthesis import predict
-from mrs_vae_synthesis.inputs import session_problems
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
-from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import InputError, read_fids, write_fids
 from mrsikit.physics.spectra import noise_sd
 
@@ -101,60 +100,6 @@ def test_a_set_is_judged_and_one_without_noise_is_found_out(command: Command, tm
     assert "do not use this set" in pages[False]
 
 
-def spoilt(session: Sessions, kind: str) -> object:
-    fids = as_fids(session, 0)
-    plain = {k: v for k, v in fids.extension.items() if not k.startswith("dim_6")}
-    return {
-        "nucleus": as_fids(session, 0, nucleus="31P"),
-        "field": as_fids(session, 0, larmor=297.2),
-        "bandwidth": as_fids(session, 0, dwell=0.00025),
-        "echo": as_fids(session, 0, echo=0.08, extension={**fids.extension, "EchoTime": 0.08}),
-        "points": as_fids(session, 0, values=fids.values[:, :, :, :1024]),
-        "tags": as_fids(session, 0, extension={**plain, "dim_6": "DIM_EDIT"}),
-        "unedited": as_fids(session, 0, values=fids.values[..., 0], extension=plain),
-        "single": as_fids(session, 0, values=fids.values[..., :1, :]),
-        "nan": as_fids(session, 0, values=np.where(np.arange(2048)[:, None, None] == 3, np.nan, fids.values)),
-        "zero": as_fids(session, 0, values=np.where(np.arange(8)[:, None] == 3, 0, fids.values)),
-        "conjugated": as_fids(session, 0, values=fids.values.conj()),
-        "elsewhere": as_fids(session, 0, reference=3.0),
-        "swapped": as_fids(session, 0, values=fids.values[..., ::-1]),
-        "on alone": as_fids(
-            session,
-            0,
-            values=fids.values[..., :1],
-            extension={**plain, "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON"]}},
-        ),
-    }[kind]
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("nucleus", "of nucleus 31P"),
-        ("field", "6.98 T"),
-        ("bandwidth", "bandwidth of 4000 Hz"),
-        ("echo", "echo time of 80 ms"),
-        ("points", "1024 points"),
-        ("tags", "which edit is ON"),
-        ("unedited", "no axis DIM_EDIT"),
-        ("single", "holds 2 transients"),
-        ("nan", "NaN or infinity"),
-        ("zero", "zero throughout"),
-        ("conjugated", "no lines where the network knows them"),
-        ("elsewhere", "no lines where the network knows them"),
-        ("swapped", "EditCondition in the right order"),
-        ("on alone", "no axis DIM_EDIT"),
-    ],
-)
-def test_what_is_no_such_session_is_refused(
-    unseen: Sessions, network: SessionVae, tmp_path: Path, kind: str, words: str
-) -> None:
-    known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True, water=True)
-    path = tmp_path / "bad.nii.gz"
-    write_fids(path, spoilt(unseen, kind))  # type: ignore[arg-type]
-    assert words in " ".join(session_problems(path, known, network.templates))
-
-
 def test_another_reference_is_the_same_session(
     unseen: Sessions, network: SessionVae, command: Command, tmp_path: Path
 ) -> None:
@@ -171,11 +116,6 @@ def test_another_reference_is_the_same_session(
     assert one.reference == other.reference == 4.68
     apart = np.abs(one.values - other.values).mean() / np.abs(one.values).mean()
     assert apart < 0.02
-
-
-def test_on_alone_is_read_as_on(unseen: Sessions, tmp_path: Path) -> None:
-    write_fids(tmp_path / "on.nii.gz", spoilt(unseen, "on alone"))  # type: ignore[arg-type]
-    assert read_session(tmp_path / "on.nii.gz").on.all()
 
 
 def test_a_bad_file_and_bad_options_stop_the_run(

@@ -1,21 +1,10 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
 
 from mrs_vae_synthesis.alignment import aligned
-from mrs_vae_synthesis.checks import _bank_sessions, distinct, mean_rows
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sampling import (
-    Draws,
-    clean_fids,
-    edits_of,
-    more_of,
-    random_sessions,
-    width_of,
-    with_noise,
-)
+from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, more_of, random_sessions, width_of, with_noise
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio
 from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
@@ -89,17 +78,6 @@ def test_copies_are_found_and_samples_are_none(network: SessionVae) -> None:
 
     assert nearest_ratio(one(training), one(held_out), one(made)) > 0.8
     assert nearest_ratio(one(training), one(held_out), one(training[:60])) < 0.1
-
-
-def test_sessions_kept_over_and_over_count_once(network: SessionVae) -> None:
-    few = copy.deepcopy(network)
-    few.bank.copy_(network.bank[torch.arange(len(network.bank)) % 3])
-    assert distinct(few).tolist() == [0, 1, 2]
-    real, ((bank, _), (again, _)) = _bank_sessions(few, 7, edits_of(4, "both", True))
-    assert [len(real), len(bank), len(again)] == [7, 3, 7]
-    # copies are near one of the three, and the three are apart
-    rows = mean_rows(bank, torch.zeros(3, bank.shape[1], dtype=torch.bool), few)
-    assert np.linalg.norm(rows[0] - rows[1]) > 1
 
 
 @pytest.mark.parametrize("sampling", ["hybrid", "interpolate", "reconstruct"])

@@ -1,7 +1,6 @@
 import re
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import torch
 from command_lines import ONE_CORE, on_one_core, run_line
 
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session, resampled
-from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
-from mrsikit.io import InputError, write_fids
-from mrsikit.physics.spectra import noise_sd
+from mrs_vae_synthesis.nifti_sessions import read_session
+from mrs_vae_synthesis.sessions import Sessions
+from mrsikit.io import write_fids
 
 from .conftest import BUNDLE, as_fids
 
@@ -91,39 +89,6 @@ def test_training_on_own_sessions(unseen: Sessions, tmp_path: Path) -> None:
     assert "give at least 5" in done.stdout + done.stderr
 
 
-def test_sessions_of_several_bandwidths_are_resampled_to_the_narrowest(unseen: Sessions, tmp_path: Path) -> None:
-    finer = simulated_sessions(1, seed=99, transients=16, points=5120, dwell=0.0002)
-    other = as_fids(finer, 0, reference=finer.reference + 0.1)
-    write_fids(tmp_path / "a.nii.gz", other)
-    write_fids(tmp_path / "b.nii.gz", as_fids(unseen, 1))
-    found = measured_sessions([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"])
-    assert found.dwell == pytest.approx(unseen.dwell)
-    assert found.fids.shape == (2, 16, 2048)
-    assert found.reference == other.reference
-    assert finer.clean is not None
-    known = torch.fft.fft(finer.clean[0, 0], norm="forward")
-    again = torch.fft.fft(resampled(finer.clean[0, 0], finer.dwell, unseen.dwell), norm="forward")
-    points = torch.arange(-600, 600)  # of 1.024 s, both
-    torch.testing.assert_close(again[points], known[points], rtol=0, atol=5e-3 * float(known.abs().max()))
-    # near ratios too, and what rings does not pass for noise
-    near = finer.dwell * 500 / 499
-
-    def tallest(fid: torch.Tensor, dwell: float) -> float:
-        return float(torch.fft.fftfreq(2**17, dwell)[torch.fft.fft(fid, n=2**17).abs().argmax()])
-
-    assert tallest(resampled(finer.fids[0, 0], finer.dwell, near), near) == pytest.approx(
-        tallest(finer.fids[0, 0], finer.dwell), abs=0.1
-    )
-    shown = noise_sd(resampled(finer.fids[0], finer.dwell, unseen.dwell)) / noise_sd(finer.fids[0])
-    torch.testing.assert_close(shown, torch.full((16,), 0.4**0.5).to(shown), rtol=0.1, atol=0)
-    silent = as_fids(unseen, 0, extension={k: v for k, v in other.extension.items() if k != "EchoTime"}, echo=None)
-    write_fids(tmp_path / "0.nii.gz", silent)
-    longer = {**other.extension, "EchoTime": 0.08}
-    write_fids(tmp_path / "c.nii.gz", as_fids(unseen, 2, extension=longer, echo=0.08))
-    with pytest.raises(InputError, match="one protocol"):
-        measured_sessions([tmp_path / f"{name}.nii.gz" for name in "0ac"])
-
-
 def test_unedited_single_spectra_of_other_length_are_learnt_and_synthesised(unseen: Sessions, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
@@ -157,16 +122,3 @@ def test_the_published_network_trains_and_evaluates(tmp_path: Path) -> None:
     out = tmp_path / "eval"
     on_one_core(run_line("train", "evaluate", validation_subjects=4, transients=4, output_dir=out), cwd=BUNDLE)
     assert (out / "metrics.csv").exists()
-
-
-def test_the_exported_autoencoder_equals_the_eager_one(tmp_path: Path, network: SessionVae) -> None:
-    path = tmp_path / "model.ts"
-    command = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def", "--filepath", str(path)]
-    command += ["--ckpt_file", "models/model.pt", "--meta_file", "configs/metadata.json"]
-    command += ["--config_file", "configs/inference.json"]
-    done = subprocess.run(command, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    x = torch.randn(2, 6, network.scores + 3, generator=torch.Generator().manual_seed(0))
-    x[..., -3], x[..., -2:] = torch.tensor([0.0, 1, 0, 1, 0, 1]), 1.0
-    with torch.no_grad():
-        torch.testing.assert_close(torch.jit.load(path)(x), network(x), rtol=1e-4, atol=1e-4)
