@@ -1,6 +1,8 @@
 import torch
 
-from mrsikit.super_resolution.inferer import SliceStackInferer
+from mrsikit.physics.spatial_encoding import KSPACE
+from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, slices_through
+from mrsikit.super_resolution.network import CHANNELS, FACTOR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
 
 from .conftest import flair, volume
@@ -15,3 +17,47 @@ def test_without_the_mris_none_of_them_is_seen() -> None:
     found = SliceStackInferer()(item["image"].as_tensor()[None], mris)[0]
     assert found[0].max() > 0
     assert (found[2] == 0).all()
+
+
+def test_what_an_item_holds_by_name() -> None:
+    """Two maps, their noise, no FLAIR and a T1."""
+    item = torch.arange(6.0)[:, None, None, None].expand(6, 4, 5, 2).clone()
+    item[4] = 0
+    starts, noises, mris = parts(item)
+    assert torch.equal(starts, item[:2])
+    assert torch.equal(noises, item[2:4])
+    assert list(mris) == ["t1"]
+    assert torch.equal(mris["t1"], item[5])
+
+
+def test_slices_and_maps_come_back_in_their_order() -> None:
+    """More slices than are computed at a time; a network that gives back its input, and its noise as deviation."""
+    starts = torch.rand(2, 2, 8, 12, SLICES + 3, generator=torch.Generator().manual_seed(0)) + 1
+    noises = torch.full_like(starts, 0.25)
+    item = torch.cat([starts, noises, torch.zeros(2, 2, *starts.shape[2:])], 1)
+    found = SliceStackInferer(factor=2)(item, lambda x: x[:, [INTERPOLATED, NOISE]])
+    assert found.shape == (2, 6, *starts.shape[2:])
+    for m in range(2):
+        torch.testing.assert_close(found[:, 3 * m], starts[:, m])
+        torch.testing.assert_close(found[:, 3 * m + 1], noises[:, m])
+        torch.testing.assert_close(found[:, 3 * m + 2], starts[:, m])  # without an MRI the same
+
+
+def test_a_network_is_told_factor_spread_and_whether_the_noise_is_known() -> None:
+    seen = []
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return x[:, :2]
+
+    start = torch.ones(8, 12, 2)
+    known, unknown = torch.full_like(start, 0.1), torch.full_like(start, torch.nan)
+    for noise, is_known in ((known, 1), (unknown, 0)):
+        slices_through(network, start, noise, {}, 4, KSPACE)
+        x = seen.pop()
+        assert x.shape == (2, CHANNELS, 8, 12)
+        assert torch.isfinite(x).all()
+        assert (x[:, NOISE_KNOWN] == is_known).all()
+        assert (x[:, FACTOR] == 4).all()
+        assert (x[:, PSF_CHANNEL] == KSPACE).all()
+    assert not seen  # without MRIs once

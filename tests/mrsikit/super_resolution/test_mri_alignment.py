@@ -4,7 +4,7 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.physics.spatial_encoding import forward_operator
-from mrsikit.super_resolution.mri_alignment import mri_shift
+from mrsikit.super_resolution.mri_alignment import mri_shift, share_outside_brain, shift_needed
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 
 from .conftest import AFFINE, NOISY, brain, noisy_map
@@ -122,3 +122,31 @@ def test_empty_metabolites_and_slices_do_not_speak_against_an_mri() -> None:
         PreprocessCoarseMapd()({"image": MetaTensor(stack, affine=AFFINE), "flair": thick})["outside_brain"]["flair"]
         < 0.03
     )
+
+
+def test_the_shift_is_told_in_mm_of_the_patient() -> None:
+    """Three fine voxels of 2 mm along the first axis, which runs to the left, and two to the front."""
+    image = mri()
+    maps = forward_operator(image, 4, 0)[None].movedim(1, -1)
+    tissue = maps > 0.05
+    affine = torch.diag(torch.tensor([-2.0, 2, 10, 1]))
+    for needed, expected in (((3, 2), [-6.0, 4.0, 0.0]), ((0, 0), [0.0] * 3)):
+        lying = moved(image, (-needed[0], -needed[1])).movedim(0, -1)
+        assert shift_needed(maps, tissue, lying, 4, affine) == expected
+    fine = torch.diag(torch.tensor([0.5, 0.5, 10, 1]))
+    lying = moved(image, (-3, -2)).movedim(0, -1)
+    assert shift_needed(maps, tissue, lying, 4, fine) == [0.0] * 3  # 1.8 mm: as good as in place
+
+
+def test_the_share_outside_the_brain_by_hand() -> None:
+    maps, tissue = torch.zeros(2, 20, 20, 1), torch.zeros(2, 20, 20, 1, dtype=torch.bool)
+    mri = torch.zeros(20, 20, 1)
+    mri[2:18, 2:10] = 1
+    maps[:, 4:16, 4:14] = 1
+    maps[0, 4:16, 12:] = 0.3  # under half of what is typical: does not count
+    tissue[:, 4:16, 4:14] = True
+    assert share_outside_brain(maps[1:], tissue[1:], mri) == pytest.approx(4 / 10)
+    assert share_outside_brain(maps[:1], tissue[:1], mri) == pytest.approx(2 / 8)
+    assert share_outside_brain(maps, tissue, mri) == pytest.approx(2 / 8)  # of the map that fits best
+    assert share_outside_brain(maps, tissue, 0.05 + 0 * mri) == 1
+    assert share_outside_brain(maps, 0 * tissue, mri) == 0

@@ -1,9 +1,22 @@
+from pathlib import Path
+
 import pytest
 import torch
+from ignite.engine import Engine
 from torch import nn
 
-from mrsikit.super_resolution.network import CHANNELS, HAS_FLAIR, HAS_T1, INTERPOLATED, MRI_SETS, mri_set
-from mrsikit.super_resolution.sd_calibration import calibrate
+from mrsikit.physics.spatial_encoding import BLOCK
+from mrsikit.super_resolution.network import (
+    CHANNELS,
+    HAS_FLAIR,
+    HAS_T1,
+    INTERPOLATED,
+    MRI_SETS,
+    SuperResolution,
+    mri_set,
+    network_input,
+)
+from mrsikit.super_resolution.sd_calibration import SaveCalibratedWeights, calibrate
 
 
 class Stated(nn.Module):
@@ -40,3 +53,26 @@ def test_calibrated_intervals_hold_their_share_for_every_set_of_mris() -> None:
 def test_without_tissue_nothing_is_calibrated() -> None:
     batch = {"image": torch.zeros(1, CHANNELS, 20, 20), "label": torch.zeros(1, 1, 20, 20)}
     assert calibrate(Stated(), [batch]) == [1, 1, 1, 1]
+
+
+def test_the_finished_training_writes_calibrated_collapsed_weights(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(1, 32, 32, generator=generator) + 0.5
+    image = network_input(start, 4, BLOCK)
+    torch.manual_seed(0)
+    network = SuperResolution(widths=(4, 8))
+    with torch.no_grad():
+        pred = network.eval()(image)
+    label = pred[:, :1] + 2 * pred[:, 1:] * torch.randn(1, 1, 32, 32, generator=generator)
+    handler = SaveCalibratedWeights(
+        path=str(tmp_path / "model.pt"), network=network, batches=[{"image": image, "label": label}]
+    )
+    trainer = Engine(lambda *_: None)
+    handler.attach(trainer)
+    trainer.run([0], max_epochs=1)
+    saved = SuperResolution(widths=(4, 8), collapsed=True)
+    saved.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
+    with torch.no_grad():
+        found = saved.eval()(image)
+    torch.testing.assert_close(found[:, 0], pred[:, 0], atol=5e-3, rtol=0)  # in half precision
+    assert float((found[:, 1] / pred[:, 1]).median()) == pytest.approx(2, rel=0.1)  # errors twice as large as stated

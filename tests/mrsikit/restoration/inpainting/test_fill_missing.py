@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mrsikit.restoration.inpainting import FILLS
+from mrsikit.restoration.inpainting.fill_missing import fill_missing, nearest_data
 
 SHAPES = [(8, 8), (16, 12), (8, 9, 8), (16, 16, 1), (8, 8, 2)]
 each_fill = pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS)
@@ -117,3 +118,52 @@ def test_averaging_beats_following_on_a_noisy_slice(mni_map, mni_draws):
     noisy = np.where(mni_map > 0, np.maximum(mni_map + noise, 1e-3), 0)
     errors = [hole_error(name, noisy, mni_map, mni_draws) for name in ("gaussian", "biharmonic")]
     assert errors[0] < 0.9 * errors[1]
+
+
+def test_the_estimate_is_of_a_map_of_unit_maximum_and_stands_only_where_a_value_is_missing():
+    seen = []
+
+    def estimate(values, data, target):
+        seen.append((values, data, target))
+        return np.full(values.shape, 0.5)
+
+    map = np.array([[1.0, 2, np.nan], [4, 100, 8]])
+    missing = np.array([[False, False, False], [False, True, False]])
+    filled = fill_missing(map, missing, None, estimate)
+    np.testing.assert_array_equal(filled, np.array([[1, 2, 4], [4, 4, 8]], np.float32))  # half of the maximum, 8
+    values, data, target = seen[0]
+    np.testing.assert_array_equal(values, [[0.125, 0.25, 0], [0.5, 0, 1]])
+    np.testing.assert_array_equal(target, [[False, False, True], [False, True, False]])
+    np.testing.assert_array_equal(data, ~target)
+
+
+def test_with_a_brain_what_lies_outside_is_no_data_and_what_is_missing_there_is_zero():
+    map = np.array([[1.0, 2, np.nan], [4, np.nan, 8]])
+    brain = np.array([[True, True, True], [True, False, False]])
+    filled = fill_missing(map, np.zeros((2, 3), bool), brain, lambda values, data, target: values.max() + 0 * values)
+    np.testing.assert_array_equal(filled, np.array([[1, 2, 4], [4, 0, 8]], np.float32))
+
+
+@pytest.mark.parametrize(("shape", "given"), [((4, 1, 3), (4, 3)), ((4, 3, 1), (4, 3)), ((1, 4, 1), (1, 4, 1))])
+def test_an_axis_of_one_voxel_is_none(shape, given):
+    seen = []
+    missing = np.zeros(shape, bool)
+    missing.flat[1] = True
+    fill_missing(np.ones(shape), missing, None, lambda values, *_: seen.append(values.shape) or values)
+    assert seen == [given]
+
+
+def test_nothing_to_estimate_from_gives_zeros():
+    def never(*_):
+        raise AssertionError
+
+    np.testing.assert_array_equal(fill_missing(np.full((2, 2), np.nan), np.zeros((2, 2)), None, never), 0)
+    np.testing.assert_array_equal(fill_missing(np.ones((2, 2)), np.zeros((2, 2)), None, never), 1)
+
+
+def test_the_nearest_data_by_hand():
+    values = np.array([[1.0, 0, 0, 0, 5], [0, 0, 0, 0, 0]])
+    expected = [[1, 1, 1, 5, 5], [1, 1, 1, 5, 5]]
+    found = nearest_data(values, values > 0)
+    np.testing.assert_array_equal(found[:, [0, 1, 3, 4]], np.array(expected)[:, [0, 1, 3, 4]])
+    assert set(found[:, 2]) <= {1.0, 5.0}  # as far from the one as from the other

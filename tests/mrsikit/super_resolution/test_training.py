@@ -1,0 +1,123 @@
+import pytest
+import torch
+
+from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, forward_operator
+from mrsikit.super_resolution.network import (
+    CHANNELS,
+    FACTOR,
+    FLAIR,
+    HAS_FLAIR,
+    HAS_T1,
+    INTERPOLATED,
+    NO_TRUST,
+    NOISE,
+    NOISE_KNOWN,
+    PSF_CHANNEL,
+)
+from mrsikit.super_resolution.training import RandCoarseMapd, _half
+
+SIDE = 48
+
+
+@pytest.fixture(scope="module")
+def subject() -> dict[str, torch.Tensor]:
+    """A disc of tissue, a FLAIR and two lesions; no T1."""
+    x, y = torch.meshgrid(torch.arange(float(SIDE)) - 23.5, torch.arange(float(SIDE)) - 23.5, indexing="ij")
+    inside = (torch.hypot(x, y) < 20).float()
+    texture = 0.8 + 0.2 * torch.sin(x / 3) * torch.cos(y / 4)
+    lesions = torch.stack([((x - 6).abs() < 4) & ((y - 5).abs() < 3), (x + 8).abs() + y.abs() < 4]).float()
+    return {"map": inside * texture, "flair": inside * (2 - texture), "lesions": lesions}
+
+
+@pytest.fixture(scope="module")
+def pairs(subject: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """120 draws."""
+    draw = RandCoarseMapd()
+    draw.set_random_state(0)
+    return [draw(subject) for _ in range(120)]
+
+
+def told(pair: dict[str, torch.Tensor]) -> tuple[int, int, float]:
+    """Factor, point-spread function, and whether the noise is known."""
+    image = pair["image"]
+    return int(image[FACTOR, 0, 0]), int(image[PSF_CHANNEL, 0, 0]), float(image[NOISE_KNOWN, 0, 0])
+
+
+def left(pair: dict[str, torch.Tensor]) -> torch.Tensor:
+    """What the coarse map has that the fine one does not explain: its noise."""
+    factor, psf, _ = told(pair)
+    return forward_operator(pair["image"][INTERPOLATED], factor, psf) - forward_operator(pair["label"][0], factor, psf)
+
+
+def test_a_pair_is_an_input_and_the_truth_with_its_lesions(pairs: list) -> None:
+    for pair in pairs:
+        assert pair["image"].shape == (CHANNELS, SIDE, SIDE)
+        assert pair["label"].shape == (3, SIDE, SIDE)
+        assert torch.isfinite(pair["image"]).all()
+        assert (pair["image"][HAS_FLAIR] == 1).all()
+        assert (pair["image"][HAS_T1] == 0).all()
+        assert set(pair["label"][1:].unique().tolist()) <= {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_kinds_are_drawn_by_their_shares(pairs: list) -> None:
+    kinds = [told(pair) for pair in pairs]
+    for value, place, share in ((4, 0, 0.7), (BLOCK, 1, 0.45), (KSPACE, 1, 0.35), (HAMMING, 1, 0.2), (1, 2, 0.85)):
+        found = sum(kind[place] == value for kind in kinds) / len(kinds)
+        assert found == pytest.approx(share, abs=0.13)  # three standard errors
+
+
+def test_a_share_of_one_leaves_no_other_spread(subject: dict[str, torch.Tensor]) -> None:
+    only = RandCoarseMapd(psf=(0, 1, 0))
+    only.set_random_state(1)
+    assert {told(only(subject))[1] for _ in range(5)} == {KSPACE}
+
+
+def test_without_noise_the_truth_measured_is_the_map(pairs: list) -> None:
+    silent = [p for p in pairs if told(p)[2] and p["image"][NOISE].max() == 0 and told(p)[1] != HAMMING]
+    assert len(silent) > 10
+    for pair in silent:
+        assert left(pair).abs().max() < 1e-4
+        factor, psf, _ = told(pair)
+        assert float(forward_operator(pair["label"][0], factor, psf).max()) == pytest.approx(1, abs=0.05)
+
+
+def test_the_noise_told_is_that_of_the_map(pairs: list) -> None:
+    ratios = []
+    for pair in pairs:
+        factor, psf, known = told(pair)
+        level = forward_operator(pair["image"][NOISE], factor, BLOCK)
+        if known and psf == BLOCK and level.min() > 0 and level.max() < NO_TRUST / 2:
+            tissue = forward_operator(pair["label"][0], factor, BLOCK) > 0.1
+            ratios.append((left(pair)[tissue] / level[tissue]).square().mean())
+    assert len(ratios) > 8
+    assert float(torch.stack(ratios).mean().sqrt()) == pytest.approx(1, abs=0.1)
+
+
+def test_some_heads_are_half_the_size(pairs: list, subject: dict[str, torch.Tensor]) -> None:
+    area = (subject["map"] > 0).float().mean()
+    share = torch.stack([(pair["label"][0] > 0).float().mean() for pair in pairs]) / area
+    small = share < 0.5
+    assert 0.05 < float(small.float().mean()) < 0.27
+    torch.testing.assert_close(share[small], torch.full((int(small.sum()),), 0.25), atol=0.06, rtol=0)
+    assert (share[~small] > 0.99).all()
+    for pair, is_small in zip(pairs, small, strict=True):  # and their MRIs and lesions with them
+        assert ((pair["image"][FLAIR] > 0).float().mean() < 0.5 * area) == is_small
+        assert (pair["label"][1:].sum() < 0.5 * subject["lesions"].sum()) == is_small
+
+
+def test_a_half_sized_image_by_hand() -> None:
+    image = torch.arange(16.0).reshape(4, 4)
+    expected = torch.zeros(4, 4)
+    expected[1:3, 1:3] = torch.tensor([[2.5, 4.5], [10.5, 12.5]])
+    torch.testing.assert_close(_half(image), expected)
+    torch.testing.assert_close(_half(torch.stack([image, 2 * image])), torch.stack([expected, 2 * expected]))
+
+
+def test_a_seed_is_a_pair(subject: dict[str, torch.Tensor]) -> None:
+    draws = []
+    for seed in (3, 3, 4):
+        draw = RandCoarseMapd()
+        draw.set_random_state(seed)
+        draws.append(draw(subject)["image"])
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
