@@ -1,5 +1,6 @@
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from command_lines import infer
 
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
 from mrsikit.io import Fids, write_fids
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -82,3 +83,30 @@ def spoilt(session: Sessions, kind: str) -> Fids:
             extension={**plain, "dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON"]}},
         ),
     }[kind]
+
+
+SMALL = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=64, edited=True, water=True)
+
+
+def small_network(**acquisition: object) -> SessionVae:
+    """One of few weights that knows :data:`SMALL`, or something else."""
+    network = SessionVae(points=64, scores=4, session=3, transient=2, width=8, sessions=5, kept=2)
+    network.acquisition.copy_(replace(SMALL, **acquisition).stored())  # type: ignore[arg-type]
+    return network.eval()
+
+
+def numbered(edits: tuple[str, ...] = ("ON", "OFF"), *, edits_first: bool = False, transients: int = 3) -> Fids:
+    """FIDs of 64 points whose real part is 10, 20, ... by transient, plus 1 for ON and 2 for OFF."""
+    code = {"ON": 1, "OFF": 2}
+    rows = [[10 * (k + 1) + code[edit.upper()] for edit in edits] for k in range(transients)]
+    values = np.broadcast_to(np.array(rows, np.complex64), (1, 1, 1, 64, transients, len(edits)))
+    axes = [("DIM_DYN", None), ("DIM_EDIT", {"EditCondition": list(edits)})]
+    if edits_first:
+        values, axes = values.swapaxes(-1, -2), axes[::-1]
+    extension = {}
+    for place, (tag, header) in zip(("dim_5", "dim_6"), axes, strict=True):
+        extension |= {place: tag} | ({f"{place}_header": header} if header else {})
+    return Fids(
+        values=values.copy(), affine=np.eye(4), dwell=0.0005, larmor=127.73, nucleus="1H", reference=4.68, delay=None,
+        echo=0.068, extension={**extension, "EchoTime": 0.068},
+    )  # fmt: skip

@@ -1,14 +1,25 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session, resampled
+from mrs_vae_synthesis.nifti_sessions import (
+    EDITED,
+    by_edit,
+    edit_order,
+    laid_out,
+    measured_sessions,
+    read_session,
+    referenced,
+    rereferenced,
+    resampled,
+)
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.io import InputError, write_fids
 from mrsikit.physics.spectra import noise_sd
 
-from .conftest import as_fids, spoilt
+from .conftest import SMALL, as_fids, numbered, spoilt
 
 
 def test_on_alone_is_read_as_on(unseen: Sessions, tmp_path: Path) -> None:
@@ -47,3 +58,94 @@ def test_sessions_of_several_bandwidths_are_resampled_to_the_narrowest(unseen: S
     write_fids(tmp_path / "c.nii.gz", as_fids(unseen, 2, extension=longer, echo=0.08))
     with pytest.raises(InputError, match="one protocol"):
         measured_sessions([tmp_path / f"{name}.nii.gz" for name in "0ac"])
+
+
+def numbers(rows: torch.Tensor) -> list[int]:
+    """Of :func:`numbered`, a transient each of (N, T)."""
+    assert (rows == rows[:, :1]).all()
+    return rows[:, 0].real.int().tolist()
+
+
+@pytest.mark.parametrize("edits_first", [False, True])
+@pytest.mark.parametrize("edits", [("ON", "OFF"), ("OFF", "ON"), ("on", "off")])
+def test_each_transient_is_of_the_edit_that_the_header_names(edits: tuple[str, ...], edits_first: bool) -> None:
+    values, on = laid_out(numbered(edits, edits_first=edits_first), "a")
+    expected = [11, 12, 21, 22, 31, 32] if edits[0].upper() == "ON" else [12, 11, 22, 21, 32, 31]
+    assert numbers(values) == expected
+    assert on.tolist() == [number % 10 == 1 for number in expected]
+
+
+def test_the_order_of_edits_is_the_headers() -> None:
+    assert edit_order(numbered(("ON", "OFF")), "a") == [True, False]
+    assert edit_order(numbered(("OFF", "ON")), "a") == [False, True]
+    alone = numbered(("OFF",))
+    assert edit_order(alone, "a", alone=True) == [False]
+    assert edit_order(numbered(("ON",)), "a", alone=True) == [True]
+    silent = replace(alone, extension={k: v for k, v in alone.extension.items() if "header" not in k})
+    other = replace(alone, extension={**alone.extension, "dim_6_header": {"EditCondition": ["A", "B"]}})
+    for wrong in (alone, silent, other):
+        with pytest.raises(InputError, match="which edit is ON"):
+            edit_order(wrong, "a")
+
+
+def test_on_comes_before_off_as_the_header_of_what_is_made_says() -> None:
+    values, on = laid_out(numbered(("OFF", "ON")), "a")
+    both = by_edit(values, on)
+    assert both.shape == (64, 3, 2)
+    assert both[0].real.int().tolist() == [[11, 12], [21, 22], [31, 32]]
+    assert EDITED["dim_6_header"] == {"EditCondition": ["ON", "OFF"]}
+    # read again, ON is ON
+    header = {"dim_5": "DIM_DYN", **EDITED}
+    again, known = laid_out(replace(numbered(), values=both.numpy()[None, None, None], extension=header), "a")
+    assert numbers(again[known]) == [11, 21, 31]
+    assert numbers(again[~known]) == [12, 22, 32]
+
+
+def test_of_unlike_numbers_as_many_are_kept_as_there_are_of_the_rarer() -> None:
+    values = torch.arange(5.0)[:, None].expand(5, 4)
+    both = by_edit(values, torch.tensor([False, False, True, False, True]))
+    assert both[0].tolist() == [[2, 0], [4, 1]]
+
+
+def test_one_edit_or_none_needs_no_axis() -> None:
+    plain = numbered(("ON",))
+    values = plain.values[..., 0]
+    for header, is_on in (({}, False), ({"EditCondition": ["ON"]}, True), ({"EditCondition": ["OFF"]}, False)):
+        rows, on = laid_out(replace(plain, values=values, extension={"dim_5": "DIM_DYN", **header}), "a")
+        assert numbers(rows) == [11, 21, 31]
+        assert on.tolist() == [is_on] * 3
+    rows, on = laid_out(replace(plain, values=values[..., 0], extension={}), "a")
+    assert numbers(rows) == [11]
+    assert on.tolist() == [False]
+
+
+def test_more_than_one_voxel_or_other_axes_are_refused() -> None:
+    fids = numbered()
+    with pytest.raises(InputError, match="a: holds 2 voxels"):
+        laid_out(replace(fids, values=fids.values.repeat(2, 0)), "a")
+    with pytest.raises(InputError, match="DIM_COIL, DIM_EDIT.*coils combined"):
+        laid_out(replace(fids, extension={**fids.extension, "dim_5": "DIM_COIL"}), "a")
+
+
+def test_another_reference_shifts_every_line_by_the_difference() -> None:
+    """A line at 3 ppm is at 3 ppm, whichever shift the file counts from."""
+    at = torch.arange(64) * 0.0005
+    line, moved = (torch.exp(2j * torch.pi * (reference - 3.0) * 127.73 * at)[None] for reference in (4.68, 4.3))
+    fids = replace(numbered(), reference=4.3)
+    torch.testing.assert_close(referenced(moved, fids, SMALL), line, atol=1e-4, rtol=0)
+    assert referenced(moved, replace(fids, reference=None), SMALL) is moved
+    assert rereferenced(moved, 0.0005, 0.0) is moved
+
+
+def test_sessions_are_cut_to_what_all_of_them_have(tmp_path: Path) -> None:
+    for name, count, points in (("a", 3, 64), ("b", 2, 48)):
+        fids = numbered(transients=count)
+        write_fids(tmp_path / f"{name}.nii.gz", replace(fids, values=fids.values[:, :, :, :points]))
+    found = measured_sessions([tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"])
+    assert found.fids.shape == (2, 4, 48)
+    assert numbers(found.fids[0]) == numbers(found.fids[1]) == [11, 12, 21, 22]
+    assert found.on.tolist() == [[True, False, True, False]] * 2
+    assert (found.dwell, found.larmor, found.reference, found.echo) == pytest.approx((0.0005, 127.73, 4.68, 0.068))
+    write_fids(tmp_path / "c.nii.gz", replace(numbered(), larmor=297.2))
+    with pytest.raises(InputError, match=r"c.nii.gz: is not of the acquisition of .*a.nii.gz"):
+        measured_sessions([tmp_path / "a.nii.gz", tmp_path / "c.nii.gz"])
