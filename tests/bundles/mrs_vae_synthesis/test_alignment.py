@@ -1,10 +1,22 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from mrs_vae_synthesis.alignment import aligned, unaligned
-from mrs_vae_synthesis.matched_filter import turned
+from mrs_vae_synthesis.alignment import (
+    aligned,
+    likeness,
+    network_input,
+    point_weights,
+    scores_of,
+    spectra_of,
+    unaligned,
+)
+from mrs_vae_synthesis.matched_filter import as_complex, turned
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sessions import Sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
+
+from .conftest import SMALL
 
 
 def test_the_way_into_the_frame_and_back(network: SessionVae, unseen: Sessions) -> None:
@@ -29,3 +41,45 @@ def test_much_water_moves_no_line(network: SessionVae, unseen: Sessions) -> None
     found, again = (aligned(network, fids, unseen.on) for fids in (unseen.fids, unseen.fids + water))
     torch.testing.assert_close(again.shift, found.shift, atol=0.5, rtol=0)
     torch.testing.assert_close(again.scale, found.scale, rtol=0.06, atol=0)
+
+
+def test_scores_and_spectra_are_inverse_in_the_networks_directions(network: SessionVae, unseen: Sessions) -> None:
+    on = torch.tensor([[True, False, True]])
+    scores = torch.randn(1, 3, network.scores, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        scores_of(network, spectra_of(network, scores, on), on), scores, rtol=1e-2, atol=1e-2
+    )  # the shipped weights are in half precision
+    centres = spectra_of(network, torch.zeros(1, 3, network.scores), on)
+    assert torch.equal(centres[0], network.centres[on[0].long()])
+
+
+def test_points_beside_water_count_less_only_where_it_was_taken_away() -> None:
+    """Of 64 points 31 Hz apart, those above 4.2 ppm."""
+    hz = torch.fft.fftfreq(64, 0.0005)
+    above = 4.68 - hz / 127.73 > 4.2
+    dry = point_weights(replace(SMALL, water=False))
+    assert torch.equal(dry, torch.where(above, 0.1, 1.0).repeat(2))
+    assert torch.equal(point_weights(SMALL), torch.ones(128))
+
+
+def test_the_networks_input_by_its_columns(network: SessionVae, unseen: Sessions) -> None:
+    found = aligned(network, unseen.fids[:2], unseen.on[:2])
+    columns = network_input(network, found, unseen.on[:2])
+    assert columns.shape == (2, 16, network.scores + 3)
+    torch.testing.assert_close(columns[..., :-3], scores_of(network, found.spectra, unseen.on[:2]))
+    assert columns[0, :, -3].tolist() == [1.0, 0.0] * 8
+    noise = found.noise.median(1).values.float()
+    torch.testing.assert_close(columns[..., -2], noise[:, None].expand(2, 16))  # one for all of a session
+    assert (columns[..., -1] == 1).all()
+
+
+def test_a_template_is_wholly_like_itself_whatever_its_phase_shift_and_height(network: SessionVae) -> None:
+    known = Acquisition.of(network.acquisition)
+    templates = as_complex(network.templates.float())
+    on = torch.tensor([True, False, True, False])
+    fids = 7 * turned(templates[on.long()], torch.tensor([0.3, 2, -1, 3]), torch.tensor([0.0, 5, -8, 12]), known.dwell)
+    own, other = likeness(network.templates, known, fids, on)
+    assert own == pytest.approx(1, abs=0.02)
+    assert other < own - 0.02
+    swapped = likeness(network.templates, known, fids, ~on)
+    assert swapped == pytest.approx((other, own), abs=1e-6)

@@ -1,6 +1,15 @@
 import torch
 
-from mrs_vae_synthesis.matched_filter import as_complex, as_real, matched, signal_space, turned, without_water
+from mrs_vae_synthesis.matched_filter import (
+    as_complex,
+    as_real,
+    fft_ppm,
+    in_band,
+    matched,
+    signal_space,
+    turned,
+    without_water,
+)
 
 DWELL = 0.0005
 
@@ -40,3 +49,23 @@ def test_water_is_taken_away_and_little_else() -> None:
 def test_real_and_imaginary_parts_come_back() -> None:
     values = torch.randn(3, 8, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     assert torch.equal(as_complex(as_real(values)), values)
+
+
+def test_shifts_stand_in_the_order_of_the_transform() -> None:
+    """Four points of 2000 Hz at 125 MHz: 0, 500, -1000 and -500 Hz are 4, 8 and 4 ppm away."""
+    torch.testing.assert_close(fft_ppm(4, DWELL, 125.0, 4.68), torch.tensor([4.68, 0.68, 12.68, 8.68]))
+
+
+def test_the_band_holds_its_lines_and_no_others() -> None:
+    at = torch.arange(2048) * DWELL
+    size = torch.linalg.vector_norm
+    for ppm, low, high in ((2.0, 0.97, 1), (3.0, 0.97, 1), (4.7, 0, 0.1), (0.9, 0, 0.1)):
+        line = torch.exp((2j * torch.pi * (4.68 - ppm) * 127.7 - torch.pi * 6) * at)
+        assert low <= size(in_band(line, DWELL, 127.7, 4.68)) / size(line) <= high
+
+
+def test_turning_is_a_phase_and_a_ramp() -> None:
+    fids = torch.ones(2, 4, dtype=torch.complex64)
+    found = turned(fids, torch.tensor([torch.pi / 2, 0.0]), torch.tensor([0.0, 500.0]), DWELL)
+    expected = torch.tensor([[1j, 1j, 1j, 1j], [1, 1j, -1, -1j]], dtype=torch.complex64)  # a quarter turn each 0.5 ms
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
