@@ -140,7 +140,7 @@ def check_metadata(bundle: Path, schema: Path | None) -> list[str]:
 
 
 def check_packages(bundle: Path) -> list[str]:
-    """Check that packages for inference and training are installed: ours in the stated version, others in that or later.
+    """Check that the packages are installed: ours in the stated version, the others in that or a later one.
 
     The packages for training stand under a name of our own, for MONAI renames "optional_packages_version" and drops
     what is required.
