@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from option_tables import MODELS, model_of
 
-BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 
 
 @pytest.mark.parametrize("bundle", MODELS)

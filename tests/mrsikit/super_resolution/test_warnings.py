@@ -1,0 +1,114 @@
+from typing import Any
+
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from mrsikit.io.readers import CODES
+from mrsikit.super_resolution.warnings import RULES, Case, warnings_of
+
+AXIAL = torch.diag(torch.tensor([5.0, 5.0, 10.0, 1.0], dtype=torch.float64))
+
+
+def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, **given: Any) -> Case:
+    """A sound file of one metabolite, whose noise is known; ``given`` changes its data or its options."""
+    maps = torch.ones(shape)
+    data: dict[str, Any] = {
+        "map": MetaTensor(maps, affine=affine),
+        "sr": torch.ones(shape),
+        "noise_from": "--noise",
+        "slice_axis": 2,
+        "lost": 0,
+        "unplaced": "",
+        "unmeasured": torch.zeros(shape[0], 3, dtype=torch.bool),
+        "lowest": torch.zeros(shape[0]),
+        "scale": torch.ones(shape[0], 3),
+        "covered": {},
+        "shifted": {},
+        "outside_brain": {},
+    }
+    options: dict[str, Any] = {
+        "noise": torch.full(shape[:1], 0.02),
+        "given_noise": [0.3],
+        "ratio": False,
+        "denoised": False,
+        "psf": "block",
+        "dims": 2,
+    }
+    return Case(
+        data={name: given.get(name, value) for name, value in data.items()},
+        maps=maps,
+        **{name: given.get(name, value) for name, value in options.items()},
+    )
+
+
+def mri(share: float = 1.0, outside: float = 0.0, shift: tuple[float, ...] = (0.0, 0.0, 0.0)) -> dict[str, Any]:
+    return {"covered": {"flair": share}, "outside_brain": {"flair": outside}, "shifted": {"flair": list(shift)}}
+
+
+def test_a_sound_file_has_no_warning() -> None:
+    assert warnings_of(case()) == []
+    assert warnings_of(case(**mri())) == []
+
+
+TURNED = AXIAL[:, [0, 2, 1, 3]]
+CUBIC = torch.diag(torch.tensor([5.0, 5.0, 5.0, 1.0], dtype=torch.float64))
+EMPTY = torch.tensor([[False, True, False]])
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ratio": True}, "the noise of a ratio is no one number"),
+        ({"noise_from": "unknown", "noise": None}, "--noise gives 1 values, the file has 1 maps: not used"),
+        ({"noise_from": "Cramér-Rao bounds"}, "--noise is not used: the file has Cramér-Rao bounds"),
+        ({"noise": None, "given_noise": []}, "the noise is not known"),
+        ({"noise": None, "given_noise": [], "denoised": True}, "--denoised: maps whose noise is not known"),
+        ({"shape": (1, 15, 20, 3)}, "matrix (15, 20) outside the 16 to 64"),
+        ({"shape": (1, 65, 20)}, "matrix (65, 20) outside the 16 to 64"),
+        ({"lost": 7}, "7 voxels of the head hold no number or a failed fit"),
+        ({"shape": (1, 20, 20, 8), "affine": CUBIC, "psf": "kspace"}, "--dims 3 makes the map finer across"),
+        ({"affine": TURNED}, "slices are not axial"),
+        ({"unplaced": "t1"}, "the header of t1 gives no position"),
+        ({"unmeasured": EMPTY}, "metabolite 1, slice 2: no voxel was measured"),
+        ({"noise": torch.tensor([torch.nan])}, "the bounds of a metabolite hold no number"),
+        ({"lowest": torch.tensor([-0.11])}, "negative values beyond its noise"),
+        ({"lowest": torch.tensor([-0.11]), "noise": None}, "negative values down to 11% of its maximum"),
+        ({"noise": torch.tensor([0.12])}, "the noise is 12.0% of the maximum"),
+        ({"sr": torch.full((1, 20, 20, 3), 2.1)}, "metabolite 1: the result reaches from 2.1 to 2.1"),
+        ({"sr": torch.full((1, 20, 20, 3), -0.31)}, "metabolite 1: the result reaches from -0.31"),
+        (mri(share=0.9), "the flair covers 90% of the tissue; the rest was super-resolved without it"),
+        (mri(outside=0.2), "20% of the tissue lies outside the brain that the flair shows"),
+        (mri(shift=(-4.2, 3.1, 0.0)), "moved by -4, +3, +0 mm (right, front, up)"),
+    ],
+)
+def test_each_rule_says_what_is_odd(given: dict[str, Any], words: str) -> None:
+    assert words in "\n".join(warnings_of(case(**given)))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"noise": torch.tensor([0.09])},
+        {"lowest": torch.tensor([-0.09])},
+        {"lowest": torch.tensor([-0.24]), "psf": "kspace"},
+        {"sr": torch.full((1, 20, 20, 3), 1.9)},
+        {"shape": (1, 20, 20, 7), "affine": CUBIC, "psf": "kspace"},
+        {"shape": (1, 20, 20, 8), "affine": CUBIC, "psf": "kspace", "dims": 3},
+        mri(outside=0.08),
+    ],
+)
+def test_what_is_within_the_bounds_is_not_odd(given: dict[str, Any]) -> None:
+    assert warnings_of(case(**given)) == []
+
+
+def test_a_map_without_a_position_matters_where_there_is_an_mri() -> None:
+    nowhere = MetaTensor(torch.ones(1, 20, 20, 3), affine=AXIAL, meta={CODES: torch.tensor([0, 0])})
+    assert warnings_of(case(map=nowhere)) == []
+    assert "where the MRI lies on it is a guess" in warnings_of(case(map=nowhere, **mri()))[0]
+
+
+def test_warnings_come_in_the_order_of_the_rules() -> None:
+    lines = warnings_of(case(lost=3, affine=TURNED, unplaced="t1"))
+    assert [line.split()[0] for line in lines] == ["3", "slices", "the"]
+    assert len(RULES) == len(set(RULES)) == 14
