@@ -24,9 +24,10 @@ from mrsikit.metrics.calibration import error_rank_correlation, interval_coverag
 from mrsikit.metrics.image_quality import mse, ssim
 from mrsikit.metrics.missing_voxels import filled_fraction, missing_voxel_detection, tumour_margin
 from mrsikit.phantoms import anatomy as anatomies
+from mrsikit.phantoms.algorithm1 import algorithm1
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
 from mrsikit.phantoms.subject import Grid, VirtualSubject
-from mrsikit.phantoms.voxel_loss import PATTERNS, algorithm1, clusters, mixed, singles
+from mrsikit.phantoms.voxel_loss import PATTERNS, clusters, mixed, singles
 from mrsikit.restoration.brain_mask import brain_outline, zero_rule
 from mrsikit.restoration.inpainting import FILLS
 

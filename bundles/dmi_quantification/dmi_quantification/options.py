@@ -1,4 +1,4 @@
-"""The options of a run."""
+"""Options of a run. Names and defaults also stand at the top of ``configs/inference.json``, where MONAI needs them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that finds and fills failed voxels of metabolite maps."""
+"""The network of ``models/model.pt``: :class:`Inpainter` finds and fills failed voxels of metabolite maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""Spatial encoding: the forward operator from a fine map to the coarse map that an acquisition measures.
+r"""Spatial encoding: point spread functions, the forward operator from a fine to a coarse map, and data consistency.
 
 The coarse map is y = A x. The forward operator A takes the mean of each block, or the centre of k-space with or without
 a Hamming filter. :func:`pseudo_inverse` is :math:`A^+` (for the Hamming filter, without the filter's inverse), so

@@ -1,4 +1,4 @@
-r"""Super-resolution by total variation, plain or weighted by an MRI.
+r"""Super-resolution by total variation (TV), or by total variation weighted by an MRI (wTV).
 
 .. math:: \min_x \lambda \sum_v w_v |\nabla x|_v + \tfrac{1}{2} \| A^+ (y - A x) \|^2,
           \qquad w = \eta / \sqrt{|\nabla R|^2 + \eta^2}

@@ -1,4 +1,8 @@
-"""Default super-resolution network, built of published blocks, and its input."""
+"""The network of both bundles' ``models/model.pt``, :class:`SuperResolution`, built of published blocks; and its input.
+
+It enforces data consistency on its own residual, inside :meth:`SuperResolution.forward`;
+:func:`mrsikit.physics.spatial_encoding.data_consistency` does so for any fine map.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Options that both super-resolution bundles share, and the parsing of metabolite ratios."""
+"""Options that both super-resolution bundles share, and the parsing of metabolite ratios.
+
+What ``psf`` stands for is computed in :mod:`mrsikit.physics.spatial_encoding`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Postprocessing: turn the network's output into the fine map, its ratios and the warnings."""
+"""Postprocessing: turn the network's output into the fine map, its ratios and the warnings.
+
+Data consistency comes before, in the network or the inferer (:mod:`mrsikit.physics.spatial_encoding`).
+"""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from monai.transforms import RandomizableTransform
 
+from mrsikit.phantoms.algorithm1 import algorithm1
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
 from mrsikit.phantoms.subject import Tissues
-from mrsikit.phantoms.voxel_loss import algorithm1
 
 
 class RandAlgorithm1d(RandomizableTransform):
@@ -29,7 +29,7 @@ class RandAlgorithm1d(RandomizableTransform):
         fractions: share of the brain to remove in each stage, 0-1.
         epochs: number of epochs, divided equally among the stages; :class:`mrsikit.runtime.data.SeededDataset` provides
             the key "epoch".
-        count: see :func:`mrsikit.phantoms.voxel_loss.algorithm1`.
+        count: see :func:`mrsikit.phantoms.algorithm1.algorithm1`.
 
     Output:
         "image" (1, X, Y[, Z]): map with missing voxels at zero. "label" (2, X, Y[, Z]): complete map and mask of the

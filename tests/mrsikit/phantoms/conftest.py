@@ -11,6 +11,21 @@ from mrsikit.phantoms.subject import VirtualSubject
 DATA = Path(__file__).parents[3] / "../shared/data"
 
 
+def head(*shape: int) -> np.ndarray:
+    """Ellipse or ellipsoid with two ventricles."""
+    position = (np.indices(shape) - (np.array(shape) / 2 - 0.5).reshape(-1, *[1] * len(shape))).astype(float)
+    radii = np.array([0.36, 0.45, 0.4][: len(shape)]) * shape
+    brain = ((position / radii.reshape(-1, *[1] * len(shape))) ** 2).sum(0) < 1
+    for side in (-1, 1):
+        away = position.copy()
+        away[0] -= side * 0.09 * shape[0]
+        brain &= ((away / (0.05 * np.array(shape)).reshape(-1, *[1] * len(shape))) ** 2).sum(0) > 1
+    return brain
+
+
+PLANE, VOLUME = head(64, 64), head(24, 26, 22)
+
+
 def phantom_maps(size: int = 48, spacing: float = 4.0) -> dict[str, np.ndarray]:
     """Head of 80 mm radius: white matter left of x = 0, grey matter right, a ventricle of 14 mm in the middle."""
     x, y, z = (np.indices((size,) * 3) - (size - 1) / 2) * spacing

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-INPUT = "input"
+from mrsikit.runtime.report.panels import INPUT, Panel
+
 MAX_ROWS = 6
 EMPTY = 0.01  # a voxel up to this share of the maximum counts as empty; interpolation leaves such values off the head
 MARGIN = 2  # voxels kept around the non-empty region
@@ -24,30 +25,6 @@ MISSING_COLOUR = "#8c8c8c"  # a grey that is in neither colour map
 OUTLINE_COLOUR = "#00e5ff"  # cyan stands out from every colour of inferno
 WINDOW_PERCENTILE = 99.5  # so that one very bright voxel does not darken the map
 EXTENDED = {(False, False): "neither", (False, True): "max", (True, False): "min", (True, True): "both"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One column of the figure.
-
-    Attributes:
-        title: text above the column.
-        image: ``"input"`` or the suffix of an output.
-        outline: suffix of a mask output whose voxels are outlined, or None.
-        blank: suffix of a mask output, or None. Voxels of this mask whose image value is zero or not finite are grey.
-            Other voxels that are not finite are grey too.
-        window: panels with the same window share their colour range, so that they can be compared.
-        colour_map: name of a perceptually uniform matplotlib colour map.
-        unit: unit at the colour bar; None: that of the map.
-    """
-
-    title: str
-    image: str = INPUT
-    outline: str | None = None
-    blank: str | None = None
-    window: str = "map"
-    colour_map: str = "inferno"
-    unit: str | None = None
 
 
 def draw_case(

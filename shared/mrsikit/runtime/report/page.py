@@ -20,7 +20,8 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map, stem_of
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
-from mrsikit.runtime.report.figures import INPUT, Panel, draw_case
+from mrsikit.runtime.report.figures import draw_case
+from mrsikit.runtime.report.panels import INPUT, Panel
 
 logger = logging.getLogger(__name__)
 

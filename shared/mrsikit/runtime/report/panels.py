@@ -1,0 +1,31 @@
+"""A panel of a report's figure: one column, with the image that it shows and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INPUT = "input"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One column of the figure.
+
+    Attributes:
+        title: text above the column.
+        image: ``"input"`` or the suffix of an output.
+        outline: suffix of a mask output whose voxels are outlined, or None.
+        blank: suffix of a mask output, or None. Voxels of this mask whose image value is zero or not finite are grey.
+            Other voxels that are not finite are grey too.
+        window: panels with the same window share their colour range, so that they can be compared.
+        colour_map: name of a perceptually uniform matplotlib colour map.
+        unit: unit at the colour bar; None: that of the map.
+    """
+
+    title: str
+    image: str = INPUT
+    outline: str | None = None
+    blank: str | None = None
+    window: str = "map"
+    colour_map: str = "inferno"
+    unit: str | None = None
