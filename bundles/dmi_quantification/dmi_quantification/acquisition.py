@@ -1,4 +1,4 @@
-"""The acquisition of a file: the model of its FIDs, and the names of the maps made of them."""
+"""The model of a file's FIDs, and the names of the maps that are made from them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from mrsikit.physics.nuclei import NUCLEI
 
 
 def nearest_lines(ppm: Sequence[float]) -> float:
-    """Smallest distance (ppm) of two lines; that of the nucleus's range if there is one line."""
+    """Smallest distance (ppm) of two of the lines; 2 ppm if there is only one line."""
     ordered = sorted(ppm)
     return min((b - a for a, b in zip(ordered[:-1], ordered[1:], strict=True)), default=2.0)
 
 
 def output_names(metabolites: Sequence[str], *, prior: bool = False) -> list[str]:
-    """Suffixes of the maps that are always written, or (``prior``) of what only some runs write."""
+    """Name the outputs of a file, without its stem.
+
+    Args:
+        metabolites: names; the first is the reference.
+        prior: name what only some runs write, the fitted FIDs and the bias of a prior, instead of what all runs write.
+    """
     others = list(metabolites)[1:]
     if prior:
         return ["fit", f"{metabolites[0]}_amplitude_bias", *(f"{name}_bias" for name in others)]
@@ -35,14 +40,14 @@ def fid_model(
     t2_star: Mapping[str, float],
     delay: float | None,
 ) -> FidModel:
-    """Model of a file's FIDs.
+    """Make the model of a file's FIDs.
 
     Args:
-        meta: of a MetaTensor read by :class:`mrsikit.io.NiftiMRSReader`.
-        points: samples of a FID.
+        meta: of a MetaTensor that :class:`mrsikit.io.NiftiMRSReader` has read.
+        points: number of samples of a FID.
         metabolites: names in the nucleus's table.
-        t2_star: relaxation times (s) that replace those of the table.
-        delay: from excitation to the first sample (s), None: the file's, or 0.
+        t2_star: relaxation times (s) by metabolite that replace those of the table.
+        delay: time (s) from excitation to the first sample; None: the file's, or 0 if it gives none.
 
     Raises:
         InputError: the nucleus or a metabolite is unknown.

@@ -1,42 +1,87 @@
-"""The figure of one input in the report: maps with their standard deviations, time courses, spectra with their fit."""
+"""Draw the figure of one input in the report: maps, time courses, and spectra with their fit."""
 
 from __future__ import annotations
 
 import functools
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dmi_quantification.spectrum_panel import draw_spectrum
 from mrsikit.io import Fids, read_fids, stem_of
-from mrsikit.physics import spectra
-from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.inputs import read_record
 from mrsikit.runtime.report.figures import radiological, write_directions
 
 SPECTRA, SLICES = 3, 3
+"""Largest numbers of spectra and of slices that are shown."""
+
 COLOURS = ("#1f77b4", "#d98200", "#2a9d4a")
-"""Of the voxels whose spectra are shown, in their time courses too."""
+"""Colours of the voxels whose spectra are shown, in their time courses too."""
+
+TITLES = {"": "{}", "_sd": "SD of {}", "_bias": "the prior's effect on {}"}
+COLOUR_MAPS = {"": "inferno", "_sd": "viridis", "_bias": "RdBu_r"}
 
 Read = Callable[[str], NDArray[np.float64]]
+"""Read an output by its name: (X, Y, Z, D)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Results:
+    """The results of one file.
+
+    Attributes:
+        fids: that were fitted.
+        fit: the fitted FIDs, if they were written.
+        read: reader of the maps.
+        metabolites: names; the first is the reference.
+        columns: names of the maps that are shown, one of each metabolite.
+        units: of these maps.
+        quality: (X, Y, Z, D).
+        when: number of the time point that is shown.
+        has_bias: whether a prior's bias was written.
+        delay: acquisition delay (s).
+    """
+
+    fids: Fids
+    fit: Fids | None
+    read: Read
+    metabolites: Sequence[str]
+    columns: Sequence[str]
+    units: Sequence[str]
+    quality: NDArray[np.float64]
+    when: int
+    has_bias: bool
+    delay: float
+
+    @property
+    def shown(self) -> NDArray[np.float64]:
+        """Quality (X, Y, Z) at the time point that is shown."""
+        return self.quality[..., self.when]
 
 
 def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     """Draw the results of one NIfTI-MRS file from its outputs and their record.
 
-    Of a volume at most three slices with fitted voxels are shown, of a time series the last point that was fitted (an
-    infusion begins without metabolites) and the course of each amplitude. Where an MRI was used, what its prior does to
-    the middle slice is shown too, in the range of the map. Spectra are those of the voxels whose reference amplitude is
-    the largest, the median and the smallest of the good ones. Crosses mark doubtful voxels, grey those not fitted.
+    The rows of the figure are
+
+    - maps and their standard deviations, of at most three slices that hold fitted voxels; of a time series the last
+      point that was fitted, because an infusion begins without metabolites;
+    - where an MRI was used, the prior's effect on the middle slice, in the colour range of the map;
+    - of a time series, the course of each amplitude;
+    - spectra of the good voxels with the largest, the median and the smallest reference amplitude.
+
+    Crosses mark doubtful voxels. Voxels that were not fitted are grey.
 
     Args:
         inputs: of the run.
@@ -45,6 +90,28 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     Returns:
         The picture, PNG.
     """
+    results = _results(inputs, path)
+    metabolites = results.metabolites
+    panels = _panels(results)
+    chosen = _voxels(results.read(f"{metabolites[0]}_amplitude")[..., results.when], results.shown)
+    courses = results.quality.shape[3] > 1 and bool(chosen)
+    heights = [2.8] * len(panels) + [2.4] * courses + [3.0]
+    figure = Figure(figsize=(max(9.0, 3.1 * len(results.columns)), sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+    rows = [layout[i].subgridspec(1, len(results.columns)) for i in range(len(heights) - 1)]
+    for i, (level, ending) in enumerate(panels):
+        _draw_maps(figure, rows[i], results, level, ending, first=i == 0)
+    for j, name in enumerate(metabolites if courses else []):
+        _course(figure.add_subplot(rows[-1][j]), results.read, name, chosen, results.quality)
+    _draw_spectra(figure, layout[len(heights) - 1].subgridspec(1, max(1, len(chosen))), results, chosen)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def _results(inputs: InputFolder, path: Path) -> _Results:
+    """Open the outputs of one file."""
     fids = read_fids(path)
     stem = stem_of(path)
     grid = fids.values.shape[:3]
@@ -55,65 +122,75 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
         return np.asarray(image.dataobj, np.float64).reshape(*grid, -1)  # type: ignore[attr-defined]
 
     quality = read("quality")
-    points = quality.shape[3]
-    when = int(np.flatnonzero((quality > 0).any((0, 1, 2)))[-1]) if (quality > 0).any() else points - 1
-    shown = quality[..., when]
+    fitted = np.flatnonzero((quality > 0).any((0, 1, 2)))
     record = read_record(inputs.record_path(stem))
     metabolites = record["parameters"]["metabolites"]  # of the run that made the outputs
     columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
     in_mm = record.get("parameters", {}).get("water_mM") is not None
-    units = ["signal units", *["mM" if in_mm else f"ratio to {metabolites[0]}"] * (len(columns) - 1)]
-    delay = float(record.get("summary", {}).get("delay (ms)", 0.0)) / 1000
-    filled = np.flatnonzero((shown > 0).any((0, 1)))
-    places = np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)
-    levels = np.unique(filled[places]).tolist() if len(filled) else []
-    panels = []
-    if min(grid[:2]) > 1:
-        panels = [(level, ending) for level in levels for ending in ("", "_sd")]
-        biased = inputs.output_path(stem, f"{columns[0]}_bias").exists()
-        panels += [(levels[len(levels) // 2], "_bias")] if biased and levels else []
-    chosen = _voxels(read(f"{metabolites[0]}_amplitude")[..., when], shown)
-    courses = points > 1 and bool(chosen)
-    heights = [2.8] * len(panels) + [2.4] * courses + [3.0]
-    figure = Figure(figsize=(max(9.0, 3.1 * len(columns)), sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
-    layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    rows = [layout[i].subgridspec(1, len(columns)) for i in range(len(heights) - 1)]
-    for i, (level, ending) in enumerate(panels):
-        place = [f"slice {level + 1} of {grid[2]}"] if grid[2] > 1 else []
-        place += [f"time point {when + 1} of {points}"] if points > 1 else []
-        for j, name in enumerate(columns):
-            axis = figure.add_subplot(rows[i][j])
-            values = read(name + ending)[:, :, level, when]
-            top = _top(read(name + ("" if ending == "_bias" else ending))[..., when], shown)
-            directions = _map(axis, values, shown[:, :, level], fids.affine, ending, top, units[j], figure)
-            axis.set_title("\n".join([TITLES[ending].format(name.replace("_", " ")), ", ".join(place)]), fontsize=8)
-            if i == j == 0 and fids.codes != (0, 0):
-                write_directions(axis, directions)
-    for j, name in enumerate(metabolites if courses else []):
-        _course(figure.add_subplot(rows[-1][j]), read, name, chosen, quality)
+    others = len(metabolites) - 1
     fit_path = inputs.output_path(stem, "fit")
-    fit = read_fids(fit_path) if fit_path.exists() else None
-    row = layout[len(heights) - 1].subgridspec(1, max(1, len(chosen)))
+    return _Results(
+        fids=fids,
+        fit=read_fids(fit_path) if fit_path.exists() else None,
+        read=read,
+        metabolites=metabolites,
+        columns=columns,
+        units=["signal units", *["mM" if in_mm else f"ratio to {metabolites[0]}"] * others],
+        quality=quality,
+        when=int(fitted[-1]) if len(fitted) else quality.shape[3] - 1,
+        has_bias=inputs.output_path(stem, f"{metabolites[0]}_amplitude_bias").exists(),
+        delay=float(record.get("summary", {}).get("delay (ms)", 0.0)) / 1000,
+    )
+
+
+def _panels(results: _Results) -> list[tuple[int, str]]:
+    """Choose the rows of maps: slice and ending of the maps' names. A single voxel or a line of voxels has none."""
+    filled = np.flatnonzero((results.shown > 0).any((0, 1)))
+    if min(results.quality.shape[:2]) == 1 or not len(filled):
+        return []
+    places = np.linspace(0, len(filled) - 1, SLICES + 2)[1:-1].round().astype(int)
+    levels = np.unique(filled[places]).tolist()
+    panels = [(level, ending) for level in levels for ending in ("", "_sd")]
+    return [*panels, (levels[len(levels) // 2], "_bias")] if results.has_bias else panels
+
+
+def _draw_maps(
+    figure: Figure, row: GridSpecFromSubplotSpec, results: _Results, level: int, ending: str, *, first: bool
+) -> None:
+    """Draw one slice of all maps with one ending; the first row shows the directions of the head."""
+    slices, points = results.quality.shape[2:]
+    place = [f"slice {level + 1} of {slices}"] if slices > 1 else []
+    place += [f"time point {results.when + 1} of {points}"] if points > 1 else []
+    for j, name in enumerate(results.columns):
+        axis = figure.add_subplot(row[j])
+        values = results.read(name + ending)[:, :, level, results.when]
+        # the prior's effect has the colour range of the map
+        top = _top(results.read(name + ("" if ending == "_bias" else ending))[..., results.when], results.shown)
+        quality = results.shown[:, :, level]
+        directions = _map(axis, values, quality, results.fids.affine, ending, top, results.units[j], figure)
+        axis.set_title("\n".join([TITLES[ending].format(name.replace("_", " ")), ", ".join(place)]), fontsize=8)
+        if first and j == 0 and results.fids.codes != (0, 0):
+            write_directions(axis, directions)
+
+
+def _draw_spectra(
+    figure: Figure, row: GridSpecFromSubplotSpec, results: _Results, chosen: Sequence[tuple[int, ...]]
+) -> None:
+    """Draw the spectra of the chosen voxels, or say that there are none."""
     for n, voxel in enumerate(chosen):
         axis = figure.add_subplot(row[n])
-        _spectrum(axis, fids, fit, (*voxel, when), metabolites, float(read("shift")[(*voxel, when)]), delay)
+        place = (*voxel, results.when)
+        shift = float(results.read("shift")[place])
+        draw_spectrum(axis, results.fids, results.fit, place, results.metabolites, shift=shift, delay=results.delay)
         axis.set_title(f"voxel {tuple(v + 1 for v in voxel)}", fontsize=8, color=COLOURS[n])
     if not chosen:
         axis = figure.add_subplot(row[0])
         axis.text(0.5, 0.5, "nothing was fitted", ha="center", va="center")
         axis.set_axis_off()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
-
-
-TITLES = {"": "{}", "_sd": "SD of {}", "_bias": "the prior's effect on {}"}
-COLOUR_MAPS = {"": "inferno", "_sd": "viridis", "_bias": "RdBu_r"}
 
 
 def _top(values: NDArray[np.float64], quality: NDArray[np.float64]) -> float:
-    """Upper end of the colours of all slices: most of the good voxels lie below."""
+    """Upper end of the colour range of all slices: most of the good voxels lie below it."""
     good = values[quality == 1] if (quality == 1).any() else values[quality > 0]
     top = float(np.nanpercentile(good, 99.5)) if np.isfinite(good).any() else 1.0
     return top if top > 0 else 1.0
@@ -129,9 +206,9 @@ def _map(
     unit: str,
     figure: Figure,
 ) -> tuple[str, str, str, str]:
-    """Draw one slice; returns the directions of its edges."""
+    """Draw one slice and return the directions of its edges."""
     shown, spacing, directions = radiological(np.where(quality > 0, values, np.nan), affine)
-    axis.set_facecolor("0.6")  # not fitted; black is zero, or noise below it
+    axis.set_facecolor("0.6")  # voxels that were not fitted; black is zero or below
     picture = axis.imshow(
         np.ma.masked_invalid(shown),
         cmap=COLOUR_MAPS[ending],
@@ -150,24 +227,24 @@ def _map(
 
 
 def _voxels(reference: NDArray[np.float64], quality: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """Voxels of the largest, the median and the smallest reference amplitude among the good, or else the fitted."""
-    found = np.argwhere(quality == 1)
-    if not len(found):
-        found = np.argwhere(quality > 0)
-    if not len(found):
+    """Choose the voxels of the largest, the median and the smallest reference amplitude, good ones if there are any."""
+    candidates = np.argwhere(quality == 1)
+    if not len(candidates):
+        candidates = np.argwhere(quality > 0)
+    if not len(candidates):
         return []
-    order = found[np.argsort(reference[tuple(found.T)])]
+    order = candidates[np.argsort(reference[tuple(candidates.T)])]
     picks = dict.fromkeys((len(order) - 1, len(order) // 2, 0))
     return [tuple(int(v) for v in order[k]) for k in picks][:SPECTRA]
 
 
 def _course(axis: Axes, read: Read, name: str, voxels: Sequence[tuple[int, ...]], quality: NDArray[np.float64]) -> None:
-    """Amplitude of one metabolite over the time points: the mean of the good voxels, and those of the spectra."""
-    amplitude, deviation = read(f"{name}_amplitude"), read(f"{name}_amplitude_sd")
+    """Draw the amplitude of one metabolite over time: the mean of the good voxels, and the voxels of the spectra."""
+    amplitude, sd = read(f"{name}_amplitude"), read(f"{name}_amplitude_sd")
     amplitude = np.where(quality > 0, amplitude, np.nan)
     at = np.arange(1, amplitude.shape[3] + 1)
     for n, voxel in enumerate(voxels):
-        axis.errorbar(at, amplitude[voxel], deviation[voxel], color=COLOURS[n], linewidth=0.9, capsize=2)
+        axis.errorbar(at, amplitude[voxel], sd[voxel], color=COLOURS[n], linewidth=0.9, capsize=2)
     good = np.where(quality == 1, amplitude, np.nan).reshape(-1, len(at))
     count = np.isfinite(good).sum(0)
     if count.max() > len(voxels):
@@ -179,50 +256,3 @@ def _course(axis: Axes, read: Read, name: str, voxels: Sequence[tuple[int, ...]]
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.tick_params(labelsize=7)
     axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
-
-
-def _spectrum(
-    axis: Axes,
-    fids: Fids,
-    fit: Fids | None,
-    place: tuple[int, ...],
-    metabolites: Sequence[str],
-    shift: float,
-    delay: float,
-) -> None:
-    """Spectrum, fit and residual of a voxel (x, y, z, time point); ``shift`` (Hz) is where its lines lie.
-
-    The phase that lines take up during the delay (s) is undone.
-    """
-    voxel, when = place[:3], place[3]
-    nucleus = NUCLEI[fids.nucleus]
-    reference = nucleus.reference if fids.reference is None else fids.reference
-    measured = torch.from_numpy(fids.values[voxel].reshape(fids.values.shape[3], -1)[:, when])
-    points = spectra.acquired_points(measured)
-    filled = 8 * points  # smooth lines: at 3 T a line is only a few points wide
-    ppm = spectra.ppm_axis(filled, fids.dwell, larmor=fids.larmor, reference=reference).numpy()
-    lines = {"measured": (measured[:points], "0.45", 0.0)}
-    turn = torch.polar(
-        torch.ones(filled), torch.from_numpy(2 * np.pi * (ppm - reference) * fids.larmor * delay).float()
-    )
-    if fit is not None:
-        model = torch.from_numpy(fit.values[voxel].reshape(fit.values.shape[3], -1)[:, when])[:points]
-        # the fit knows the phase: that of its tallest line
-        turned = spectra.spectrum(model, points=filled) * turn
-        turn = turn * torch.polar(torch.tensor(1.0), -torch.angle(turned[turned.abs().argmax()]))
-        step = 1.15 * float(turned.abs().max())
-        lines |= {"fit": (model, "#c1272d", 0.0), "residual": (measured[:points] - model, "0.2", -0.35 * step)}
-    shown = (ppm >= nucleus.shown[0]) & (ppm <= nucleus.shown[1])
-    for name, (values, colour, offset) in lines.items():
-        heights = (spectra.spectrum(values, points=filled) * turn).real.numpy()
-        axis.plot(ppm[shown], heights[shown] + offset, color=colour, linewidth=0.9, label=name)
-    axis.margins(y=0.12)
-    for name in metabolites:
-        at = nucleus.resonances[name].ppm + shift / fids.larmor
-        axis.axvline(at, color="0.8", linewidth=0.7, zorder=0)
-        axis.text(at, 0.99, name, transform=axis.get_xaxis_transform(), fontsize=7, ha="center", va="top")
-    axis.set_xlim(nucleus.shown[1], nucleus.shown[0])
-    axis.set_yticks([])
-    axis.set_xlabel("ppm", fontsize=8)
-    axis.tick_params(labelsize=7)
-    axis.legend(fontsize=6, frameon=False, loc="upper right", bbox_to_anchor=(1, 0.93))

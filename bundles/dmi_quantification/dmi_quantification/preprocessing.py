@@ -1,4 +1,4 @@
-"""From NIfTI-MRS and an MRI to the estimator's input."""
+"""Preprocessing: turn the FIDs of a NIfTI-MRS file and an MRI into the estimator's input."""
 
 from __future__ import annotations
 
@@ -21,33 +21,37 @@ from mrsikit.physics.fid_model import FidModel
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.runtime import as_flag
 
-CHUNK, SOME = 2048, 1024
-"""Voxels laid out at a time; voxels in which the end of the acquired samples is looked for."""
+CHUNK = 2048
+"""Number of voxels whose FIDs are laid out at a time."""
+
+SOME = 1024
+"""Number of voxels in which the zero filling at the end of the FIDs is looked for."""
 
 AXES = 3
-"""Spatial axes of NIfTI-MRS."""
+"""Number of spatial axes of NIfTI-MRS."""
 
 FINER = 5
-"""Points along a voxel at which the MRI is read."""
+"""Number of points along each axis of a voxel at which the MRI is read."""
 
 
 class PreprocessFidsd(MapTransform):
-    """Lay out the FIDs of a file for the estimator, with what describes their acquisition.
+    """Lay out the FIDs of a file for the estimator, behind rows that describe their acquisition.
 
     Args:
         keys: FIDs (1, X, Y, Z, T, ...), complex, with the metadata of :class:`mrsikit.io.NiftiMRSReader`.
         metabolites: names in the nucleus's table; the first is the reference.
         t2_star: relaxation times (s) by metabolite that replace those of the table.
-        delay: from excitation to the first sample (s); None: the file's.
-        max_shift: largest frequency shift sought (ppm); under half the distance of two lines.
+        delay: time (s) from excitation to the first sample; None: the file's.
+        max_shift: largest frequency shift (ppm) that the fit looks for; below half the distance of two lines.
         fit_t2_star: whether to fit the relaxation times of all but the first metabolite to the whole file.
-        mask: key of the optional mask of voxels to fit (1, X, Y, Z).
-        mri: key of the optional image (1, X, Y, Z) on its own grid.
+        mask: key of the optional mask (1, X, Y, Z) of the voxels to fit.
+        mri: key of the optional MRI (1, X, Y, Z) on its own grid.
 
     Output:
-        the key holds the estimator's input (2, 1 + K + V, T); "voxels" the mask of those fitted (X, Y, Z); "dynamics"
-        the number of time points; "t2_star" and "t2_star_sd" the relaxation times (s), "t2_star_given" which of them
-        the user gave; "mri", if given, on the grid of the FIDs, 0 to 1.
+        the key holds the estimator's input (2, 1 + K + V D, T), "voxels" the mask (X, Y, Z) of the V voxels to fit, and
+        "dynamics" the number D of time points. "t2_star" and "t2_star_sd" are the relaxation times (s) and their
+        standard deviations, "t2_star_given" says which of them the user gave. If there is an MRI, "mri" holds it on the
+        grid of the FIDs, 0 to 1, and "covered" (X, Y, Z) says where it covers them.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class PreprocessFidsd(MapTransform):
             grid = fids.shape[:AXES]
             voxels = (fids != 0).flatten(AXES).any(-1)
             if self.mask in out:
-                # a FID of zeros was not measured, whatever the mask says
+                # a FID of zeros was not measured, even where the mask is set
                 voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0
             places = voxels.nonzero()
             fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
@@ -109,28 +113,32 @@ class PreprocessFidsd(MapTransform):
 
 
 def acquisition_rows(model: FidModel, unit: float) -> Tensor:
-    """Times and lines (1 + K, T), complex64: the first rows of the estimator's input.
+    """Make the first rows of the estimator's input, which describe the acquisition.
 
     Args:
         model: of the FIDs.
         unit: largest shift (Hz), the estimator's unit of frequency.
+
+    Returns:
+        (1 + K, T), complex64. Row 0 holds times in units of one over the largest shift: real, from the first sample;
+        imaginary, from excitation. The other rows hold the lines at amplitude one.
     """
     at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
     return torch.cat([at, model.basis()]).to(torch.complex64)
 
 
 def real_and_imaginary(values: Tensor) -> Tensor:
-    """Real and imaginary part (2, ...)."""
+    """Stack the real and the imaginary part: (2, ...) of a complex (...)."""
     return torch.stack([values.real, values.imag])
 
 
 def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:
-    """The estimator's input (2, 1 + K + V D, T), the time points of a voxel together; a chunk of voxels at a time.
+    """Lay out the estimator's input (2, 1 + K + V D, T), the time points of a voxel together.
 
     Args:
-        head: (1 + K, T).
+        head: (1 + K, T), the rows that describe the acquisition.
         fids: (X, Y, Z, T or more, D).
-        places: (V, 3).
+        places: (V, 3), the voxels to fit.
     """
     points, dynamics = head.shape[1], fids.shape[-1]
     rows = torch.empty(2, len(head) + len(places) * dynamics, points)
@@ -143,17 +151,18 @@ def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:
 
 
 def on_grid(mri: MetaTensor, grid: Sequence[int], affine: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring an image to the grid of the FIDs: averaged over each voxel, masked, scaled so that most of it is 0 to 1.
+    """Bring an MRI to the grid of the FIDs: average it over each voxel, mask it and scale it to 0 to 1.
+
+    The brightest hundredth of the voxels is set to 1. Otherwise one bright vessel would flatten every other edge.
 
     Args:
         mri: (1, X', Y'[, Z']) with its affine.
-        grid: (X, Y, Z).
+        grid: (X, Y, Z) of the FIDs.
         affine: of the FIDs, voxel to mm.
-        mask: (X, Y, Z).
+        mask: (X, Y, Z), the voxels to fit.
 
     Returns:
-        (X, Y, Z) float32, and bool where the image covers at least half of a voxel. The brightest hundredth of the
-        voxels is cut, or one vessel would flatten every other edge.
+        (X, Y, Z) float32, the image; (X, Y, Z) bool, where it covers at least half of a voxel.
     """
     mean, share = image_on_grid(mri, grid, affine, points=(FINER,) * AXES)
     covered = share >= 0.5

@@ -1,4 +1,4 @@
-"""The network of the PRECISE-DMI paper: amplitudes from raw FIDs by convolutions, and its training data."""
+"""Reference method: the network of the PRECISE-DMI paper, which estimates amplitudes, and its training data."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from monai.networks.blocks import Convolution
 from monai.transforms import Randomizable, Transform
 from torch import Tensor, nn
 
+from dmi_quantification.estimates import number_of_rows
 from mrsikit.physics.fid_model import FidModel
 
 EXPECTED = 14.0
-"""Mean size of a first sample whose lines have the amplitudes the training centres on."""
+"""Mean absolute first sample of FIDs whose amplitudes lie in the middle of the training's range."""
 
 
 class PreciseDmiCnn(nn.Module):
-    """Convolutions of size 3 with PReLU and max pooling, then two fully connected layers (Fig. 1 of the paper).
+    """Apply convolutions of size 3 with PReLU and max pooling, then two fully connected layers (Fig. 1 of the paper).
 
-    The paper's figure gives the numbers of kernels; its text does not, so they are ours.
+    The text of the paper does not give the numbers of kernels; ours are free choices.
 
     Args:
         peaks: number K of amplitudes.
         points: number T of samples of a FID.
-        features: kernels of each convolution; each halves the length.
-        hidden: units of the first fully connected layer.
-        largest: greatest amplitude of the training; the network works in units of it.
+        features: number of kernels of each convolution; the pooling after it halves the length.
+        hidden: number of units of the first fully connected layer.
+        largest: largest amplitude of the training; the network works in units of it.
     """
 
     def __init__(
@@ -54,25 +55,26 @@ class PreciseDmiCnn(nn.Module):
         self.connected = nn.Sequential(nn.Linear(features[-1] * length, hidden), nn.PReLU(), nn.Linear(hidden, peaks))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Amplitudes (..., K) of FIDs (..., 2, T), real and imaginary part."""
+        """Estimate amplitudes (..., K) of FIDs (..., 2, T), real and imaginary part."""
         flat = x.reshape([-1, x.shape[-2], x.shape[-1]]) / self.largest
         out = self.connected(self.convolutions(flat)) * self.largest
         return out.reshape(x.shape[:-2] + out.shape[-1:])
 
 
 class RandFidsd(Transform, Randomizable):
-    """Draw FIDs with their amplitudes as the paper trains on them.
+    """Draw FIDs with their amplitudes, as the paper trains on them.
 
-    Amplitudes are uniform from 0 to ``largest``, the phase is any, shift and the paper's broadening (a change of every
-    relaxation time) are uniform in their ranges; a fifth of the FIDs is without noise, the others' noise is uniform.
+    All draws are uniform: amplitudes from 0 to ``largest``, the phase over a full turn, the shift and the paper's
+    broadening (a change of every relaxation time) in their ranges, the standard deviation of the noise from 0 to
+    ``noise``. A share of the FIDs has no noise.
 
     Args:
         model: of the FIDs.
-        number: of FIDs an item.
-        largest: greatest amplitude, twice that expected.
+        number: number of FIDs of an item.
+        largest: largest amplitude, twice the expected one.
         shift: largest frequency shift (Hz).
         longer: range of the change of the relaxation times (s).
-        noise: largest standard deviation in each of the two channels.
+        noise: largest standard deviation of the noise in each of the two channels.
         noiseless: share of FIDs without noise.
 
     Output:
@@ -99,7 +101,7 @@ class RandFidsd(Transform, Randomizable):
         self.noiseless = noiseless
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Draw one item; the data are kept."""
+        """Draw one item and add it to the data."""
         generator = torch.Generator().manual_seed(int(self.R.randint(2**31)))
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -119,15 +121,16 @@ class RandFidsd(Transform, Randomizable):
 
 
 class PreciseDmiEstimator(nn.Module):
-    """The paper's network in the place of :class:`dmi_quantification.network.FidLeastSquares`: same input and output.
+    """Use the paper's network instead of :class:`dmi_quantification.network.FidLeastSquares`: same input and output.
 
-    It knows one acquisition only, that of its training (lines, dwell time, delay), and gives amplitudes alone: standard
-    deviations, shift and the rest are 0. FIDs are scaled so that the mean first sample is what the training expects.
+    The network knows only the acquisition of its training (lines, dwell time, delay). It estimates amplitudes alone:
+    standard deviations, shift and the rest are 0. FIDs are scaled so that their mean first sample is that of the
+    training.
 
     Args:
         peaks: number K of lines.
-        points: samples of a FID; longer ones are cut, shorter ones zero-filled.
-        cnn: the network; None: one without training.
+        points: number of samples that the network takes; longer FIDs are cut, shorter ones are zero-filled.
+        cnn: the network; None: an untrained one.
     """
 
     def __init__(self, *, peaks: int = 4, points: int = 512, cnn: PreciseDmiCnn | None = None) -> None:
@@ -137,22 +140,29 @@ class PreciseDmiEstimator(nn.Module):
         self.cnn = PreciseDmiCnn(peaks=peaks, points=points) if cnn is None else cnn
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the convolutions make of the FIDs (B, V, F), and the FIDs' scale (B, 1, 1)."""
+        """Features (B, V, F) that the convolutions find in the FIDs, and the scale of the FIDs (B, 1, 1)."""
         fids = x[:, :, 1 + self.peaks :].transpose(1, 2)
         missing = self.points - fids.shape[-1]
         fids = nn.functional.pad(fids, [0, max(0, missing)])[..., : self.points]
         first = torch.sqrt((fids[..., :4] ** 2).sum(-2).mean(-1)).mean(1)[:, None, None]
         scale = torch.where(first > 0, first / EXPECTED, torch.ones_like(first))
         flat = (fids / (scale[..., None] * self.cnn.largest)).flatten(0, 1)
-        found = self.cnn.convolutions(flat)
-        return found.reshape([x.shape[0], -1, found.shape[-1]]), scale
+        features = self.cnn.convolutions(flat)
+        return features.reshape([x.shape[0], -1, features.shape[-1]]), scale
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, 3 K + 7, V) of (B, 2, 1 + K + V, T), see the least squares."""
+        """Estimate the amplitudes of V FIDs.
+
+        Args:
+            x: (B, 2, 1 + K + V, T), as of :meth:`dmi_quantification.network.FidLeastSquares.forward`.
+
+        Returns:
+            (B, 3 K + 7, V), the rows of :class:`dmi_quantification.estimates.Estimates`.
+        """
         if not torch.jit.is_scripting() and isinstance(x, MetaTensor):
             x = x.as_tensor()
-        found, scale = self.features(x)
-        amplitudes = self.cnn.connected(found) * (self.cnn.largest * scale)
-        out = torch.zeros([x.shape[0], 3 * self.peaks + 7, found.shape[1]], device=x.device)
-        out[:, : self.peaks] = amplitudes.transpose(1, 2)
-        return out
+        features, scale = self.features(x)
+        amplitudes = self.cnn.connected(features) * (self.cnn.largest * scale)
+        rows = torch.zeros([x.shape[0], number_of_rows(self.peaks), features.shape[1]], device=x.device)
+        rows[:, : self.peaks] = amplitudes.transpose(1, 2)
+        return rows

@@ -1,9 +1,9 @@
-"""The paper's way to use an MRI: the last layers of its network are trained on the data set, towards smooth maps."""
+"""Reference method: the PRECISE-DMI paper trains its network's last layers on the data set, towards smooth maps."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from dmi_quantification.estimates import Estimates
 from dmi_quantification.mri_prior import neighbours, solve
 from dmi_quantification.reference_precise_dmi import PreciseDmiEstimator
 
 LARGEST_WEIGHT = 60.0
-"""Of Eq. 5, which the paper does not print: with it the paper's prior has its threefold gain at lambda .01."""
+"""Largest weight of Eq. 5. The paper does not print it; with this one its prior gains threefold at lambda .01."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreciseDmiPrior:
-    """The optimum of Eq. 4 of the PRECISE-DMI paper, as one linear system; its fine-tuned network comes less near.
+    """Solve Eq. 4 of the PRECISE-DMI paper exactly, as one linear system; a fine-tuned network only approaches it.
 
     Attributes:
         strength: lambda of the paper.
-        largest: greatest weight.
+        largest: largest weight of Eq. 5.
     """
 
     strength: float = 0.01
@@ -38,10 +39,10 @@ class PreciseDmiPrior:
     def __call__(
         self, maps: NDArray[np.float64], sd: NDArray[np.float64], mri: NDArray[np.float64], mask: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """Smooth; arguments and result as of :meth:`RobustPrior.__call__`, the standard deviations are not used."""
+        """Smooth maps; arguments and result are those of :meth:`RobustPrior.__call__`, but ``sd`` has no effect."""
         pairs, change = neighbours(mri, mask)
         weights = edge_weights(change, self.largest)
-        # the paper's batches of 3^n voxels take the mean, and every pair is in two of them
+        # the paper takes the mean over a neighbourhood of 3^n voxels, and every pair is in two neighbourhoods
         strength = 2 * self.strength / 3**mri.ndim
         out = maps.copy()
         out[mask] = solve(maps[mask], np.ones_like(maps[mask]), pairs, weights, strength)
@@ -49,7 +50,15 @@ class PreciseDmiPrior:
 
 
 def edge_weights(change: NDArray[np.float64], largest: float = LARGEST_WEIGHT) -> NDArray[np.float64]:
-    """Weights (P,) of Eq. 5 of the PRECISE-DMI paper from the differences (P,) of the MRI."""
+    """Compute the weights of Eq. 5 of the PRECISE-DMI paper.
+
+    Args:
+        change: (P,) differences of the MRI between neighbours.
+        largest: largest weight.
+
+    Returns:
+        (P,) weights.
+    """
     with np.errstate(divide="ignore"):
         return np.minimum(1.0 / change**2, largest)
 
@@ -66,25 +75,28 @@ def fine_tuned(
     learning_rate: float = 1e-3,
     generator: torch.Generator,
 ) -> Tensor:
-    r"""Amplitudes (V, K), in units of the network's largest, after its last layers were trained on the data set.
+    r"""Train the network's last layers on the data set and estimate the amplitudes again.
 
-    Eq. 4 of the PRECISE-DMI paper:
+    The loss is Eq. 4 of the PRECISE-DMI paper:
 
     .. math:: \sum_v |C_2(Y_v) - C(Y_v)|^2 + \lambda \sum_{u \in \Omega_v} \omega_{vu} |C_2(Y_v) - C_2(Y_u)|^2
 
-    The paper forms a batch of each voxel and its 3 x 3 (x 3) neighbours; here a step takes many voxels, each with its
+    The paper makes a batch of each voxel and its 3 x 3 (x 3) neighbours. Here a step takes many voxels with their
     neighbours, and the sums over a neighbourhood are means, as they are in a batch.
 
     Args:
-        network: trained on single voxels; not changed.
-        features: what its convolutions make of the FIDs, (V, F).
+        network: trained on single voxels; it stays as it is.
+        features: (V, F) that its convolutions find in the FIDs.
         pairs: (P, 2) numbers of voxels that touch, each pair once.
-        weights: (P,) Eq. 5.
+        weights: (P,) of Eq. 5.
         strength: lambda.
-        steps: of Adam.
-        fewest_pairs: a step, or a sixteenth of all if that is more.
+        steps: number of steps of Adam.
+        fewest_pairs: smallest number of pairs of a step; a step takes a sixteenth of all pairs if that is more.
         learning_rate: of Adam.
-        generator: of the order of pairs.
+        generator: of the order of the pairs.
+
+    Returns:
+        (V, K) amplitudes, in units of the network's largest.
     """
     layers = copy.deepcopy(network.cnn.connected)
     with torch.no_grad():
@@ -93,11 +105,11 @@ def fine_tuned(
     size = min(max(fewest_pairs, len(pairs) // 16), len(pairs))
     # in a plane a voxel has 4 pairs at most, in space 13
     neighbourhood = 9.0 if len(pairs) < 6 * len(features) else 27.0
-    # every pair stands in both voxels' sums; a voxel has as many pairs as neighbours
+    # a pair stands in the sums of both its voxels, and a voxel has as many pairs as neighbours
     per_voxel = 2.0 * len(pairs) / len(features)
     for _ in range(steps):
         chosen = torch.randint(len(pairs), (size,), generator=generator)
-        # a voxel that stands in several pairs goes through the layers once
+        # a voxel of several pairs goes through the layers once
         voxels, places = torch.unique(pairs[chosen], return_inverse=True)
         now = layers(features[voxels])
         change = ((now - before[voxels]) ** 2).sum(1)
@@ -115,14 +127,17 @@ def fine_tuned(
 def fine_tuned_amplitudes(
     network: PreciseDmiEstimator, rows: Tensor, pairs: Tensor, weights: Tensor, **options: Any
 ) -> Tensor:
-    """Amplitudes (V, K) in the unit of the FIDs.
+    """Fine-tune on FIDs.
 
     Args:
-        network: trained on single voxels.
+        network: trained on single voxels; it stays as it is.
         rows: (2, 1 + K + V, T), the estimator's input.
         pairs: as of :func:`fine_tuned`.
-        weights: likewise.
-        options: likewise.
+        weights: as of :func:`fine_tuned`.
+        options: as of :func:`fine_tuned`.
+
+    Returns:
+        (V, K) amplitudes in the unit of the FIDs.
     """
     with torch.no_grad():
         features, scale = network.features(rows[None])
@@ -130,21 +145,23 @@ def fine_tuned_amplitudes(
 
 
 class FineTuneFidsd(Transform):
-    """Replace the paper's single-voxel amplitudes by fine-tuned ones, with the paper's estimate of SD and bias.
+    """Replace single-voxel amplitudes by fine-tuned ones, with the paper's estimates of standard deviation and bias.
 
-    Three steps (Evaluation, in vivo experiments): the single-voxel result stands for the truth; FIDs are made from it
-    and noise is added, ``repeats`` times; each is fine-tuned like the data. Without an MRI nothing changes.
+    The paper (Evaluation, in vivo experiments) takes three steps. The single-voxel result stands for the truth. FIDs
+    are simulated from it ``repeats`` times, each time with new noise. The network is fine-tuned on each, as on the
+    data. Without an MRI, or with strength 0, the data stay as they are.
 
     Args:
-        weights: of :class:`dmi_quantification.reference_precise_dmi.PreciseDmiCnn`.
+        weights: of :class:`PreciseDmiEstimator`, a file.
         peaks: number K of lines.
         strength: lambda; the paper uses .004, .01 and .04.
-        largest: greatest weight of Eq. 5.
-        repeats: of the Monte Carlo.
+        largest: largest weight of Eq. 5.
+        repeats: number of repetitions of the Monte Carlo.
         seed: of its noise and of the training.
 
     Output:
-        "pred" with the amplitudes and standard deviations; "bias" (K, V), of the mean over the repetitions.
+        "pred" with fine-tuned amplitudes and their standard deviations; "bias" (K, V D), the mean error of the
+        repetitions.
     """
 
     def __init__(
@@ -169,42 +186,67 @@ class FineTuneFidsd(Transform):
         out = dict(data)
         if "mri" not in out or self.strength == 0:
             return out
+        network = self._network()
+        rows = convert_to_tensor(out["image"]).cpu()
+        head, fids = rows[:, : 1 + self.peaks], rows[:, 1 + self.peaks :]
+        pairs, weights = self._pairs(out)
+        generator = torch.Generator().manual_seed(self.seed)
+        pred = convert_to_tensor(out["pred"]).cpu().clone()
+        estimates = Estimates.from_rows(pred, self.peaks)  # views: what is written to them stands in pred
+        bias = torch.zeros_like(estimates.amplitude)
+
+        def tuned(some: Tensor) -> Tensor:
+            return fine_tuned_amplitudes(
+                network, torch.cat([head, some], 1), pairs, weights, strength=self.strength, generator=generator
+            )
+
+        dynamics = int(out["dynamics"])
+        for d in range(dynamics):
+            measured = fids[:, d::dynamics]
+            single = estimates.amplitude[:, d::dynamics].T.clone()
+            estimates.amplitude[:, d::dynamics] = tuned(measured).T
+            simulated = _simulated(single, head, _noise_sd(measured), self.repeats, generator)
+            # one by one: the noise and the training draw from the same generator in turn
+            repeated = torch.stack([tuned(noisy) for noisy in simulated])
+            estimates.amplitude_sd[:, d::dynamics] = repeated.std(0).T
+            bias[:, d::dynamics] = (repeated.mean(0) - single).T
+        out["pred"], out["bias"] = pred, bias
+        return out
+
+    def _network(self) -> PreciseDmiEstimator:
+        """Load the network that was trained on single voxels."""
         network = PreciseDmiEstimator(peaks=self.peaks)
         state = torch.load(self.weights, map_location="cpu", weights_only=True)
         network.load_state_dict({k: v.float() for k, v in state.items()})
-        network.eval()
-        rows = convert_to_tensor(out["image"]).cpu()
-        voxels = convert_to_tensor(out["voxels"]).cpu().numpy().astype(bool)
-        mri = convert_to_tensor(out["mri"]).cpu().double().numpy().reshape(voxels.shape)
-        pairs, change = neighbours(mri, voxels)
-        weights = torch.from_numpy(edge_weights(change, self.largest)).float()
-        where = torch.from_numpy(pairs)
-        generator = torch.Generator().manual_seed(self.seed)
-        estimates = convert_to_tensor(out["pred"]).cpu().clone()
-        dynamics = int(out["dynamics"])
-        bias = torch.zeros(self.peaks, estimates.shape[1])
-        head = rows[:, : 1 + self.peaks]
-        options: dict[str, Any] = {"strength": self.strength, "generator": generator}
-        for d in range(dynamics):
-            fids = rows[:, 1 + self.peaks + d :: dynamics]
-            single = estimates[: self.peaks, d::dynamics].T.clone()
-            tuned = fine_tuned_amplitudes(network, torch.cat([head, fids], 1), where, weights, **options)
-            noise = self._noise(fids)
-            lines = torch.complex(head[0, 1:], head[1, 1:])
-            clean = torch.view_as_real(single.to(lines.dtype) @ lines).movedim(-1, 0)
-            draws = []
-            for _ in tqdm(range(self.repeats), desc="fine-tuning", leave=False, delay=2):
-                noisy = clean + noise[None, :, None] * torch.randn(clean.shape, generator=generator)
-                rows_of_it = torch.cat([head, noisy], 1)
-                draws.append(fine_tuned_amplitudes(network, rows_of_it, where, weights, **options))
-            repeated = torch.stack(draws)
-            estimates[: self.peaks, d::dynamics] = tuned.T
-            estimates[self.peaks : 2 * self.peaks, d::dynamics] = repeated.std(0).T
-            bias[:, d::dynamics] = (repeated.mean(0) - single).T
-        out["pred"], out["bias"] = estimates, bias
-        return out
+        return network.eval()
 
-    @staticmethod
-    def _noise(fids: Tensor) -> Tensor:
-        tail = fids[:, :, -max(8, fids.shape[-1] // 4) :]
-        return tail.std((0, 2))
+    def _pairs(self, data: Mapping[Hashable, Any]) -> tuple[Tensor, Tensor]:
+        """Pairs (P, 2) of voxels that touch, and their weights (P,)."""
+        voxels = convert_to_tensor(data["voxels"]).cpu().numpy().astype(bool)
+        mri = convert_to_tensor(data["mri"]).cpu().double().numpy().reshape(voxels.shape)
+        pairs, change = neighbours(mri, voxels)
+        return torch.from_numpy(pairs), torch.from_numpy(edge_weights(change, self.largest)).float()
+
+
+def _noise_sd(fids: Tensor) -> Tensor:
+    """Standard deviation (V,) of the noise of FIDs (2, V, T), from their last quarter."""
+    tail = fids[:, :, -max(8, fids.shape[-1] // 4) :]
+    return tail.std((0, 2))
+
+
+def _simulated(
+    amplitudes: Tensor, head: Tensor, noise_sd: Tensor, repeats: int, generator: torch.Generator
+) -> Iterator[Tensor]:
+    """Simulate FIDs (2, V, T) of amplitudes (V, K), ``repeats`` times with new noise.
+
+    Args:
+        amplitudes: (V, K).
+        head: (2, 1 + K, T), the rows of the estimator's input that describe the acquisition.
+        noise_sd: (V,) standard deviation in each channel.
+        repeats: how often.
+        generator: of the noise.
+    """
+    lines = torch.complex(head[0, 1:], head[1, 1:])
+    clean = torch.view_as_real(amplitudes.to(lines.dtype) @ lines).movedim(-1, 0)
+    for _ in tqdm(range(repeats), desc="fine-tuning", leave=False, delay=2):
+        yield clean + noise_sd[None, :, None] * torch.randn(clean.shape, generator=generator)

@@ -1,141 +1,241 @@
-"""What a user must know of a fit: the flags of a file, and which voxels are doubtful."""
+"""The warnings of a run: one rule a warning, applied in the order of :data:`RULES`.
+
+A rule looks at one fitted file and yields its warning, or nothing.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy import stats
 
 from dmi_quantification.acquisition import nearest_lines
-from dmi_quantification.residual import Residual
-from mrsikit.physics import spectra
+from dmi_quantification.fit_quality import FAINT
+from dmi_quantification.fitted_file import FittedFile
+from dmi_quantification.residual import is_mirrored, line_outside_model
 from mrsikit.physics.fid_model import FidModel
-from mrsikit.physics.nuclei import Resonance
-
-FAINT = 3.0
-"""Amplitude of the reference, in standard deviations, below which a fit is doubtful."""
-
-EXTRA_LINE = 4.0
-"""Height over the noise of the residual's tallest line that one FID of 512 samples in 10,000 reaches by chance."""
-
-WIDE = 4.0
-"""Score of a line's own width that is no chance."""
-
-NEAR = 0.35
-"""Distance (ppm) from a modelled line within which a residual is that line's, not another's."""
 
 OTHER_FIELD = 0.15
-"""Distance of the field of a tabulated T2* from the file's, as a share of it, that is mentioned."""
+"""Relative difference of two fields beyond which one field's T2* is doubtful at the other."""
 
 FEW = 50
-"""FIDs below which relaxation times cannot be fitted well enough to ignore their own error."""
+"""Number of FIDs below which fitted relaxation times have an error of their own that matters."""
+
+SHORT = 1.5
+"""Duration of a FID, times the distance of the nearest lines, below which the FID cannot tell the lines apart."""
+
+OTHER_ACQUISITION = 0.01
+"""Relative difference of an acquisition's parameter from the network's training beyond which the two differ."""
+
+COVERED = 0.95
+"""Share of the voxels that an MRI must cover."""
 
 
-def residual_warnings(
-    left: Residual, model: FidModel, names: Sequence[str], *, fitted_times: bool
-) -> tuple[list[str], bool]:
-    """What the residuals of all FIDs together say against the model, and whether the spectrum is mirrored.
+Rule = Callable[[FittedFile], Iterator[str]]
+LineRule = Callable[[FittedFile, int], Iterator[str]]
 
-    Args:
-        left: of the FIDs.
-        model: that was fitted.
-        names: of its lines.
-        fitted_times: whether its relaxation times were fitted to the data.
+
+def run_warnings(file: FittedFile) -> list[str]:
+    """Apply all rules to one fitted file.
+
+    A mirrored spectrum makes most other rules fire too, so then the user is told of that alone.
     """
-    if left.count == 0:
-        return [], False
-    lines, mirrored = _extra_lines(left, model)
-    if mirrored:
-        return lines, True
-    return [*lines, *_odd_widths(left, model, names, fitted_times), *_noise(left)], False
+    rules = RULES_OF_A_MIRRORED_SPECTRUM if is_mirrored(file.residual, file.model) else RULES
+    return [warning for rule in rules for warning in rule(file)]
 
 
-def _extra_lines(left: Residual, model: FidModel) -> tuple[list[str], bool]:
-    axis = spectra.ppm_axis(model.points, model.dwell, larmor=model.larmor, reference=model.reference).numpy()
-    away = np.min([np.abs(axis - ppm) for ppm in model.ppm], axis=0) > NEAR
-    # the mean power of many FIDs of noise: a Gamma distribution, and the largest of so many points
-    limit = stats.gamma.isf(1e-4 / model.points, left.count) / left.count
-    power = np.where(away, left.power.numpy(), 0)
-    if power.max() <= limit:
-        return [], False
-    where = axis[power.argmax()]
-    mirrored = [2 * model.reference - ppm for ppm in model.ppm if abs(ppm - model.reference) > NEAR]
-    if any(abs(where - ppm) < 0.2 for ppm in mirrored):
-        return [
-            "the spectrum looks mirrored, so the maps are worthless: conjugate the FIDs, NIfTI-MRS wants that sign"
-        ], True
-    return [f"there is a line near {where:.1f} ppm that is not in the model"], False
+# Rules of the acquisition
 
 
-def _odd_widths(left: Residual, model: FidModel, names: Sequence[str], fitted_times: bool) -> list[str]:
-    flags = []
-    for k, name in enumerate(names):
-        scores = left.wider[:, k]
-        count = int((scores > 3).sum())
-        if name == "Lac" and count > 5 * 0.00135 * left.count + 3:
-            flags.append(f"lactate is too wide for its model in {count} FIDs: lipid at 1.3 ppm mimics it")
-        others = [life for other, life in zip(names, model.t2_star, strict=True) if other != name]
-        if name == "Lac" and fitted_times and others and model.t2_star[k] < 0.5 * float(np.median(others)):
-            flags.append("the T2* fitted to lactate is that of lipid at 1.3 ppm, which mimics it")
-        typical = float(scores.median())
-        if not fitted_times and abs(typical) > max(1.0, 5.0 / math.sqrt(left.count)):
-            way, life = ("shorter" if typical > 0 else "longer"), 1e3 * model.t2_star[k]
-            cause = " (or it is lipid at 1.3 ppm)" if name == "Lac" and typical > 0 else ""
-            flags.append(f"the T2* of {name} looks {way} than {life:.0f} ms{cause}: try --fit_t2_star true")
-    return flags
+def unknown_delay(file: FittedFile) -> Iterator[str]:
+    """Neither the header nor the user gives the acquisition delay."""
+    if not file.delay_known:
+        yield "the file gives no acquisition delay: 0 was assumed; set --delay (s)"
 
 
-def _noise(left: Residual) -> list[str]:
-    samples = left.count * max(4, len(left.power) // 4)
-    if abs(math.log(left.early_over_late)) > max(0.15, 4.0 / math.sqrt(samples)):
-        return [
-            "the noise changes along the FIDs: they were filtered, or a broad signal is left; the standard deviations "
-            "are wrong"
-        ]
-    return []
+def long_echo_time(file: FittedFile) -> Iterator[str]:
+    """The header's echo time is too long to be a FID's delay."""
+    if file.echo is not None:
+        yield f"an echo time of {1e3 * file.echo:g} ms was taken for an echo; for FIDs set --delay (s)"
 
 
-def acquisition_warnings(
-    model: FidModel,
-    *,
-    tabulated: Sequence[Resonance],
-    tesla: float,
-    delay_known: bool,
-    echo: float | None,
-    count: int,
-    fitted_times: bool,
-) -> list[str]:
-    """What is odd about the acquisition.
-
-    Args:
-        model: of the FIDs.
-        tabulated: its lines whose relaxation times are the table's.
-        tesla: field of the file.
-        delay_known: whether the file or the user gave the delay.
-        echo: echo time (s) in the header that was not used, or None.
-        count: FIDs.
-        fitted_times: whether relaxation times were fitted to them.
-    """
-    flags = []
-    if not delay_known:
-        flags.append("the file gives no acquisition delay: 0 was assumed; set --delay (s)")
-    if echo is not None:
-        flags.append(f"an echo time of {1e3 * echo:g} ms was taken for an echo; for FIDs set --delay (s)")
-    apart = nearest_lines(model.ppm) * model.larmor
-    if model.points * model.dwell * apart < 1.5 and len(model.ppm) > 1:
-        flags.append(
-            f"FIDs of {1e3 * model.points * model.dwell:.0f} ms cannot tell lines {apart:.0f} Hz apart: the standard "
+def short_fids(file: FittedFile) -> Iterator[str]:
+    """The FIDs end before neighbouring lines come apart."""
+    duration, distance = file.model.points * file.model.dwell, _nearest_lines_hz(file.model)
+    if duration * distance < SHORT and len(file.model.ppm) > 1:
+        yield (
+            f"FIDs of {1e3 * duration:.0f} ms cannot tell lines {distance:.0f} Hz apart: the standard "
             "deviations are too small"
         )
-    far = [line for line in tabulated if abs(line.t2_star_field(tesla) - tesla) > OTHER_FIELD * tesla]
+
+
+def t2_star_of_another_field(file: FittedFile) -> Iterator[str]:
+    """The table knows the relaxation times at another field only."""
+    far = [line for line in file.tabulated if _is_other_field(line.t2_star_field(file.tesla), file.tesla)]
     if far:
-        fields = " and ".join(sorted({f"{line.t2_star_field(tesla):g}" for line in far}))
-        flags.append(
+        fields = " and ".join(sorted({f"{line.t2_star_field(file.tesla):g}" for line in far}))
+        yield (
             f"the T2* of {', '.join(line.name for line in far)} are the table's for {fields} T, the file is of "
-            f"{tesla:.1f} T: give --t2_star, or try --fit_t2_star true"
+            f"{file.tesla:.1f} T: give --t2_star, or try --fit_t2_star true"
         )
-    if fitted_times and count < FEW:
-        flags.append(f"relaxation times were fitted to {count} FIDs only: their own error is not in the deviations")
-    return flags
+
+
+def few_fids_for_t2_star(file: FittedFile) -> Iterator[str]:
+    """Relaxation times were fitted to few FIDs."""
+    count = int(file.quality.measured.sum())
+    if file.fitted_times and count < FEW:
+        yield f"relaxation times were fitted to {count} FIDs only: their own error is not in the deviations"
+
+
+# Rules of the single fits
+
+
+def merged_lines(file: FittedFile) -> Iterator[str]:
+    """Some FIDs have lines that are wider than their distance."""
+    if file.quality.merged.any():
+        yield f"{int(file.quality.merged.sum())} FIDs have lines as wide as the distance between two"
+
+
+def mostly_noise(file: FittedFile) -> Iterator[str]:
+    """The reference is faint in half of the voxels."""
+    snr = file.quality.snr[file.quality.measured]
+    if snr.size and np.median(snr) < FAINT:
+        yield f"{file.metabolites[0]} is under 3 standard deviations in half of the voxels: mostly noise"
+
+
+def largest_shift(file: FittedFile) -> Iterator[str]:
+    """Some FIDs are shifted as far as the fit looks, or farther."""
+    if file.quality.at_largest_shift.any():
+        count = int(file.quality.at_largest_shift.sum())
+        yield f"{count} FIDs are shifted by {file.max_shift:g} ppm or more, the largest sought"
+
+
+# Rules of the options
+
+
+def no_factors(file: FittedFile) -> Iterator[str]:
+    """Concentrations were asked for without factors."""
+    if file.water is not None and not file.factors:
+        yield "mM without --factors: no saturation or number of labelled nuclei was accounted for"
+
+
+def other_acquisition_than_trained(file: FittedFile) -> Iterator[str]:
+    """A network was trained at another acquisition than the file's."""
+    odd = [
+        f"{name} {getattr(file.model, name):g}"
+        for name, trained in file.trained.items()
+        if abs(getattr(file.model, name) - trained) > OTHER_ACQUISITION * max(trained, 1e-4)
+    ]
+    if odd:
+        trained_at = ", ".join(f"{name} {trained:g}" for name, trained in file.trained.items())
+        yield f"the network was trained at {trained_at}; the file has {', '.join(odd)}"
+
+
+# Rules of the residuals of all FIDs together; they need at least one FID whose residual was examined
+
+
+def mirrored_spectrum(file: FittedFile) -> Iterator[str]:
+    """The residuals hold a line where the mirror image of a modelled line lies."""
+    if is_mirrored(file.residual, file.model):
+        yield "the spectrum looks mirrored, so the maps are worthless: conjugate the FIDs, NIfTI-MRS wants that sign"
+
+
+def extra_line(file: FittedFile) -> Iterator[str]:
+    """The residuals hold a line that is not in the model."""
+    ppm = line_outside_model(file.residual, file.model)
+    if ppm is not None:
+        yield f"there is a line near {ppm:.1f} ppm that is not in the model"
+
+
+def lactate_too_wide(file: FittedFile, k: int) -> Iterator[str]:
+    """Lactate is too wide in more FIDs than chance explains."""
+    if file.metabolites[k] != "Lac":
+        return
+    count = int((file.residual.wider[:, k] > 3).sum())
+    # of normal scores, a share of 0.00135 exceeds 3
+    if count > 5 * 0.00135 * file.residual.count + 3:
+        yield f"lactate is too wide for its model in {count} FIDs: lipid at 1.3 ppm mimics it"
+
+
+def lactate_fitted_as_lipid(file: FittedFile, k: int) -> Iterator[str]:
+    """The relaxation time fitted to lactate is as short as lipid's."""
+    if file.metabolites[k] != "Lac" or not file.fitted_times:
+        return
+    times = file.model.t2_star
+    others = [time for name, time in zip(file.metabolites, times, strict=True) if name != "Lac"]
+    if others and times[k] < 0.5 * float(np.median(others)):
+        yield "the T2* fitted to lactate is that of lipid at 1.3 ppm, which mimics it"
+
+
+def wrong_t2_star(file: FittedFile, k: int) -> Iterator[str]:
+    """A line wants another width than its relaxation time gives it."""
+    score, name = float(file.residual.wider[:, k].median()), file.metabolites[k]
+    if not file.fitted_times and abs(score) > max(1.0, 5.0 / math.sqrt(file.residual.count)):
+        way, time = ("shorter" if score > 0 else "longer"), 1e3 * file.model.t2_star[k]
+        cause = " (or it is lipid at 1.3 ppm)" if name == "Lac" and score > 0 else ""
+        yield f"the T2* of {name} looks {way} than {time:.0f} ms{cause}: try --fit_t2_star true"
+
+
+def for_each_line(*rules: LineRule) -> Rule:
+    """Make one rule of rules of a line: it applies all of them to the first line, then to the next."""
+
+    def rule(file: FittedFile) -> Iterator[str]:
+        if file.residual.count > 0:
+            for k in range(len(file.metabolites)):
+                for line_rule in rules:
+                    yield from line_rule(file, k)
+
+    return rule
+
+
+def noise_changes(file: FittedFile) -> Iterator[str]:
+    """The noise of the first and the last quarter of the FIDs differ."""
+    residual = file.residual
+    if residual.count == 0:
+        return
+    samples = residual.count * max(4, len(residual.power) // 4)
+    if abs(math.log(residual.early_over_late)) > max(0.15, 4.0 / math.sqrt(samples)):
+        yield (
+            "the noise changes along the FIDs: they were filtered, or a broad signal is left; the standard deviations "
+            "are wrong"
+        )
+
+
+# Rules of the MRI
+
+
+def mri_does_not_cover(file: FittedFile) -> Iterator[str]:
+    """The MRI covers a part of the voxels only."""
+    share = file.mri_coverage
+    if share is not None and share < COVERED:
+        effect = "nothing was smoothed: do their headers agree?" if share == 0 else "the others are as fitted"
+        yield f"the MRI covers {share:.0%} of the voxels; {effect}"
+
+
+RULES: tuple[Rule, ...] = (
+    unknown_delay,
+    long_echo_time,
+    short_fids,
+    t2_star_of_another_field,
+    few_fids_for_t2_star,
+    merged_lines,
+    mostly_noise,
+    largest_shift,
+    no_factors,
+    other_acquisition_than_trained,
+    extra_line,
+    for_each_line(lactate_too_wide, lactate_fitted_as_lipid, wrong_t2_star),
+    noise_changes,
+    mri_does_not_cover,
+)
+RULES_OF_A_MIRRORED_SPECTRUM: tuple[Rule, ...] = (mirrored_spectrum, mri_does_not_cover)
+
+
+def _nearest_lines_hz(model: FidModel) -> float:
+    """Smallest distance (Hz) of two lines."""
+    return nearest_lines(model.ppm) * model.larmor
+
+
+def _is_other_field(field: float, tesla: float) -> bool:
+    return abs(field - tesla) > OTHER_FIELD * tesla

@@ -1,6 +1,7 @@
 import functools
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,10 +9,18 @@ import numpy as np
 import pytest
 import torch
 from command_lines import infer
+from monai.data import MetaTensor
 
+from dmi_quantification.estimates import Estimates
+from dmi_quantification.fit_quality import FitQuality
+from dmi_quantification.fitted_file import FittedFile
+from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
+from dmi_quantification.residual import Residual
 from mrsikit.io import Fids, write_fids
+from mrsikit.io.nifti_mrs import metadata_of
 from mrsikit.phantoms.dmi import FINER, DmiPhantom, rings
 from mrsikit.physics.fid_model import FidModel, noise_of_snr
+from mrsikit.physics.nuclei import DEUTERIUM
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BUNDLE = REPOSITORY / "bundles" / "dmi_quantification"
@@ -25,6 +34,8 @@ MODEL = FidModel(
     points=256,
     delay=6e-4,
 )
+LARGEST_SHIFT = 0.4 * MODEL.larmor
+ACQUISITION = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay}
 
 
 def fids_of(values: np.ndarray, **options: object) -> Fids:
@@ -38,6 +49,57 @@ def simulated(amplitudes: np.ndarray, snr: float, seed: int = 0) -> np.ndarray:
     flat = torch.from_numpy(np.ascontiguousarray(amplitudes.reshape(-1, 4), dtype=np.float32))
     fids = MODEL.simulate(flat, noise=noise, phase=0.4, shift=5.0, generator=torch.Generator().manual_seed(seed))
     return fids.numpy().reshape(*amplitudes.shape[:-1], -1)
+
+
+def read_image(values: np.ndarray, **options: object) -> MetaTensor:
+    """FIDs as the reader gives them: (1, X, Y, Z, T, ...) with metadata."""
+    return MetaTensor(torch.from_numpy(values)[None], meta=metadata_of(fids_of(values, **options)))
+
+
+def rows_of(fids: torch.Tensor, model: FidModel = MODEL) -> torch.Tensor:
+    """The estimator's input (2, 1 + K + V, T) of FIDs (V, T)."""
+    return real_and_imaginary(torch.cat([acquisition_rows(model, 0.4 * model.larmor), fids]))
+
+
+def estimates_of(amplitude: np.ndarray, **changes: np.ndarray) -> Estimates:
+    """Estimates of amplitudes (K, V, D), each with a standard deviation of one; the other rows are 0."""
+    zeros = np.zeros((3 * len(amplitude) + 7, *amplitude.shape[1:]))
+    sound = {"amplitude": amplitude, "amplitude_sd": np.ones_like(amplitude)}
+    return replace(Estimates.from_rows(zeros, len(amplitude)), **{**sound, **changes})
+
+
+def sound_residual(fids: int = 100, **changes: object) -> Residual:
+    """What sound fits leave of FIDs."""
+    given = {"count": fids, "tallest": torch.full((fids,), 3.0), "wider": torch.zeros(fids, 4), "fit": None}
+    return Residual(**{**given, "power": torch.ones(MODEL.points).double(), "early_over_late": 1.0, **changes})
+
+
+def sound_quality(fids: int = 100, **changes: np.ndarray) -> FitQuality:
+    """Judgement of sound fits, (fids, 1)."""
+    yes, no = np.ones((fids, 1), bool), np.zeros((fids, 1), bool)
+    given = {"measured": yes, "at_largest_shift": no, "merged": no, "doubtful": no}
+    return FitQuality(**{**given, "snr": np.full((fids, 1), 20.0), "linewidth": np.full((fids, 1), 10.6), **changes})
+
+
+def sound_file(**changes: object) -> FittedFile:
+    """A file about which there is nothing to say."""
+    given = {
+        "nucleus": DEUTERIUM,
+        "model": MODEL,
+        "metabolites": METABOLITES,
+        "t2_star_sd": (0.0, 0.0, 0.0, 0.0),
+        "t2_star_given": (False, False, False, False),
+        "delay_known": True,
+        "echo": None,
+        "max_shift": 0.4,
+        "water": None,
+        "factors": {},
+        "trained": {},
+        "mri_coverage": None,
+        "quality": sound_quality(),
+        "residual": sound_residual(),
+    }
+    return FittedFile(**{**given, **changes})
 
 
 @pytest.fixture(scope="session")

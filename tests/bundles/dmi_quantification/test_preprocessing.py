@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
-from dmi_quantification.preprocessing import on_grid
+from dmi_quantification.preprocessing import PreprocessFidsd, acquisition_rows, on_grid
+
+from .conftest import LARGEST_SHIFT, METABOLITES, MODEL, read_image
 
 
 def turn(angle: float) -> np.ndarray:
@@ -48,3 +52,58 @@ def test_what_the_image_does_not_cover_is_unknown_and_one_bright_voxel_flattens_
     assert not covered[61:].any()
     assert (found[61:] == 0).all()
     assert found[35:55, 5:55].mean() == pytest.approx(0.5, abs=0.05)
+
+
+def random_fids(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((*shape, 2)).astype(np.float32).view(np.complex64)[..., 0]
+
+
+def preprocessed(values: np.ndarray, mask: np.ndarray | None = None, **options: object) -> dict:
+    data = {"image": read_image(values)}
+    if mask is not None:
+        data["mask"] = MetaTensor(torch.from_numpy(mask)[None])
+    return PreprocessFidsd(metabolites=METABOLITES, **options)(data)
+
+
+def test_first_rows_describe_the_acquisition() -> None:
+    """Times in units of one over the largest shift; the delay turns a line before the first sample."""
+    rows = acquisition_rows(MODEL, LARGEST_SHIFT)
+    assert rows.shape == (5, 256)
+    torch.testing.assert_close(rows[0].real, (MODEL.times * LARGEST_SHIFT).float())
+    torch.testing.assert_close(rows[0].imag, ((MODEL.times + MODEL.delay) * LARGEST_SHIFT).float())
+    turned = torch.polar(torch.ones(4), (2 * torch.pi * MODEL.frequencies * MODEL.delay).float())
+    torch.testing.assert_close(rows[1:, 0], turned)
+    undelayed = acquisition_rows(replace(MODEL, delay=0.0), LARGEST_SHIFT)
+    torch.testing.assert_close(undelayed[1:, 0], torch.ones(4, dtype=torch.complex64))
+
+
+def test_fids_of_the_mask_follow_time_points_of_a_voxel_together() -> None:
+    values = random_fids(2, 2, 1, 256, 3)
+    mask = np.array([[0, 1], [1, 1]], np.float32)[..., None]
+    values[1, 1] = 0  # not measured
+    out = preprocessed(values, mask)
+    assert out["image"].shape == (2, 5 + 2 * 3, 256)
+    assert out["voxels"][..., 0].tolist() == [[False, True], [True, False]]
+    assert out["dynamics"] == 3
+    fids = torch.complex(*out["image"].as_tensor()[:, 5:])
+    expected = torch.from_numpy(values)[[0, 1], [1, 0], 0].transpose(1, 2).flatten(0, 1)
+    torch.testing.assert_close(fids, expected)
+
+
+def test_zero_filling_is_cut() -> None:
+    values = random_fids(2, 1, 1, 256)
+    values[..., 100:] = 0
+    assert preprocessed(values)["image"].shape == (2, 5 + 2, 100)
+
+
+def test_relaxation_times_are_the_tables_unless_given() -> None:
+    out = preprocessed(random_fids(1, 1, 1, 256), t2_star={"Lac": 0.05})
+    assert out["t2_star"].tolist() == pytest.approx([0.03, 0.03, 0.035, 0.05])
+    assert out["t2_star_given"].tolist() == [False, False, False, True]
+    assert out["t2_star_sd"].tolist() == [0, 0, 0, 0]
+
+
+def test_nothing_to_fit_leaves_no_fid() -> None:
+    out = preprocessed(np.zeros((2, 2, 1, 64), np.complex64), fit_t2_star=True)
+    assert out["image"].shape == (2, 5, 64)
+    assert not out["voxels"].any()

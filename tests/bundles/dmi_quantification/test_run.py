@@ -6,14 +6,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from command_lines import on_one_core, run_line
 
 from dmi_quantification import predict
 from dmi_quantification.acquisition import output_names
-from mrsikit.io import InputError, read_fids, write_fids
+from mrsikit.io import read_fids, write_fids
 from mrsikit.phantoms.dmi import DmiPhantom
-from mrsikit.physics import spectra
 from mrsikit.physics.fid_model import noise_of_snr
 
 from .conftest import BUNDLE, METABOLITES, MODEL, fids_of, simulated
@@ -94,17 +92,6 @@ def test_call_gives_what_the_command_gives(folder: Path, finished: Path, stem: s
         np.testing.assert_allclose(result.maps[name], values(finished, f"{stem}_{name}"), rtol=1e-4, atol=1e-5)
 
 
-def test_relaxation_times_are_fitted_on_request(phantom: DmiPhantom) -> None:
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(400, -1)
-    fids = MODEL.simulate(truth, noise=2.0, broadening=2.0, generator=generator).numpy().reshape(20, 20, 1, -1)
-    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay, "t2_star": {"Glx": 0.025}}
-    wrong = predict(fids, **options).maps["Glx_amplitude"].mean()
-    right = predict(fids, fit_t2_star=True, **options).maps["Glx_amplitude"].mean()
-    assert wrong > 1.08 * 3
-    assert right == pytest.approx(3, rel=0.03)
-
-
 def test_other_tracers_need_only_the_config(tmp_path: Path, command: Command, folder: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "voxel.nii.gz").write_bytes((folder / "voxel.nii.gz").read_bytes())
@@ -112,139 +99,6 @@ def test_other_tracers_need_only_the_config(tmp_path: Path, command: Command, fo
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "out" / "voxel_acetate_sd.nii.gz").exists()
     assert not list((tmp_path / "out").glob("*Lac*"))
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ("noise", "mostly noise"),
-        ("extra", "a line near 0.5 ppm that is not in the model"),
-        ("mirrored", "looks mirrored"),
-        ("filtered", "noise changes along the FIDs"),
-        ("short", "cannot tell lines"),
-        ("lipid", "lipid at 1.3 ppm"),
-        ("shift", "largest sought"),
-        ("t2", "T2* of Glx looks shorter"),
-    ],
-)
-def test_what_the_model_lacks_is_said(change: str, words: str) -> None:
-    generator = torch.Generator().manual_seed(0)
-    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(64, -1)
-    state = {"noise": 1.5, "generator": generator}
-    if change == "noise":
-        fids = MODEL.simulate(0 * truth, **state)
-    elif change == "shift":
-        fids = MODEL.simulate(truth, shift=45.0, **state)
-    else:
-        fids = MODEL.simulate(truth, **state)
-    at = MODEL.times
-    hz = {"extra": 4.2 * 76.7, "lipid": 3.4 * 76.7, "t2": 2.3 * 76.7}.get(change, 0.0)
-    size, life = {"extra": (4.0, 0.03), "lipid": (12.0, 0.006), "t2": (0.0, 1.0)}.get(change, (0.0, 1.0))
-    fids = fids + (size * torch.polar(torch.exp(-at / life), 2 * torch.pi * hz * (at + MODEL.delay))).to(fids.dtype)
-    options = {"t2_star": {"Glx": 0.06}} if change == "t2" else {}
-    if change == "mirrored":
-        fids = fids.conj().resolve_conj()
-    elif change == "filtered":
-        fids = spectra.broadened(fids, 8.0, at)
-    elif change == "short":
-        fids = fids[:, :40]
-    result = predict(
-        fids.numpy().reshape(8, 8, 1, -1), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, **options
-    )
-    assert any(words in flag for flag in result.flags), result.flags
-
-
-def test_sound_data_raise_no_flag() -> None:
-    truth = torch.tensor([10.0, 2.0, 3.0, 1.0]).expand(256, -1)
-    fids = MODEL.simulate(truth, noise=2.0, broadening=3.0, shift=4.0, generator=torch.Generator().manual_seed(3))
-    result = predict(fids.numpy().reshape(16, 16, 1, -1), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay)
-    assert result.flags == []
-    assert (result.maps["quality"] == 1).all()
-
-
-def test_noise_does_not_become_a_map_by_smoothing() -> None:
-    generator = torch.Generator().manual_seed(0)
-    fids = MODEL.simulate(torch.zeros(144, 4), noise=3.0, generator=generator).numpy().reshape(12, 12, 1, -1)
-    mri = np.ones((12, 12, 1)) + np.eye(12)[..., None]
-    result = predict(fids, dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, mri=mri)
-    assert (result.maps["quality"] == 2).mean() > 0.6
-    assert any("mostly noise" in flag for flag in result.flags)
-
-
-def test_a_lesion_in_the_water_is_not_painted_over() -> None:
-    truth = np.tile([10.0, 2, 3, 1], (16, 16, 1, 1))
-    truth[6:8, 6:8, 0, 0] = 5
-    mri = np.ones((16, 16, 1)) + 0.01 * np.arange(16)[:, None, None]
-    maps = predict(simulated(truth, 12.0), dwell=MODEL.dwell, larmor=MODEL.larmor, delay=MODEL.delay, mri=mri).maps
-    assert maps["water_amplitude"][6:8, 6:8].mean() == pytest.approx(5, abs=0.8)
-    assert maps["Glx"][6:8, 6:8].mean() == pytest.approx(0.6, abs=0.15)
-
-
-def test_fids_of_zeros_within_the_mask_are_not_data() -> None:
-    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
-    fids[3:5, 3:5] = 0
-    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay, "mask": np.ones((8, 8, 1))}
-    for extra in ({}, {"fit_t2_star": True}, {"mri": np.ones((8, 8, 1)) + np.eye(8)[..., None]}):
-        maps = predict(fids, **options, **extra).maps
-        assert (maps["quality"][3:5, 3:5] == 0).all()
-        assert (maps["Glx"][3:5, 3:5] == 0).all()
-        assert np.abs(maps["water_amplitude"][2, 2:6] - 10).max() < 2.5
-        assert all(np.isfinite(values).all() for name, values in maps.items() if name != "fit")
-
-
-@pytest.mark.parametrize(("away", "share"), [(6.0, "25%"), (7.8, "0%")])
-def test_an_mri_does_nothing_where_it_does_not_cover_the_fids(away: float, share: str) -> None:
-    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
-    options = {"dwell": MODEL.dwell, "larmor": MODEL.larmor, "delay": MODEL.delay}
-    beside = np.eye(4)
-    beside[0, 3] = away
-    plain = predict(fids, **options)
-    mri = np.random.default_rng(0).random((9, 9, 1))
-    result = predict(fids, mri=mri, mri_affine=beside, affine=np.eye(4), **options)
-    assert any(f"MRI covers {share}" in flag for flag in result.flags)
-    bare = slice(0, 8 if share == "0%" else int(away))
-    np.testing.assert_allclose(result.maps["Glx_amplitude"][bare], plain.maps["Glx_amplitude"][bare])
-
-
-def test_the_figure_shows_what_there_is(tmp_path: Path, command: Command) -> None:
-    """A scan that was stopped, and one of which nothing was fitted."""
-    rise = np.stack([np.tile([10.0, 2, 3, 1], (4, 4, 2, 1)) for _ in range(3)], -2)
-    series = simulated(rise, 20.0).swapaxes(3, 4).copy()
-    series[..., 2] = 0
-    (tmp_path / "in").mkdir()
-    write_fids(tmp_path / "in" / "stopped.nii.gz", fids_of(series, extension={"dim_5": "DIM_DYN"}))
-    write_fids(tmp_path / "in" / "masked.nii.gz", fids_of(series[..., 0] * (np.arange(4) < 2)[:, None, None, None]))
-    grid = np.diag([5.0, 5, 5, 1])
-    outside = np.zeros((4, 4, 2), np.uint8)
-    outside[3] = 1
-    nib.save(nib.Nifti1Image(outside, grid), tmp_path / "in" / "masked_mask.nii.gz")
-    done = command(dataset_dir=tmp_path / "in", output_dir=tmp_path / "out")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "out" / "report.html").read_text().count("base64,") == 2
-
-
-@pytest.mark.parametrize("affine", [np.zeros((4, 4)), np.eye(3), np.full((4, 4), np.nan)])
-def test_an_affine_that_is_none_is_refused(affine: np.ndarray) -> None:
-    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
-    mri = np.random.default_rng(0).random((9, 9, 9, 1))
-    with pytest.raises(InputError, match="invertible 4 x 4"):
-        predict(fids, mri=mri, mri_affine=affine, affine=np.eye(4), dwell=MODEL.dwell, larmor=MODEL.larmor)
-    assert predict(fids, mri=mri, mri_affine=np.eye(4), affine=np.eye(4), dwell=MODEL.dwell, larmor=MODEL.larmor)
-
-
-def test_an_mri_elsewhere_is_refused() -> None:
-    fids = simulated(np.tile([10.0, 2, 3, 1], (8, 8, 1, 1)), 12.0)
-    elsewhere = np.eye(4)
-    elsewhere[0, 3] = 9
-    with pytest.raises(InputError, match="does not overlap"):
-        predict(
-            fids,
-            mri=np.random.default_rng(0).random((9, 9, 9)),
-            mri_affine=elsewhere,
-            affine=np.eye(4),
-            dwell=MODEL.dwell,
-            larmor=MODEL.larmor,
-        )
 
 
 @pytest.mark.skipif(not VOXEL.exists(), reason="needs shared/data")
