@@ -135,7 +135,8 @@ def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[boo
     """Whether each position along DIM_EDIT is ON, by EditCondition in the header; ``alone``: there may be one only.
 
     Raises:
-        InputError: the header has no EditCondition, or one with other names than ON and OFF.
+        InputError: the header has no EditCondition, one with other names than ON and OFF, or not one name for each
+            position along DIM_EDIT.
     """
     for axis in range(5, 8):
         if fids.extension.get(f"dim_{axis}") == "DIM_EDIT":
@@ -143,6 +144,11 @@ def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[boo
             listed = names if isinstance(names, list) else []
             known = {str(name).upper() for name in listed}
             if known == {"ON", "OFF"} or (alone and len(known) == 1 and known <= {"ON", "OFF"}):
+                if not alone and len(listed) != fids.values.shape[axis - 1]:
+                    raise InputError(
+                        f"{path}: names {len(listed)} edits but holds {fids.values.shape[axis - 1]}; "
+                        f"give one name for each in EditCondition of dim_{axis}_header"
+                    )
                 return [str(name).upper() == "ON" for name in listed]
     raise InputError(
         f'{path}: does not say which edit is ON; set dim_6_header to {{"EditCondition": ["ON", "OFF"]}} in its header'

@@ -88,6 +88,14 @@ def test_the_order_of_edits_is_the_headers() -> None:
             edit_order(wrong, "a")
 
 
+@pytest.mark.parametrize("names", [["ON", "OFF", "OFF"], ["ON", "OFF", "ON", "OFF"]])
+def test_names_that_do_not_fit_the_edits_are_an_error(names: list[str]) -> None:
+    fids = numbered(("ON", "OFF"))
+    wrong = replace(fids, extension={**fids.extension, "dim_6_header": {"EditCondition": names}})
+    with pytest.raises(InputError, match=f"a: names {len(names)} edits but holds 2; give one name for each"):
+        laid_out(wrong, "a")
+
+
 def test_on_comes_before_off_as_the_header_of_what_is_made_says() -> None:
     values, on = laid_out(numbered(("OFF", "ON")), "a")
     both = by_edit(values, on)
