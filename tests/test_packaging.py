@@ -17,7 +17,7 @@ MOST_DEPENDENCIES = 18
 # what the extras bring, by the names of their modules
 ABSENT = ("nilearn", "dipy", "tensorboard", "psutil", "pandas", "krippendorff", "umap", "jsonschema")
 # what takes long to import; MONAI imports some of it itself
-HEAVY = {"matplotlib", "sklearn", "itk", *ABSENT}
+HEAVY = {"matplotlib", "sklearn", "itk", "nifti_mrs", *ABSENT}
 # Run without the extras: which modules each bundle adds to MONAI's, and whether its example works.
 PLAIN_INSTALL = """
 import doctest, importlib, json, sys

@@ -13,9 +13,6 @@ import nibabel as nib
 import numpy as np
 from monai.data import ImageReader, ImageWriter
 from monai.utils import MetaKeys, SpaceKeys, convert_data_type, ensure_tuple
-from nifti_mrs import create_nmrs
-from nifti_mrs.hdr_ext import Hdr_Ext
-from nifti_mrs.nifti_mrs import NIFTI_MRS
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
@@ -81,6 +78,8 @@ def read_fids(path: str | Path) -> Fids:
         InputError: the file cannot be decoded, is not NIfTI-MRS, holds real numbers, or lacks the dwell time or the
             Larmor frequency.
     """
+    from nifti_mrs.nifti_mrs import NIFTI_MRS  # here, because maps need none of it and it takes long to import
+
     try:
         stored = NIFTI_MRS(str(path))
         values = np.asarray(stored.image.data)
@@ -164,6 +163,9 @@ def write_fids(path: str | Path, fids: Fids) -> None:
         fids: FIDs to write. The header extension is kept, with the Larmor frequency and nucleus (and, if they differ,
             the delay and reference) of ``fids``. A fifth axis without a tag is tagged as time points (``DIM_DYN``).
     """
+    from nifti_mrs import create_nmrs
+    from nifti_mrs.hdr_ext import Hdr_Ext
+
     standard: dict[str, Any] = {"SpectrometerFrequency": [fids.larmor], "ResonantNucleus": [fids.nucleus]}
     if fids.delay is not None and fids.delay != _delay(fids.extension):
         standard |= {"EchoTime": 0.0, "AcquisitionStartTime": fids.delay}
