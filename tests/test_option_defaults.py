@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from option_tables import MODELS, model_of
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"

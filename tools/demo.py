@@ -24,13 +24,13 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from demo_dmi import dmi
-from demo_super_resolution import super_resolution, three_methods
-from demo_synthesis import synthesis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from demo_dmi import dmi
+from demo_super_resolution import super_resolution, three_methods
+from demo_synthesis import synthesis
 from mrsikit.io import InputError, read_map
 from mrsikit.io.extras import import_extra
 from mrsikit.metrics.missing_voxels import missing_voxel_detection

@@ -18,9 +18,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import torch
+
 from demo import run_bundle
 from demo_super_resolution import FACTOR, NOISE, SEED, by_kspace, patient
-
 from mrsikit.super_resolution.preprocessing import subdivided
 from reader_studies.pages import make
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
 
+from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
 from benchmarks.mrsi_inpainting import Case, Filled, classical, missing_voxel_errors, record
 
 

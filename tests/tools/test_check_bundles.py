@@ -6,9 +6,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import check_bundles
 import pytest
 import torch
+
+import check_bundles
 from toy_bundle import write_json, write_toy_bundle
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -2,11 +2,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import demo
 import numpy as np
 import pytest
 import torch
 
+import demo
 from mrsi_inpainting.network import Inpainter
 
 

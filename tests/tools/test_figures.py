@@ -1,9 +1,10 @@
 """The pictures of the documentation."""
 
-import figures
 import matplotlib.image
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
+
+import figures
 
 
 def test_patients_are_drawn_to_the_file_asked_for_and_equal_from_a_seed(tmp_path):

@@ -5,10 +5,11 @@ import venv
 import zipfile
 from pathlib import Path
 
-import make_zips
 import nibabel
 import numpy as np
 import pytest
+
+import make_zips
 from check_bundles import write_example_input
 from toy_bundle import write_toy_bundle
 

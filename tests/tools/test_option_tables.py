@@ -1,4 +1,5 @@
 import pytest
+
 from option_tables import with_table
 
 

@@ -17,9 +17,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-import reader_study
 from scipy import stats
 
+import reader_study
 from mrsikit.io import InputError
 from reader_studies.key import CRITERIA, Key
 from reader_studies.pages import _read, make

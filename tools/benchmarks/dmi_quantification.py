@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
 from scipy import ndimage
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from dmi_quantification import predict
 from dmi_quantification.mri_prior import RobustPrior, neighbours
 from dmi_quantification.network import FidLeastSquares

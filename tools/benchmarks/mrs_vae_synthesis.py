@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -23,6 +22,7 @@ from sklearn.neural_network import MLPRegressor
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from mrs_vae_synthesis.alignment import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap

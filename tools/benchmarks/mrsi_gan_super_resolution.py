@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from monai.bundle import ConfigParser
 from skimage.restoration import denoise_nl_means
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from benchmarks.super_resolution import (
     SETS,
     SHAPES,

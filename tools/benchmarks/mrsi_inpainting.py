@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import scipy.io
 import torch
-from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from matplotlib.figure import Figure
 from scipy import ndimage
 from tqdm import tqdm
 
+from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from mrsi_inpainting import predict
 from mrsi_inpainting.reference_pham import PhamUNet
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage

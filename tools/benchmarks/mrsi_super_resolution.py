@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import scipy.io
 import torch
-from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from benchmarks.super_resolution import (
     SETS,
     SHAPES,

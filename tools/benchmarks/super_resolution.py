@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmark import Context
 from matplotlib.figure import Figure
 from monai.data import MetaTensor
 from scipy import ndimage
 from torch import Tensor
 
+from benchmark import Context
 from mrsikit.io import read_map
 from mrsikit.metrics.calibration import error_rank_correlation, interval_coverage
 from mrsikit.metrics.image_quality import psnr, ssim

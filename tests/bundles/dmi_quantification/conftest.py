@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from command_lines import infer
 from monai.data import MetaTensor
 
+from command_lines import infer
 from dmi_quantification.estimates import Estimates
 from dmi_quantification.fit_quality import FitQuality
 from dmi_quantification.fitted_file import FittedFile

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_lines import on_one_core, run_line
 
+from command_lines import on_one_core, run_line
 from dmi_quantification.reference_precise_dmi import PreciseDmiCnn, PreciseDmiEstimator, RandFidsd
 
 from .conftest import BUNDLE, MODEL

@@ -6,8 +6,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from command_lines import on_one_core, run_line
 
+from command_lines import on_one_core, run_line
 from dmi_quantification import predict
 from dmi_quantification.acquisition import output_names
 from mrsikit.io import read_fids, write_fids

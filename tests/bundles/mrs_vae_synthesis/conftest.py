@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_lines import infer
 
+from command_lines import infer
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
 from mrsikit.io import Fids, write_fids

@@ -3,8 +3,8 @@ import sys
 from pathlib import Path
 
 import torch
-from command_lines import ONE_CORE
 
+from command_lines import ONE_CORE
 from mrs_vae_synthesis.network import SessionVae
 
 from .conftest import BUNDLE

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_lines import ONE_CORE, on_one_core, run_line
 
+from command_lines import ONE_CORE, on_one_core, run_line
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.sessions import Sessions

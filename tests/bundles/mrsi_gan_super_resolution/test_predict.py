@@ -2,8 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coarse_maps import flair_grid, grid, head
 
+from coarse_maps import flair_grid, grid, head
 from mrsi_gan_super_resolution import predict
 from mrsikit.io import InputError, read_map
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+
 from command_lines import ONE_CORE, run_line
 
 from .conftest import BUNDLE, NAMES

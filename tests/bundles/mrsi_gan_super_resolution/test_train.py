@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
-
 from mrsi_gan_super_resolution.reference_li import Generator
 from mrsikit.io import read_map
 from mrsikit.super_resolution.network import SuperResolution

@@ -7,10 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from command_lines import infer
 from monai.data import MetaTensor
 from torch import Tensor
 
+from command_lines import infer
 from mrsi_inpainting.network import Inpainter
 from mrsi_inpainting.postprocessing import PostprocessMapd
 from mrsi_inpainting.preprocessing import PreprocessMapd

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from toy_bundle import write_toy_bundle
 
 from mrsikit.io import read_map
 from mrsikit.runtime.pipeline import BundlePipeline
+from toy_bundle import write_toy_bundle
 
 from .conftest import BAD, BUNDLE, decided_network, disc, save_map
 

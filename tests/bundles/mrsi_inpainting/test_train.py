@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from command_lines import ONE_CORE, infer, on_one_core, run_line
 
 from .conftest import BUNDLE, disc, save_map

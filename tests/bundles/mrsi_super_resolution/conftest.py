@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from coarse_maps import grid, head, save, save_flair
 from command_lines import infer
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coarse_maps import flair_grid, grid, head
 from monai.data import MetaTensor
 
+from coarse_maps import flair_grid, grid, head
 from mrsikit.io import read_map
 from mrsikit.physics.spatial_encoding import PSF_CODES
 from mrsikit.runtime.pipeline import BundlePipeline

@@ -3,8 +3,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from coarse_maps import flair_grid, grid, head
 
+from coarse_maps import flair_grid, grid, head
 from mrsi_super_resolution import predict
 from mrsikit.io import InputError, read_map
 

@@ -8,8 +8,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from coarse_maps import flair_grid, grid, head, save, save_flair
 
+from coarse_maps import flair_grid, grid, head, save, save_flair
 from mrsikit.io import read_map
 from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
 

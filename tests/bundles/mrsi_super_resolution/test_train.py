@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
-
 from mrsi_super_resolution.reference_hfab import HfabNetwork
 from mrsi_super_resolution.reference_unet import PlainUNet
 from mrsikit.io import read_map

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from coarse_maps import grid, head, save, save_flair
 from PIL import Image
 
+from coarse_maps import grid, head, save, save_flair
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.report import draw_case
 from mrsikit.super_resolution import figures
