@@ -396,6 +396,11 @@ def check_network(bundle: Path) -> list[str]:
     return []
 
 
+def shared_part(key: str, value: Any, bundle: str) -> Any:
+    """Value of a key that bundles share; of ``imports``, all but what comes from the bundle's own package."""
+    return [line for line in value if f"from {bundle}." not in line] if key == "imports" else value
+
+
 def check_common_keys(bundles: Sequence[Path]) -> list[str]:
     """Check that the keys of ``COMMON_METADATA`` and ``COMMON_CONFIG`` have the same value in every bundle."""
     problems: list[str] = []
@@ -417,7 +422,7 @@ def check_common_keys(bundles: Sequence[Path]) -> list[str]:
             config = load_json(bundle / "configs" / file)
             for key in keys:
                 if key in config:
-                    compare(bundle, f"{file}: {key}", config[key])
+                    compare(bundle, f"{file}: {key}", shared_part(key, config[key], bundle.name))
         for file in ("LICENSE", "configs/logging.conf"):
             compare(bundle, file, (bundle / file).read_text(encoding="utf-8"))
     return problems

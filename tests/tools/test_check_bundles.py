@@ -219,3 +219,9 @@ def test_update_hashes_on_the_command_line(bundle: Path, schema: Path) -> None:
     arguments = [str(bundle), "--schema", str(schema)]
     assert check_bundles.main(arguments) == 1
     assert check_bundles.main([*arguments, "--update-hashes"]) == 0
+
+
+def test_each_bundle_may_import_its_own_figures() -> None:
+    lines = ["$import torch", "$from dmi_quantification.figures import draw_fids"]
+    assert check_bundles.shared_part("imports", lines, "dmi_quantification") == lines[:1]
+    assert check_bundles.shared_part("imports", lines, "mrsi_inpainting") == lines

@@ -76,9 +76,9 @@ def test_patients_are_spoilt_as_stated_and_the_same_every_time(patient: demo.Pat
     np.testing.assert_array_equal(case.spoilt, again.spoilt)
     assert case.truth.shape == patient.matrix
     signal = case.truth > 0
-    assert (case.spoilt[case.holes] == 0).all()
-    assert not case.holes[~signal].any()
-    assert case.holes.sum() / signal.sum() == pytest.approx(patient.lost, abs=0.02)
+    assert (case.spoilt[case.missing] == 0).all()
+    assert not case.missing[~signal].any()
+    assert case.missing.sum() / signal.sum() == pytest.approx(patient.lost, abs=0.02)
     # never the patients of a training
     assert not any(first <= patient.seed < first + 100_000 for first in (20251121, 21251121))
 

@@ -15,13 +15,15 @@ import numpy as np
 import scipy.io
 import torch
 import torch.nn.functional as F
+from monai.utils import optional_import
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 from torch import Tensor
 
-from mrsikit.io.extras import import_extra
-
 TISSUES = ("gm", "wm", "csf")
+
+MISSING = "{} is not installed: {} need it; pip install 'mrsikit[train]'"
+"""What to say when a package of an extra is missing."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,9 @@ def mni152() -> Anatomy:
     """Average anatomy: the MNI ICBM 152 2009a nonlinear symmetric tissue maps (1 mm) supplied with nilearn.
 
     Raises:
-        InputError: nilearn is not installed.
+        OptionalImportError: nilearn is not installed.
     """
-    datasets = import_extra("nilearn.datasets", package="nilearn", purpose="virtual subjects", extra="train")
+    datasets, _ = optional_import("nilearn.datasets", descriptor=MISSING.format("nilearn", "virtual subjects"))
     gm = datasets.load_mni152_gm_template(resolution=1)
     wm = datasets.load_mni152_wm_template(resolution=1)
     brain = datasets.load_mni152_brain_mask(resolution=1).get_fdata() > 0
@@ -201,11 +203,13 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
         max_iterations: largest number of iterations of the classifier.
 
     Raises:
-        InputError: dipy is not installed.
+        OptionalImportError: dipy is not installed.
 
     Source: Zhang 2001, doi:10.1109/42.906424 (the method); Avants 2011, doi:10.1007/s12021-011-9109-y (dipy's variant).
     """
-    tissue = import_extra("dipy.segment.tissue", package="dipy", purpose="subjects from a T1", extra="train")
+    message = MISSING.format("dipy", "subjects from a T1")
+    classifier_of_dipy, _ = optional_import("dipy.segment.tissue", name="TissueClassifierHMRF", descriptor=message)
+    classifier = classifier_of_dipy(verbose=False)
     image = _image(t1)
     data = np.asarray(image.dataobj, dtype=np.float64)
     brain = ndimage.binary_fill_holes(data > 0)
@@ -216,7 +220,7 @@ def from_t1(t1: str | Path, *, tumour: str | Path | None = None, max_iterations:
     weight = ndimage.gaussian_filter((brain & ~mask).astype(float), 25)
     shading = smooth / np.maximum(weight, 1e-6)
     flat = np.where(brain & ~mask, data / np.maximum(shading, 1e-6) * shading[brain].mean(), 0)[box]
-    *_, fractions = tissue.TissueClassifierHMRF(verbose=False).classify(flat, 3, 0.1, max_iter=max_iterations)
+    *_, fractions = classifier.classify(flat, 3, 0.1, max_iter=max_iterations)
     fractions = np.asarray(fractions)
     # The classes are sorted by intensity: CSF, GM, WM. In some versions a class "background" precedes them.
     csf, gm, wm = (np.zeros(data.shape, np.float32) for _ in range(3))
