@@ -1,7 +1,7 @@
 """Estimate the amplitudes of FIDs by batched least squares, without training and without starting values.
 
-:class:`dmi_quantification.estimates.Estimates` names the rows of the result. This module stays free of it, because
-TorchScript compiles the class below as a whole.
+:class:`FidLeastSquares` is the network of ``models/model.pt``. :class:`dmi_quantification.estimates.Estimates` names
+the rows of the result. This module stays free of it, because TorchScript compiles the class below as a whole.
 """
 
 from __future__ import annotations

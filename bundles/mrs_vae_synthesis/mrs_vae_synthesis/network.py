@@ -1,5 +1,7 @@
 r"""The bundle's default network: a variational autoencoder of sessions, exact for the linear part of the signal.
 
+:class:`SessionVae` is the network of ``models/model.pt``.
+
 The transients of a session share a subject: concentrations, line shape, field. They differ in phase, frequency
 (:mod:`mrs_vae_synthesis.matched_filter`) and noise, which are explicit factors. They also differ a little in the rest,
 such as the residual water. So a session has one latent variable z, each of its transients has one latent variable t,

@@ -1,4 +1,7 @@
-"""Algorithm 1 of Pham 2025: how the published training data lose voxels."""
+"""Algorithm 1 of Pham 2025: how the published training data lose voxels.
+
+:mod:`mrsikit.transforms.algorithm1` applies it to virtual subjects.
+"""
 
 from __future__ import annotations
 

@@ -302,7 +302,7 @@ def _number(field: FieldInfo, unit: str) -> str:
         return ""
     words = {Gt: "above", Ge: "from", Lt: "below", Le: "at most"}
     bounds = [
-        f"{word} {getattr(bound, kind.__name__.lower()):g}"
+        f"{word} {getattr(bound, kind.__name__.lower()):.15g}"
         for kind, word in words.items()
         for bound in field.metadata
         if isinstance(bound, kind)

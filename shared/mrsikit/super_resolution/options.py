@@ -127,7 +127,7 @@ def _names(value: object) -> object:
 
 
 class SuperResolutionOptions(RunOptions):
-    """Options of ``mrsi_super_resolution``; ``mrsi_gan_super_resolution`` extends them."""
+    """Options of ``mrsi_super_resolution``; ``mrsi_gan_super_resolution`` adds some, and has its own ``psf``."""
 
     factor: Annotated[Literal[2, 3, 4], WHOLE] = option(4, "fine voxels per coarse voxel along each axis in plane")
     psf: Literal["block", "kspace", "hamming"] = option(

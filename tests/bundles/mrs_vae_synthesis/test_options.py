@@ -31,6 +31,7 @@ def test_measured_sessions_need_a_folder() -> None:
         ({"number": 2.5}, "--number 2.5"),
         ({"transients": True, "condition": "on"}, "--transients True"),
         ({"transients": 2000}, "at most 1024"),
+        ({"seed": 2**32}, "--seed 4294967296: is no whole number from 0 and at most 4294967295"),
         ({"sampling": "hybrid", "number": 5000}, "at most 1024"),
         ({"transients": 7}, "even number"),
         ({"condition": "on", "edited": False}, "trained on unedited data"),
