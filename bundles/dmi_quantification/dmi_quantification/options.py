@@ -98,11 +98,14 @@ class QuantificationOptions(RunOptions):
         if metabolites is None:  # a problem of its own
             return value
         high, unit = (LONGEST_T2_STAR, " of seconds") if info.field_name == "t2_star" else (math.inf, "")
+        problems = []
         for name, number in value.items():
             if name not in metabolites:
-                raise ValueError(f"--{info.field_name} {name}: is none of the metabolites {', '.join(metabolites)}")
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < high:
-                raise ValueError(f"--{info.field_name} {name} {number}: is no number{unit} above 0 and below {high:g}")
+                problems.append(f"--{info.field_name} {name}: is none of the metabolites {', '.join(metabolites)}")
+            elif isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < high:
+                problems.append(f"--{info.field_name} {name} {number}: is no number{unit} above 0 and below {high:g}")
+        if problems:
+            raise ValueError("\n".join(problems))
         return value
 
     @field_validator("max_shift")

@@ -53,8 +53,9 @@ class SynthesisOptions(RunOptions):
 
     @model_validator(mode="after")
     def _options_fit_together(self, info: ValidationInfo) -> SynthesisOptions:
-        for problem in (*self._against_sampling(), *self._counts(bool((info.context or {}).get("edited", True)))):
-            raise ValueError(problem)
+        edited = bool((info.context or {}).get("edited", True))
+        if problems := [*self._against_sampling(), *self._counts(edited)]:
+            raise ValueError("\n".join(problems))
         return self
 
     def _against_sampling(self) -> Iterator[str]:

@@ -217,7 +217,7 @@ class RunOptions(BaseModel):
         try:
             cls.model_validate(dict(given), context=dict(context or {}))
         except ValidationError as error:
-            return [cls._line(str(e["loc"][0]) if e["loc"] else "", e) for e in error.errors(include_url=False)]
+            return cls._problems(error)
         return []
 
     @classmethod
@@ -237,9 +237,10 @@ class RunOptions(BaseModel):
         known = [name for name in cls.model_fields if cls._extra(name)["use"] != "run"]
         if unknown := sorted(set(given) - set(known)):
             raise InputError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
-        if problems := cls.problems_of(given, context):
-            raise InputError(problems[0])
-        checked = cls.model_validate(dict(given), context=dict(context or {}))
+        try:
+            checked = cls.model_validate(dict(given), context=dict(context or {}))
+        except ValidationError as error:
+            raise InputError(cls._problems(error)[0]) from None
         return {name: getattr(checked, name) for name in given}
 
     def record(self) -> dict[str, Any]:
@@ -274,10 +275,19 @@ class RunOptions(BaseModel):
         return ", ".join(choices) if choices else number
 
     @classmethod
+    def _problems(cls, error: ValidationError) -> list[str]:
+        """Describe what pydantic found, a line per problem. A rule of our own writes its lines itself, one or more."""
+        lines: list[str] = []
+        for found in error.errors(include_url=False):
+            if found["type"] == "value_error":
+                lines += str(found["ctx"]["error"]).split("\n")
+            else:
+                lines.append(cls._line(str(found["loc"][0]), found))
+        return lines
+
+    @classmethod
     def _line(cls, name: str, error: Mapping[str, Any]) -> str:
-        """Describe a problem that pydantic found in one line."""
-        if error["type"] == "value_error":  # raised by our own rules, whose message is complete
-            return str(error["ctx"]["error"])
+        """Describe a problem with the kind or range of a value in one line."""
         if name not in cls.model_fields:
             return f"--{name}: is no option of this bundle; the options are {', '.join(cls.model_fields)}"
         field, extra = cls.model_fields[name], cls._extra(name)

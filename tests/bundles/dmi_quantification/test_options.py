@@ -35,6 +35,11 @@ def test_each_wrong_option_is_named(options: dict[str, object], line: str) -> No
     assert found.startswith(line)
 
 
+def test_each_wrong_entry_of_a_table_has_its_line() -> None:
+    found = QuantificationOptions.problems_of({"t2_star": {"Glx": 5, "Glc": 0.05, "NAA": 0.1}})
+    assert [line.partition(":")[0] for line in found] == ["--t2_star Glx 5", "--t2_star NAA"]
+
+
 def test_another_nucleus_has_no_metabolites() -> None:
     (line,) = QuantificationOptions.problems_of({}, {"nucleus": "1H"})
     assert line == "nucleus 1H: has no metabolites here; give 2H data"

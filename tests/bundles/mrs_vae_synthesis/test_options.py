@@ -41,3 +41,8 @@ def test_measured_sessions_need_a_folder() -> None:
 )
 def test_each_wrong_option_is_named(options: dict[str, object], words: str) -> None:
     assert words in " ".join(problems(**options))  # type: ignore[arg-type]
+
+
+def test_options_that_do_not_fit_together_have_a_line_each() -> None:
+    found = problems(number=3, transients=5)
+    assert [line.partition(":")[0] for line in found] == ["--transients 5", "--number 3"]
