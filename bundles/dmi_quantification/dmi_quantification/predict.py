@@ -16,9 +16,9 @@ from monai.utils import convert_to_tensor
 from dmi_quantification.options import QuantificationOptions
 from mrsikit.io import InputError
 from mrsikit.io.nifti_mrs import Fids, metadata_of
-from mrsikit.runtime.fid_checks import acquisition_problems
+from mrsikit.runtime.fid_checks import acquisition_problems, largest_magnitude
 from mrsikit.runtime.map_checks import companion_problems
-from mrsikit.runtime.pipeline import BundlePipeline, check_affine, check_positive
+from mrsikit.runtime.pipeline import BundlePipeline, check_affine, check_positive, refuse
 
 BUNDLE_ROOT = Path(__file__).parents[1]
 
@@ -96,9 +96,7 @@ def predict(
         delay=None,
         extension={},
     )
-    found = acquisition_problems(stored)
-    if found:
-        raise InputError(f"these FIDs: {found[0]}")
+    refuse("these FIDs:", acquisition_problems(stored))
     data: dict[str, Any] = {"image": MetaTensor(torch.from_numpy(stored.values)[None], meta=metadata_of(stored))}
     if mask is not None:
         if np.shape(mask) != fids.shape[:3]:
@@ -114,11 +112,9 @@ def predict(
         on = affine if mri_affine is None else np.asarray(mri_affine, float)
         for name, matrix in {"affine": affine, "mri_affine": on}.items():
             check_affine(matrix, name)
-        image, filled = np.asarray(mri, np.float32), np.abs(stored.values).reshape(*fids.shape[:3], -1).max(-1)
-        found = companion_problems(image, filled, "anatomy", affine=on, map_affine=affine)
-        if found:
-            raise InputError(f"mri {found[0]}")
-        data["mri"] = MetaTensor(torch.as_tensor(np.asarray(mri, np.float32))[None], affine=torch.as_tensor(on))
+        image, signal = np.asarray(mri, np.float32), largest_magnitude(stored.values)
+        refuse("mri", companion_problems(image, signal, "anatomy", affine=on, map_affine=affine))
+        data["mri"] = MetaTensor(torch.as_tensor(image)[None], affine=torch.as_tensor(on))
     out = _pipeline(Path(bundle_root), json.dumps(options, sort_keys=True, default=str))(data)
     maps = {name: _as_given(out[name]) for name in out["maps"]}
     return Quantified(maps, out["flags"])

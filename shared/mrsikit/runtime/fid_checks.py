@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.nifti_mrs import Fids, read_fids
-from mrsikit.io.readers import read_map
 from mrsikit.physics.nuclei import NUCLEI
-from mrsikit.runtime.map_checks import companion_problems
+from mrsikit.runtime.map_checks import problems_of_companions
 
 FEWEST_POINTS = 32
 DWELL = (1e-6, 0.1)
@@ -41,18 +42,12 @@ def fid_problems(item: Mapping[str, str], kinds: Mapping[str, str]) -> list[str]
     problems = [f"{path}: {problem}" for problem in acquisition_problems(fids)]
     if problems:
         return problems
-    energy = np.abs(fids.values).reshape(*fids.values.shape[:3], -1).max(-1)
-    for name, kind in kinds.items():
-        if name not in item:
-            continue
-        try:
-            companion, affine = read_map(item[name])
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        found = companion_problems(companion, energy, kind, affine=affine, map_affine=fids.affine)
-        problems += [f"{item[name]}: {problem}" for problem in found]
-    return problems
+    return problems_of_companions(item, kinds, largest_magnitude(fids.values), fids.affine)
+
+
+def largest_magnitude(values: NDArray[Any]) -> NDArray[Any]:
+    """Largest magnitude (X, Y, Z) of FIDs (X, Y, Z, T[, ...]), which says where there is a signal."""
+    return np.abs(values).reshape(*values.shape[:3], -1).max(-1)
 
 
 def acquisition_problems(fids: Fids) -> list[str]:

@@ -39,17 +39,33 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str], least_slic
     problems = [f"{path}: {problem}" for problem in map_problems(image)]
     if not problems and least_slices and min((*image.shape, 1, 1)[:3]) < least_slices:
         problems = [f"{path}: has fewer than {least_slices} slices; give a volume, or --dims 2"]
-    if problems:
-        return problems
+    return problems or problems_of_companions(item, kinds, image, affine)
+
+
+def problems_of_companions(
+    item: Mapping[str, str], kinds: Mapping[str, str], image: NDArray[Any], affine: NDArray[Any]
+) -> list[str]:
+    """Check the companion files that one input has.
+
+    Args:
+        item: ``{"image": path, <companion>: path, ...}``.
+        kinds: kind of each companion, see :func:`input_problems`.
+        image: what the companions belong to: the map, or for FIDs their largest magnitude (X, Y, Z).
+        affine: (4, 4) of the image, voxel to mm.
+
+    Returns:
+        One line per problem: the file, what is wrong, and what would be right. Empty if there is no problem.
+    """
+    problems = []
     for name, kind in kinds.items():
         if name not in item:
             continue
         try:
-            companion, companion_affine = read_map(item[name])
+            companion, own = read_map(item[name])
         except InputError as error:
             problems.append(str(error))
             continue
-        found = companion_problems(companion, image, kind, affine=companion_affine, map_affine=affine)
+        found = companion_problems(companion, image, kind, affine=own, map_affine=affine)
         problems += [f"{item[name]}: {problem}" for problem in found]
     return problems
 
