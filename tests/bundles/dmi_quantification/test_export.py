@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +5,7 @@ import pytest
 import torch
 from monai.transforms import LoadImaged
 
+from command_lines import export
 from dmi_quantification.network import FidLeastSquares
 from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
 from mrsikit.io import read_map
@@ -18,13 +17,7 @@ from .conftest import BUNDLE, MODEL
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> torch.jit.ScriptModule:
     """The default estimator, exported by the public command."""
-    path = tmp_path_factory.mktemp("export") / "model.ts"
-    line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def", "--filepath", str(path)]
-    line += ["--ckpt_file", "models/model.pt", "--meta_file", "configs/metadata.json"]
-    line += ["--config_file", "configs/inference.json"]
-    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return torch.jit.load(path)
+    return torch.jit.load(export(BUNDLE, tmp_path_factory.mktemp("export") / "model.ts"))
 
 
 def test_exported_estimator_equals_eager(exported: torch.jit.ScriptModule) -> None:

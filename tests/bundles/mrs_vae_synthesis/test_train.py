@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from command_lines import ONE_CORE, on_one_core, run_line
+from command_lines import ONE_CORE, completed, on_one_core, run_line
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.sessions import Sessions
@@ -82,9 +82,7 @@ def test_training_on_own_sessions(unseen: Sessions, tmp_path: Path) -> None:
     assert not torch.equal(state["bank"][0], state["bank"][1])
     (own / "0.nii.gz").unlink()
     (own / "1.nii.gz").unlink()
-    done = subprocess.run(
-        line(tmp_path / "b", dataset_dir=own), cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False
-    )
+    done = completed(line(tmp_path / "b", dataset_dir=own), cwd=BUNDLE)
     assert done.returncode != 0
     assert "give at least 5" in done.stdout + done.stderr
 

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +5,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from command_lines import export
 from mrsikit.io import read_map
 from mrsikit.runtime.pipeline import BundlePipeline
 from mrsikit.super_resolution.network import CHANNELS, SuperResolution
@@ -16,13 +15,7 @@ from .conftest import BUNDLE, SHIPPED
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("export") / "model.ts"
-    line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def"]
-    line += ["--filepath", str(path), "--ckpt_file", str(SHIPPED)]
-    line += ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
-    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return path
+    return export(BUNDLE, tmp_path_factory.mktemp("export") / "model.ts", weights=SHIPPED)
 
 
 def test_exported_torchscript_equals_eager(exported: Path) -> None:

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from command_lines import ONE_CORE, run_line
+from command_lines import completed, run_line
 
 from .conftest import BUNDLE, NAMES
 
@@ -41,7 +41,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
 def method(number: int, folder: Path, output: Path, **options: object) -> subprocess.CompletedProcess:
     """One of the published methods by its config, from the bundle's root."""
     line = run_line("inference", f"DLmethod_{number}", dataset_dir=folder, output_dir=output, **options)
-    return subprocess.run(line, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
+    return completed(line, cwd=BUNDLE)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_the_published_networks_by_their_config(guided: Path, tmp_path: Path) ->
         line = run_line(
             "inference", "reference_li", dataset_dir=guided, output_dir=output, generator=generator, method=number
         )
-        done = subprocess.run(line, cwd=BUNDLE, env=ONE_CORE, capture_output=True, text=True, check=False)
+        done = completed(line, cwd=BUNDLE)
         if generator == "diffusion":
             assert done.returncode == 1
             assert "--generator diffusion: is none of unet, gan" in done.stdout

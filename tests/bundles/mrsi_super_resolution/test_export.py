@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +6,7 @@ import torch
 from monai.data import MetaTensor
 
 from coarse_maps import flair_grid, grid, head
+from command_lines import export
 from mrsikit.io import read_map
 from mrsikit.physics.spatial_encoding import PSF_CODES
 from mrsikit.runtime.pipeline import BundlePipeline
@@ -43,13 +42,9 @@ def test_exported_torchscript_equals_eager(tmp_path: Path, psf: str, guided: boo
     starts, noises, mris = parts(PreprocessCoarseMapd(psf=psf, noise=0.1)(data)["image"].as_tensor()[..., 0])
     x = network_input(starts, 4, PSF_CODES[psf], noise=noises, mris={name: image[None] for name, image in mris.items()})
     assert x.shape[1] == CHANNELS
-    line = [sys.executable, "-m", "monai.bundle", "ckpt_export", "--net_id", "network_def"]
-    line += ["--filepath", str(tmp_path / "model.ts"), "--ckpt_file", str(SHIPPED)]
-    line += ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
-    done = subprocess.run(line, cwd=BUNDLE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    path = export(BUNDLE, tmp_path / "model.ts", weights=SHIPPED)
     with torch.no_grad():
-        np.testing.assert_allclose(torch.jit.load(tmp_path / "model.ts")(x), shipped()(x), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(torch.jit.load(path)(x), shipped()(x), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("stem", ["plain", "guided"])
