@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from dmi_quantification.spectrum_panel import draw_spectrum
-from mrsikit.io import Fids, read_fids, stem_of
+from mrsikit.io import Fids, read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.inputs import read_record
 from mrsikit.runtime.report.figures import radiological, write_directions
@@ -113,22 +113,22 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
 def _results(inputs: InputFolder, path: Path) -> _Results:
     """Open the outputs of one file."""
     fids = read_fids(path)
-    stem = stem_of(path)
+    own = inputs.name_of(path)
     grid = fids.values.shape[:3]
 
     @functools.cache
     def read(name: str) -> NDArray[np.float64]:
-        image = nib.load(inputs.output_path(stem, name))
+        image = nib.load(inputs.output_path(own, name))
         return np.asarray(image.dataobj, np.float64).reshape(*grid, -1)  # type: ignore[attr-defined]
 
     quality = read("quality")
     fitted = np.flatnonzero((quality > 0).any((0, 1, 2)))
-    record = read_record(inputs.record_path(stem))
+    record = read_record(inputs.record_path(own))
     metabolites = record["parameters"]["metabolites"]  # of the run that made the outputs
     columns = [f"{metabolites[0]}_amplitude", *metabolites[1:]]
     in_mm = record.get("parameters", {}).get("water_mM") is not None
     others = len(metabolites) - 1
-    fit_path = inputs.output_path(stem, "fit")
+    fit_path = inputs.output_path(own, "fit")
     return _Results(
         fids=fids,
         fit=read_fids(fit_path) if fit_path.exists() else None,
@@ -138,7 +138,7 @@ def _results(inputs: InputFolder, path: Path) -> _Results:
         units=["signal units", *["mM" if in_mm else f"ratio to {metabolites[0]}"] * others],
         quality=quality,
         when=int(fitted[-1]) if len(fitted) else quality.shape[3] - 1,
-        has_bias=inputs.output_path(stem, f"{metabolites[0]}_amplitude_bias").exists(),
+        has_bias=inputs.output_path(own, f"{metabolites[0]}_amplitude_bias").exists(),
         delay=float(record.get("summary", {}).get("delay (ms)", 0.0)) / 1000,
     )
 

@@ -27,7 +27,6 @@ from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sampling import Draws, clean_fids, random_sessions, width_of, with_noise
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.fitting.linear_combination import fit
-from mrsikit.io import stem_of
 from mrsikit.metrics.two_samples import COMPONENTS, classifier_accuracy, precision_recall
 from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
 from mrsikit.simulation.density_matrix import simulated_basis
@@ -70,7 +69,7 @@ def set_checks(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
         One line per check; the last one says what the set may be used for.
     """
     done = [path for path in inputs.files if str(path) not in inputs.invalid and inputs.is_done(path)][:MOST]
-    made = [read_session(inputs.output_path(stem_of(path), SYNTHETIC)) for path in done]
+    made = [read_session(inputs.output_path(inputs.name_of(path), SYNTHETIC)) for path in done]
     if not made:
         return []
     if inputs.reads_files:

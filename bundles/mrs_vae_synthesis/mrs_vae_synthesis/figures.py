@@ -17,7 +17,7 @@ from mrs_vae_synthesis.matched_filter import without_water
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Sessions
-from mrsikit.io import InputError, stem_of
+from mrsikit.io import InputError
 from mrsikit.physics import spectra
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
@@ -38,7 +38,7 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
     Returns:
         The picture as PNG.
     """
-    made = read_session(inputs.output_path(stem_of(path), SYNTHETIC))
+    made = read_session(inputs.output_path(inputs.name_of(path), SYNTHETIC))
     measured = None
     if Path(path).exists():
         try:

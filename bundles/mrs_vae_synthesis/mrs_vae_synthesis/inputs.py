@@ -18,6 +18,7 @@ from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError, read_fids
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime import InputFolder
+from mrsikit.runtime.cases import Case
 
 USUAL = 32
 """Default number of transients of a new session."""
@@ -104,15 +105,27 @@ class SynthesisInputs(InputFolder):
         """As of InputFolder; none for a run of new sessions."""
         return super().unknown_keys() if self.reads_files else []
 
-    def orphans(self) -> list[Path]:
+    def unused(self) -> dict[Path, str]:
         """As of InputFolder; none for a run of new sessions."""
-        return super().orphans() if self.reads_files else []
+        return super().unused() if self.reads_files else {}
+
+    def cases(self) -> list[Case]:
+        """As of InputFolder; none for a run of new sessions."""
+        return super().cases() if self.reads_files else []
+
+    def table(self) -> list[str]:
+        """As of InputFolder; empty for a run of new sessions."""
+        return super().table() if self.reads_files else []
+
+    def name_of(self, path: str | Path) -> str:
+        """As of InputFolder; the number of a new session."""
+        return super().name_of(path) if self.reads_files else Path(path).name
 
     def datalist(self) -> list[dict[str, Any]]:
         """Sessions that are still to be made."""
         if self.reads_files:
             return super().datalist()
-        return [item for item in self.items() if self.overwrite or not self.is_done(item["image"])]
+        return [item for item in self.items() if self.is_to_do(item["image"])]
 
 
 def session_problems(path: str | Path, known: Acquisition, templates: Tensor) -> list[str]:

@@ -18,6 +18,9 @@ from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalen
 
 from mrsikit.io.readers import CODES, stem_of
 
+FOLDER = "folder"
+"""Key of an input's folder below the folder of all inputs, which the folder of the outputs mirrors."""
+
 
 @contextmanager
 def whole_or_nothing(path: str | Path) -> Iterator[Path]:
@@ -128,7 +131,8 @@ class SaveImagesd(MapTransform):
     """MONAI's ``SaveImaged`` for a list of images that is known only at run time.
 
     The class name starts with SaveImage because MONAI Deploy leaves out transforms with such names. Complex images are
-    written as NIfTI-MRS and others as NIfTI, each to ``<stem>_<name>.nii.gz`` in its own data type.
+    written as NIfTI-MRS and others as NIfTI, each to ``<stem>_<name>.nii.gz`` in its own data type, in the folder that
+    the data name under :data:`FOLDER`, if any.
 
     Args:
         keys: key of the list of image keys; each image key is also the suffix of the file.
@@ -144,14 +148,14 @@ class SaveImagesd(MapTransform):
         for key in self.key_iterator(data):
             for name in data[key]:
                 image = data[name]
-                self._saver(name, np.asarray(image).dtype)({"image": image})
+                self._saver(name, np.asarray(image).dtype, str(data.get(FOLDER, "")))({"image": image})
         return dict(data)
 
-    def _saver(self, name: str, dtype: np.dtype) -> SaveImaged:
+    def _saver(self, name: str, dtype: np.dtype, folder: str) -> SaveImaged:
         complex_ = dtype.kind == "c"
         return SaveImaged(
             keys="image",
-            output_dir=self.output_dir,
+            output_dir=Path(str(self.output_dir)) / folder,
             output_postfix=name,
             output_dtype=dtype.type,
             resample=False,

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from mrsikit.io.errors import InputError
-from mrsikit.runtime.command_line import unknown_options
+from mrsikit.runtime.command_line import changed_paths, unknown_options
 from mrsikit.runtime.inputs import InputFolder
-from mrsikit.runtime.options import RunOptions, check_weights
+from mrsikit.runtime.options import RunOptions, as_flag, check_weights
 
 logger = logging.getLogger(__name__)
 
@@ -27,8 +27,10 @@ def check_inputs(
 ) -> None:
     """Check the options and every input of a run; log one line per problem and end the program if there is one.
 
-    This call must stand first in the ``run`` list of an inference config. With ``skip_invalid`` it logs invalid inputs
-    as warnings and leaves them out of :meth:`InputFolder.datalist`. Invalid options and folders always end the program.
+    This call must stand first in the ``run`` list of an inference config. It logs which files the run has found; with
+    ``dry_run`` it then ends the program with exit code 0. Else it claims the inputs to compute
+    (:meth:`InputFolder.claim`). With ``skip_invalid`` it logs invalid inputs as warnings and leaves them out of
+    :meth:`InputFolder.datalist`. Invalid options and folders always end the program.
 
     Args:
         inputs: the inputs of the run.
@@ -39,7 +41,7 @@ def check_inputs(
     Raises:
         SystemExit: with code 1, if there is a problem (with ``skip_invalid``: if no valid input remains).
     """
-    found = [*unknown_options(sys.argv), *options.problems(context)]
+    found = [*unknown_options(sys.argv), *changed_paths(sys.argv), *options.problems(context)]
     if network is not None:
         found += _weights_problems(options.weights, network)
     if not found:
@@ -48,13 +50,11 @@ def check_inputs(
         _stop(found)
     try:
         invalid = inputs.check()
-        orphans, unknown = inputs.orphans(), inputs.unknown_keys()
+        found, unknown = inputs.table(), inputs.unknown_keys()
     except InputError as error:
         _stop([str(error)])
-    for path in orphans:
-        logger.warning(
-            "%s: is left aside, because it is named as a companion and has no map; rename it if it is a map", path
-        )
+    for line in found:
+        logger.info("%s", line)
     for key in unknown:
         companions = ", ".join(inputs.companions) or "none"
         logger.warning(
@@ -67,9 +67,15 @@ def check_inputs(
         _stop([*lines, f"{len(invalid)} of {count} inputs cannot be used, nothing was computed{hint}"])
     for line in lines:
         logger.warning("skipped: %s", line)
-    to_do = len(inputs.datalist())
-    done = count - len(invalid) - to_do
+    if as_flag(options.dry_run, "dry_run"):
+        logger.info("--dry_run true: nothing was computed")
+        raise SystemExit(0)
+    inputs.claim()
+    to_do, taken = len(inputs.datalist()), len(inputs.taken)
+    done = count - len(invalid) - to_do - taken
     logger.info("%d of %d inputs to compute, %d done before, %d skipped as invalid", to_do, count, done, len(invalid))
+    if taken:
+        logger.info("%d inputs are left to another run, which computes them into the same folder", taken)
 
 
 def _stop(lines: list[str]) -> None:

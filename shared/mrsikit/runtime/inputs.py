@@ -11,7 +11,11 @@ from tqdm import tqdm
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import split_name, stem_of
+from mrsikit.io.writers import FOLDER
+from mrsikit.runtime.cases import Case, Found, attach, find_files, group, is_mask, table
+from mrsikit.runtime.claims import Claims
 from mrsikit.runtime.fid_checks import fid_problems
+from mrsikit.runtime.file_names import read_name
 from mrsikit.runtime.map_checks import KINDS, input_problems
 from mrsikit.runtime.options import as_flag
 
@@ -25,20 +29,18 @@ class InputFolder:
     :func:`mrsikit.runtime.check_inputs` checks arguments and files.
 
     Args:
-        dataset_dir: a folder, or a JSON file. The JSON file holds a list of ``{"image": path, <companion>: path}`` (or
-            of paths), or an object with such a list under ``testing`` or ``inference``. Relative paths start at the
-            folder of the JSON file.
-        output_dir: folder of the outputs; may be ``dataset_dir``.
+        dataset_dir: a folder, with the folders in it; one map; or a JSON file. The JSON file holds a list of
+            ``{"image": path, <companion>: path}`` (or of paths), or an object with such a list under ``testing`` or
+            ``inference``. Relative paths start at the folder of the JSON file.
+        output_dir: folder of the outputs; may be ``dataset_dir``. It mirrors the folders of ``dataset_dir``.
         companions: kind of each companion file by its suffix, such as ``{"missing": "missing", "crlb": "percent",
             "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. A ``missing`` is a mask that
             may be empty but not full, a ``mask`` may be full but not empty, a ``percent`` holds percentages, and an
-            ``anatomy`` is an image on its own grid, or the folder ``<stem>_<suffix>`` of a DICOM series.
-        outputs: suffixes of the image outputs. A file with such a suffix is never taken for an input. An input is done
-            when ``output_dir`` holds its record ``<stem>.json``, ``<stem>_<suffix>.nii.gz`` for each of these suffixes,
-            and the further outputs that the record names.
-        optional_outputs: suffixes of image outputs that only some inputs have. Files with these are no inputs either.
-        ignored: suffixes of files that belong to a map but that this bundle does not use. They are no inputs if their
-            map is present.
+            ``anatomy`` is an image on its own grid, or the folder ``<stem>_<suffix>`` of a DICOM series. All but
+            percentages may serve all maps of a case, see :func:`mrsikit.runtime.cases.attach`.
+        outputs: suffixes of the image outputs. An input is done when ``output_dir`` holds its record ``<stem>.json``,
+            ``<stem>_<suffix>.nii.gz`` for each of these suffixes, and the further outputs that the record names.
+        optional_outputs: suffixes of image outputs that only some inputs have.
         needed: companions of which every input must have at least one.
         least_slices: smallest number of voxels of every map along each of three axes; 0: maps may be 2D.
         holds: kind of the inputs, ``maps`` or ``fids`` (NIfTI-MRS).
@@ -49,6 +51,7 @@ class InputFolder:
         invalid: the problems of each file, found by the last :meth:`check`.
         outdated: for each file that was done before, what differed then (``weights and parameters``), found by
             RunReport.
+        masks: maps that hold only 0 and 1, found by the last :meth:`check`; they are no inputs.
 
     Example:
         >>> inputs = InputFolder(dataset_dir="maps", output_dir="filled", outputs=["inpainted"])
@@ -64,7 +67,6 @@ class InputFolder:
         companions: Mapping[str, str] | None = None,
         outputs: Sequence[str] = (),
         optional_outputs: Sequence[str] = (),
-        ignored: Sequence[str] = (),
         needed: Sequence[str] = (),
         least_slices: int = 0,
         holds: str = "maps",
@@ -76,7 +78,6 @@ class InputFolder:
         self.companions = dict(companions or {})
         self.outputs = tuple(outputs)
         self.optional_outputs = tuple(optional_outputs)
-        self.ignored = tuple(ignored)
         self.needed = tuple(needed)
         self.least_slices = least_slices
         self.holds = holds
@@ -84,6 +85,8 @@ class InputFolder:
         self._skip_invalid = skip_invalid
         self.invalid: dict[str, list[str]] = {}
         self.outdated: dict[str, str] = {}
+        self.masks: list[Path] = []
+        self._claims: Claims | None = None
 
     @property
     def reads_files(self) -> bool:
@@ -107,11 +110,21 @@ class InputFolder:
 
     def sources(self, item: Mapping[str, str]) -> dict[str, str]:
         """Return the files that one input consists of, by key."""
-        return dict(item)
+        return {name: path for name, path in item.items() if name != FOLDER}
 
-    def stems(self) -> list[str]:
-        """Return the stem of every input, in the order of :attr:`files`."""
-        return [stem_of(path) for path in self.files]
+    def name_of(self, path: str | Path) -> str:
+        """Return the name of an input, from which its outputs are named: folders below ``dataset_dir``, and stem."""
+        folder = self._folder_of(Path(path))
+        return f"{folder}/{stem_of(path)}" if folder else stem_of(path)
+
+    def names(self) -> list[str]:
+        """Return the name of every input, in the order of :attr:`files`."""
+        return [self.name_of(path) for path in self.files]
+
+    def cases(self) -> list[Case]:
+        """Return the inputs grouped by session and grid."""
+        source = self._source
+        return group(self.files, source if source.is_dir() else source.parent)
 
     def items(self) -> list[dict[str, str]]:
         """List every input with its companions.
@@ -125,56 +138,104 @@ class InputFolder:
         """
         if self.dataset_dir is None:
             raise InputError(f"dataset_dir is not given; add --dataset_dir with a folder of {self._wanted}")
-        source = Path(str(self.dataset_dir)).expanduser().absolute()
+        source = self._source
         if not source.exists():
             raise InputError(f"dataset_dir {source} does not exist; give a folder of {self._wanted}")
-        if source.is_dir():
-            items = [{"image": str(path)} for path in _images(source) if not self._suffix(path)]
-        elif source.suffix.lower() == ".json":
+        if source.suffix.lower() == ".json":
             items = self._read_datalist(source)
+            found = [self._found(folder, deep=False) for folder in {Path(item["image"]).parent for item in items}]
+        elif source.is_dir() or split_name(source.name)[1]:
+            found = [self._found(source)]
+            maps = [path for path in found[0].maps if path not in self.masks]
+            items = [{"image": str(path)} for path in maps]
         else:
-            raise InputError(f"dataset_dir {source} is a file; give its folder, or a datalist ending in .json")
+            raise InputError(f"dataset_dir {source} is no map; give {self._wanted}, a folder, or a datalist in .json")
         if not items:
             raise InputError(f"dataset_dir {source} holds no input{self._why_none(source)}")
-        return [self._with_companions(item) for item in items]
+        companions = self._attached(items, found)
+        return [
+            {**{name: str(paths[0]) for name, paths in companions[item["image"]].items()}, **item, **self._place(item)}
+            for item in items
+        ]
+
+    def _attached(self, items: Sequence[Mapping[str, str]], found: Sequence[Found]) -> dict[str, dict[str, list[Path]]]:
+        """Find the companions of each input, by its path."""
+        out: dict[str, dict[str, list[Path]]] = {item["image"]: {} for item in items}
+        for files in found:
+            paths = [path for item in items if files.holds(path := Path(item["image"]))]
+            out |= {str(path): named for path, named in attach(paths, files, self.companions).items()}
+        return out
+
+    def _found(self, source: Path, *, deep: bool = True) -> Found:
+        output = None if self.output_dir is None else Path(str(self.output_dir)).expanduser().absolute()
+        return find_files(
+            source,
+            companions=self.companions,
+            outputs=(*self.outputs, *self.optional_outputs),
+            left_out=output if output != source else None,
+            fids=self.holds == "fids",
+            deep=deep,
+        )
+
+    @property
+    def _source(self) -> Path:
+        return Path(str(self.dataset_dir)).expanduser().absolute()
+
+    def _folder_of(self, path: Path) -> str:
+        """Return the folders between ``dataset_dir`` and an input; empty for a datalist and for files in it."""
+        if self.dataset_dir is None or not self._source.is_dir() or not path.parent.is_relative_to(self._source):
+            return ""
+        folder = path.parent.relative_to(self._source).as_posix()
+        return "" if folder == "." else folder
+
+    def _place(self, item: Mapping[str, str]) -> dict[str, str]:
+        folder = self._folder_of(Path(item["image"]))
+        return {FOLDER: folder} if folder else {}
 
     @property
     def _wanted(self) -> str:
         return "NIfTI-MRS files (.nii, .nii.gz)" if self.holds == "fids" else ".nii, .nii.gz or .mnc maps"
 
     def _why_none(self, source: Path) -> str:
-        if not source.is_dir():
+        if source.suffix.lower() == ".json" and source.is_file():
             return "; its list is empty"
-        if marked := [path.name for path in _images(source)]:
-            suffixes = (*self.outputs, *self.optional_outputs, *self.companions)
-            endings = ", ".join(f"_{name}" for name in suffixes)
-            named = f"{marked[0]} and all others are named as outputs or companions ({endings})"
-            return f": {named}; rename the maps, or add those they belong to"
-        inner = next((path.name for path in sorted(source.iterdir()) if path.is_dir() and _images(path)), None)
-        if inner:
-            return f", but its folder {inner} does; give that one, folders in folders are not searched"
+        found = self._found(source)
+        named = [*found.companions, *found.results, *found.unused, *self.masks]
+        if named:
+            return f": {named[0].name} and all others are companions, results or no maps; add the maps they belong to"
         return f"; give {self._wanted}"
 
     def unknown_keys(self) -> list[str]:
         """Return the keys of a datalist's entries that are neither the image nor a companion, in order."""
-        source = Path(str(self.dataset_dir)).expanduser().absolute()
-        if source.is_dir():
+        if self._source.suffix.lower() != ".json":
             return []
-        keys = dict.fromkeys(k for entry in _datalist(source) if isinstance(entry, Mapping) for k in entry)
+        entries = _datalist(self._source)
+        keys = dict.fromkeys(k for entry in entries if isinstance(entry, Mapping) for k in entry)
         return [str(key) for key in keys if key != "image" and key not in self.companions]
 
-    def orphans(self) -> list[Path]:
-        """Return the companion files of a folder whose map is absent."""
-        source = Path(str(self.dataset_dir)).expanduser().absolute()
-        if not source.is_dir():
-            return []
-        stems = set(self.stems())
-        marked = [(path, self._suffix(path)) for path in _images(source)]
-        return [
-            path
-            for path, suffix in marked
-            if suffix in self.companions and stem_of(path)[: -len(suffix) - 1] not in stems
-        ]
+    def unused(self) -> dict[Path, str]:
+        """Return the reason for each image of the folder that is not used."""
+        if self._source.suffix.lower() == ".json":
+            return {}
+        found, items = self._found(self._source), self.items()
+        used = {Path(path) for item in items for path in item.values()}
+        sessions = len({read_name(stem_of(item["image"])).session for item in items})
+        why = "belongs to no map" + (
+            f"; the maps are of {sessions} sessions: name it after one" if sessions > 1 else ""
+        )
+        alone = {
+            path: why
+            for path in found.companions
+            if self._source.is_dir() and path not in used and not any(other.is_relative_to(path) for other in used)
+        }
+        masks = dict.fromkeys(self.masks, "holds only 0 and 1: it is a mask, not a map")
+        return dict(sorted({**found.unused, **alone, **masks}.items()))
+
+    def table(self) -> list[str]:
+        """Describe in lines what was found: cases, maps, companions, results, and files that are not used."""
+        folder = self._source.suffix.lower() != ".json"
+        results = len(self._found(self._source).results) if folder else 0
+        return table(self.cases(), self.items(), companions=self.companions, results=results, unused=self.unused())
 
     def check(self) -> dict[str, list[str]]:
         """Read every input completely, one input at a time, and collect the problems.
@@ -189,25 +250,30 @@ class InputFolder:
         for name, kind in self.companions.items():
             if kind not in KINDS:
                 raise InputError(f"companion {name!r} is of kind {kind!r}; give one of {', '.join(KINDS)}")
+        if self.holds == "maps":
+            self.masks = []
+            self.masks = [path for path in self.files if is_mask(path)]
         items = self.items()
+        doubled = self._doubled_companions(items)
         twins: dict[str, list[str]] = {}
         for item in items:
             # Ignore case: on many file systems the outputs of a.nii and A.nii would be the same file.
-            twins.setdefault(stem_of(item["image"]).lower(), []).append(item["image"])
+            twins.setdefault(self.name_of(item["image"]).lower(), []).append(item["image"])
         self.invalid = {}
         for item in tqdm(items, desc="checking inputs", unit="file", delay=2):
             path = item["image"]
             lines = []
-            same = [other for other in twins[stem_of(path).lower()] if other != path]
-            if len(twins[stem_of(path).lower()]) > 1:
+            name = self.name_of(path)
+            same = [other for other in twins[name.lower()] if other != path]
+            if len(twins[name.lower()]) > 1:
                 lines.append(f"{path}: has the output names of {', '.join(same) or 'itself'} too; rename or remove one")
-            if self.output_dir is not None and self.record_path(stem_of(path)).exists() and not self._record(path):
-                record = self.record_path(stem_of(path))
+            if self.output_dir is not None and self.record_path(name).exists() and not self._record(path):
+                record = self.record_path(name)
                 lines.append(f"{path}: {record} is there and not ours to replace; choose another output_dir")
             if self.needed and not set(self.needed) & set(item):
-                wanted = " or ".join(f"{stem_of(path)}_{name}.nii.gz" for name in self.needed)
+                wanted = " or ".join(f"{stem_of(path)}_{needed}.nii.gz" for needed in self.needed)
                 lines.append(f"{path}: has none of the companions that this method needs; give {wanted}")
-            lines += self._doubled_companions(path) + self.problems_of(item)
+            lines += doubled.get(path, []) + self.problems_of(item)
             if lines:
                 self.invalid[path] = lines
         return self.invalid
@@ -219,15 +285,37 @@ class InputFolder:
         return input_problems(item, self.companions, self.least_slices)
 
     def datalist(self) -> list[dict[str, str]]:
-        """List the inputs to compute: all that :meth:`check` has not found invalid and, unless ``overwrite``, not done.
+        """List the inputs to compute.
 
         Returns:
-            Items as in :meth:`items`. Empty if ``dataset_dir`` is not given, so that a config can be built without it.
+            Items as in :meth:`items`, without those that :meth:`check` has found invalid, those that another run
+            computes (see :meth:`claim`) and, unless ``overwrite``, those that are done. Empty if ``dataset_dir`` is not
+            given, so that a config can be built without it.
         """
         if self.dataset_dir is None:
             return []
-        items = [item for item in self.items() if item["image"] not in self.invalid]
-        return items if self.overwrite else [item for item in items if not self.is_done(item["image"])]
+        return [item for item in self.items() if self.is_to_do(item["image"])]
+
+    def is_to_do(self, path: str) -> bool:
+        """Tell whether this run computes an input."""
+        if path in self.invalid or path in self.taken:
+            return False
+        return self.overwrite or not self.is_done(path)
+
+    @property
+    def taken(self) -> list[str]:
+        """Inputs that another run computes."""
+        return [] if self._claims is None else [path for path in self._claims.taken]
+
+    def claim(self) -> None:
+        """Take the inputs to do, so that no other run computes them meanwhile; :attr:`taken` are those it has taken."""
+        self._claims = None
+        to_do = {item["image"]: self.name_of(item["image"]) for item in self.datalist()}
+        self._claims = Claims(Path(str(self.output_dir)).expanduser(), to_do)
+
+    def release(self) -> bool:
+        """Give up the claims. Return whether no other run is at work in the output folder."""
+        return self._claims is None or self._claims.release()
 
     def is_done(self, path: str | Path) -> bool:
         """Tell whether ``output_dir`` holds all outputs of the input ``path``, including the record (written last).
@@ -237,53 +325,34 @@ class InputFolder:
         if self.output_dir is None:
             return False
         record = self._record(path)
-        outputs = [self.output_path(stem_of(path), suffix) for suffix in (*self.outputs, *record.get("outputs", ()))]
+        outputs = [
+            self.output_path(self.name_of(path), suffix) for suffix in (*self.outputs, *record.get("outputs", ()))
+        ]
         return bool(record) and all(output.exists() for output in outputs)
 
-    def output_path(self, stem: str, suffix: str) -> Path:
-        """Return ``<output_dir>/<stem>_<suffix>.nii.gz``."""
-        return Path(str(self.output_dir)).expanduser() / f"{stem}_{suffix}.nii.gz"
+    def output_path(self, name: str, suffix: str) -> Path:
+        """Return ``<output_dir>/<name>_<suffix>.nii.gz`` for the input of a name (:meth:`name_of`)."""
+        return Path(str(self.output_dir)).expanduser() / f"{name}_{suffix}.nii.gz"
 
-    def record_path(self, stem: str) -> Path:
-        """Return ``<output_dir>/<stem>.json``, the provenance of one input."""
-        return Path(str(self.output_dir)).expanduser() / f"{stem}.json"
+    def record_path(self, name: str) -> Path:
+        """Return ``<output_dir>/<name>.json``, the provenance of one input."""
+        return Path(str(self.output_dir)).expanduser() / f"{name}.json"
 
     def _record(self, path: str | Path) -> dict[str, Any]:
         """Return the record of an input; empty if there is none or if mrsikit did not write the file."""
-        return read_record(self.record_path(stem_of(path)))
+        return read_record(self.record_path(self.name_of(path)))
 
-    def _suffix(self, path: Path) -> str:
-        """Return the known suffix (output, ignored file or companion) at the end of a file name; empty if none."""
-        stem = stem_of(path)
-        others = [name for name in self.ignored if stem.endswith(f"_{name}")]
-        others = [name for name in others if _has_image(path, stem.removesuffix(f"_{name}"))]
-        outputs = (*self.outputs, *self.optional_outputs, *others)
-        companions = (name for name in self.companions if stem.endswith(tuple(f"_{w}" for w in _writings(name))))
-        return next((name for name in outputs if stem.endswith(f"_{name}")), "") or next(companions, "")
-
-    def _with_companions(self, item: dict[str, str]) -> dict[str, str]:
-        found = {name: self._companion_files(item["image"], name) for name in self.companions if name not in item}
-        return item | {name: str(paths[0]) for name, paths in found.items() if paths}
-
-    def _companion_files(self, image: str, name: str) -> list[Path]:
-        endings = (".nii.gz", ".nii", ".mnc", ".NII.GZ", ".NII", ".MNC")
-        found: dict[tuple[int, int], Path] = {}
-        for written in _writings(name):
-            wanted = Path(image).with_name(f"{stem_of(image)}_{written}")
-            files = [path for path in (wanted.with_name(wanted.name + e) for e in endings) if path.is_file()]
-            series = [wanted] if self.companions[name] == "anatomy" and wanted.is_dir() else []
-            for path in (*files, *series):
-                entry = path.stat()
-                found.setdefault((entry.st_dev, entry.st_ino), path)
-        return list(found.values())
-
-    def _doubled_companions(self, image: str) -> list[str]:
-        doubled = {name: self._companion_files(image, name) for name in self.companions}
-        return [
-            f"{image}: has two companions {' and '.join(p.name for p in paths)}; keep one"
-            for paths in doubled.values()
-            if len(paths) > 1
-        ]
+    def _doubled_companions(self, items: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+        folders = {Path(item["image"]).parent for item in items}
+        found = [self._found(folder, deep=False) for folder in folders]
+        return {
+            path: [
+                f"{path}: has two companions {' and '.join(p.name for p in paths)}; keep one"
+                for paths in named.values()
+                if len(paths) > 1
+            ]
+            for path, named in self._attached(items, found).items()
+        }
 
     def _read_datalist(self, source: Path) -> list[dict[str, str]]:
         return [self._entry(entry, source) for entry in _datalist(source)]
@@ -295,16 +364,6 @@ class InputFolder:
             raise InputError(f'{source}: entry {str(entry)[:80]} names no image; give {{"image": path}}')
         names: Iterable[str] = ("image", *(name for name in self.companions if isinstance(entry.get(name), str)))
         return {name: str((source.parent / Path(entry[name]).expanduser()).absolute()) for name in names}
-
-
-def _has_image(found: Path, stem: str) -> bool:
-    """Whether an image with this stem lies in the folder of a file."""
-    return any(stem_of(path) == stem for path in _images(found.parent))
-
-
-def _writings(name: str) -> tuple[str, ...]:
-    """Accepted spellings of the suffix of a companion: as given, in upper case, and capitalised."""
-    return name, name.upper(), name.capitalize()
 
 
 def _datalist(source: Path) -> list[object]:
@@ -326,12 +385,3 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) and "mrsikit" in content else {}
-
-
-def _images(folder: Path) -> list[Path]:
-    """Return the images of a folder, sorted, without hidden files (partial outputs, macOS companions)."""
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if split_name(path.name)[1] and not path.name.startswith(".") and path.is_file()
-    )

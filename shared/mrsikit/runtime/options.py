@@ -197,6 +197,7 @@ class RunOptions(BaseModel):
     skip_invalid: Flag = option(
         False, "leave bad files out and list them in `summary.csv`; else nothing runs while one is bad", use="run"
     )
+    dry_run: Flag = option(False, "`true`: list what the run finds and check it, then end", use="run")
     weights: Any = option(None, "your own weights", shown="`models/model.pt`", use="call")
     device: Device = option(None, "`cpu`, `cuda`, `cuda:1`", shown="GPU if there is one", use="call")
 

@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image
 
-from mrsikit.io import read_map, stem_of
+from mrsikit.io import read_map
 from mrsikit.io.readers import read_codes
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.runtime import InputFolder
@@ -39,10 +39,10 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         The figure, as PNG bytes.
     """
     coarse, _ = read_map(path)
-    stem = stem_of(path)
+    own = inputs.name_of(path)
     shown = {}
     for name in ("sr", "uncertainty"):
-        shown[name], affine = read_map(inputs.output_path(stem, name))
+        shown[name], affine = read_map(inputs.output_path(own, name))
     # Take the factor from the output files: another run may have made them.
     factors = [fine // n for fine, n in zip(shown["sr"].shape[:3], coarse.shape[:3], strict=True)]
     coarse = np.where(np.isfinite(coarse), coarse, np.nan)
@@ -50,8 +50,8 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         coarse = coarse.repeat(factor, axis)
     shown["input"] = coarse
     panels = list(PANELS)
-    if inputs.output_path(stem, "without_mri").exists():
-        shown["without_mri"], _ = read_map(inputs.output_path(stem, "without_mri"))
+    if inputs.output_path(own, "without_mri").exists():
+        shown["without_mri"], _ = read_map(inputs.output_path(own, "without_mri"))
         panels.insert(2, Panel(title="without the MRI", image="without_mri"))
     item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
     for name in MRIS:
@@ -67,12 +67,12 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
     names = names_of(metabolites)
     names = names if len(names) == coarse.shape[-1] else []
     picture = draw_case(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
-    if not inputs.output_path(stem, "ratio").exists():
+    if not inputs.output_path(own, "ratio").exists():
         return picture
     found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
-    shown = {key: np.moveaxis(read_map(inputs.output_path(stem, name))[0], across, 2) for key, name in found.items()}
+    shown = {key: np.moveaxis(read_map(inputs.output_path(own, name))[0], across, 2) for key, name in found.items()}
     # Take the ratios' names from the record: another run may have made the file.
-    names = str(read_record(inputs.record_path(stem)).get("summary", {}).get("ratios", "")).split(", ")
+    names = str(read_record(inputs.record_path(own)).get("summary", {}).get("ratios", "")).split(", ")
     panels = [
         Panel(title=names[0] if len(names) == 1 else "ratio", unit=""),
         Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),

@@ -89,8 +89,14 @@ def test_skip_invalid_with_nothing_left(tmp_path, caplog):
 
 def test_good_inputs_pass_and_leave_no_trace(tmp_path):
     save(tmp_path / "a.nii")
-    check(inputs_of(tmp_path, tmp_path / "x" / "out"), tta="yes", max_crlb=20)
+    inputs = inputs_of(tmp_path, tmp_path / "x" / "out")
+    with pytest.raises(SystemExit) as stop:
+        check(inputs, tta="yes", max_crlb=20, dry_run="true")
+    assert stop.value.code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
+    check(inputs, tta="yes", max_crlb=20)
+    inputs.release()
+    assert list((tmp_path / "x" / "out").iterdir()) == []
 
 
 def test_option_problems_are_reported_together(tmp_path, caplog):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from mrsikit.runtime.command_line import unknown_options
+from mrsikit.runtime.command_line import changed_paths, check_command_line, stray_words, unknown_options
 
 MAIN = "/env/site-packages/monai/bundle/__main__.py"
 
@@ -67,3 +67,33 @@ def test_a_part_of_the_config_is_no_option(config) -> None:
     (line,) = unknown(config, "--dataset", "/x", files="c.json")
     assert "did you mean --dataset_dir?" in line
     assert unknown(config, "--dataset", "@other", "--a", "[1]", files="c.json") == []
+
+
+@pytest.mark.parametrize("typed", ["2024_02_01", "1e5", "2024.10", "[a,b]"])
+def test_a_path_that_is_read_as_another_value_is_refused(typed):
+    (line,) = changed_paths([MAIN, "run", "--output_dir", typed, "--factor", "4"])
+    assert line.startswith(f"--output_dir {typed}: is read as the value ")
+    assert line.endswith(f"; write --output_dir ./{typed}")
+
+
+def test_a_path_that_is_read_as_typed_passes():
+    for typed in ("20240201", "./2024_02_01", "out/2024", "sub-01", "a b"):
+        assert changed_paths([MAIN, "run", f"--output_dir={typed}"]) == []
+    assert changed_paths(["pytest", "run", "--output_dir", "007"]) == []
+
+
+def test_words_that_belong_to_no_option_are_named():
+    line = [MAIN, "run", "--metabolites", "NAA", "tCr", "--overwrite", "true"]
+    assert stray_words(line) == [
+        "tCr: belongs to no option; write several values as one list: --metabolites \"['NAA','tCr']\""
+    ]
+    assert stray_words([MAIN, "run", "training", "--config_file", "a.json", "--overwrite"]) == []
+    assert stray_words(["pytest", *line[1:]]) == []
+
+
+def test_such_a_word_ends_the_program_before_monai_uses_it(monkeypatch, caplog):
+    monkeypatch.setattr("sys.argv", [MAIN, "run", "--metabolites", "NAA", "tCr"])
+    with pytest.raises(SystemExit) as stop:
+        check_command_line()
+    assert stop.value.code == 1
+    assert "tCr: belongs to no option" in caplog.text

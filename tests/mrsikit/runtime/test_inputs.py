@@ -32,14 +32,14 @@ def finish(inputs, stem):
 def test_construction_touches_nothing():
     inputs = InputFolder(dataset_dir="/does/not/exist", output_dir="/neither", overwrite="maybe")
     with pytest.raises(InputError, match="does not exist"):
-        inputs.stems()
+        inputs.names()
     assert InputFolder(dataset_dir=None, output_dir=None).datalist() == []
     with pytest.raises(InputError, match="dataset_dir is not given"):
         InputFolder(dataset_dir=None, output_dir=None).items()
 
 
 def test_listing_leaves_companions_outputs_and_other_files_out(tmp_path):
-    for name in ("b.nii", "a.nii.gz", "a_missing.nii.gz", "a_holes.nii.gz", "b_brain.nii", "lost_crlb.nii.gz"):
+    for name in ("b.nii", "a.nii.gz", "a_missing.nii.gz", "a_inpainted.nii.gz", "b_brain.nii", "lost_crlb.nii.gz"):
         save(tmp_path / name)
     save(tmp_path / "c.nii.gz")
     (tmp_path / "c.nii.gz").rename(tmp_path / "C.NII.GZ")
@@ -47,11 +47,13 @@ def test_listing_leaves_companions_outputs_and_other_files_out(tmp_path):
         (tmp_path / name).write_text("x")
     (tmp_path / "sub.nii").mkdir()
     inputs = folder(tmp_path)
-    assert inputs.stems() == ["C", "a", "b"]
+    assert inputs.names() == ["C", "a", "b"]
     assert [path.name for path in inputs.files] == ["C.NII.GZ", "a.nii.gz", "b.nii"]
     assert inputs.items()[1] == {"image": str(tmp_path / "a.nii.gz"), "missing": str(tmp_path / "a_missing.nii.gz")}
     assert inputs.items()[2] == {"image": str(tmp_path / "b.nii"), "brain": str(tmp_path / "b_brain.nii")}
-    assert [path.name for path in inputs.orphans()] == ["lost_crlb.nii.gz"]
+    assert {path.name: why.split(";")[0] for path, why in inputs.unused().items()} == {
+        "lost_crlb.nii.gz": "belongs to no map"
+    }
 
 
 def test_only_what_is_missing_is_to_do(tmp_path):
@@ -83,17 +85,19 @@ def test_outputs_that_only_some_have_are_looked_for_where_the_record_names_them(
 
 
 def test_files_of_another_bundle_are_no_inputs(tmp_path):
-    for name in ("a.nii.gz", "a_slab.nii.gz", "b_slab.nii.gz"):
+    for name in ("a.nii.gz", "a_t1.nii.gz", "a_mask.nii.gz", "NAA_snr.nii.gz", "b_T2w.nii.gz", "a_Glc.nii.gz"):
         save(tmp_path / name)
-    assert folder(tmp_path).stems() == ["a", "a_slab", "b_slab"]
-    assert folder(tmp_path, ignored=["slab"]).stems() == ["a", "b_slab"]  # the last is a map of that name
+    inputs = folder(tmp_path)
+    assert inputs.names() == ["a", "a_Glc"]
+    assert [path.name for path in inputs.unused()] == ["NAA_snr.nii.gz", "a_mask.nii.gz", "a_t1.nii.gz", "b_T2w.nii.gz"]
+    assert all("rename it if it is one" in why for why in inputs.unused().values())
 
 
 def test_output_in_the_dataset_folder(tmp_path):
     save(tmp_path / "a.nii.gz")
     inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, companions=COMPANIONS, outputs=OUTPUTS)
     finish(inputs, "a")
-    assert inputs.stems() == ["a"]
+    assert inputs.names() == ["a"]
     assert inputs.datalist() == []
     assert inputs.check() == {}
 
@@ -120,10 +124,10 @@ def test_a_suffix_may_be_written_in_capitals(tmp_path):
     for name in ("a.nii", "a_MISSING.nii", "b.nii", "b_Brain.nii"):
         save(tmp_path / name)
     inputs = folder(tmp_path)
-    assert inputs.stems() == ["a", "b"]
+    assert inputs.names() == ["a", "b"]
     assert inputs.items()[0]["missing"] == str(tmp_path / "a_MISSING.nii")
     assert inputs.items()[1]["brain"] == str(tmp_path / "b_Brain.nii")
-    assert inputs.orphans() == []
+    assert inputs.unused() == {}
 
 
 def test_two_companions_of_one_kind_are_bad(tmp_path):
@@ -145,7 +149,7 @@ def test_datalist(tmp_path, wrap):
         {"image": str(tmp_path / "one/a.nii.gz"), "missing": str(tmp_path / "elsewhere.nii.gz")},
         {"image": str(tmp_path / "two/b.nii.gz"), "missing": str(tmp_path / "two/b_missing.nii.gz")},
     ]
-    assert inputs.orphans() == []
+    assert inputs.unused() == {}
 
 
 @pytest.mark.parametrize(
@@ -161,9 +165,9 @@ def test_bad_datalists(tmp_path, text, match):
 def test_bad_folders(tmp_path):
     with pytest.raises(InputError, match="holds no input"):
         folder(tmp_path).items()
-    save(tmp_path / "a.nii")
-    with pytest.raises(InputError, match="is a file"):
-        folder(tmp_path / "a.nii").items()
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="is no map"):
+        folder(tmp_path / "notes.txt").items()
     with pytest.raises(InputError, match="'prozent'"):
         InputFolder(dataset_dir=tmp_path, output_dir=tmp_path, companions={"crlb": "prozent"}).check()
 
@@ -172,11 +176,8 @@ def test_a_folder_without_inputs_says_why(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="holds no input; give .nii"):
         folder(tmp_path).items()
-    save(tmp_path / "inner" / "a.nii.gz")
-    with pytest.raises(InputError, match="its folder inner does"):
-        folder(tmp_path).items()
     save(tmp_path / "subject_brain.nii.gz")
-    with pytest.raises(InputError, match=r"subject_brain\.nii\.gz and all others are named as outputs or companions"):
+    with pytest.raises(InputError, match=r"subject_brain\.nii\.gz and all others are companions, results or no maps"):
         folder(tmp_path).items()
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(InputError, match="its list is empty"):
@@ -184,9 +185,12 @@ def test_a_folder_without_inputs_says_why(tmp_path):
 
 
 def test_an_output_that_only_some_have_is_no_input(tmp_path: Path) -> None:
-    for name in ("a", "a_ratio"):
+    for name in ("a", "a_ratio", "b_ratio"):
         save(tmp_path / f"{name}.nii.gz")
-    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).stems() == ["a"]
+    # the last is a map of that name, for no map and no record of b lies beside it
+    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).names() == ["a", "b_ratio"]
+    (tmp_path / "b.json").write_text("{}")
+    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).names() == ["a"]
 
 
 def test_a_map_without_the_companion_it_needs_is_refused(tmp_path: Path) -> None:
@@ -210,3 +214,65 @@ def test_flat_maps_are_refused_where_volumes_are_needed(tmp_path: Path) -> None:
     problems = InputFolder(dataset_dir=tmp_path, output_dir=None, least_slices=8).check()
     assert sorted(Path(path).name for path in problems) == ["flat.nii.gz", "thin.nii.gz"]
     assert "fewer than 8 slices" in next(iter(problems.values()))[0]
+
+
+def test_folders_are_walked_and_mirrored(tmp_path: Path) -> None:
+    for name in ("NAA.nii.gz", "s1/NAA.nii.gz", "s2/ses/NAA.nii.gz", ".hidden/NAA.nii.gz", "out/NAA.nii.gz"):
+        save(tmp_path / name)
+    inputs = folder(tmp_path)
+    assert inputs.names() == ["NAA", "s1/NAA", "s2/ses/NAA"]
+    assert [item.get("folder") for item in inputs.items()] == [None, "s1", "s2/ses"]
+    assert inputs.output_path("s1/NAA", "holes") == tmp_path / "out" / "s1" / "NAA_holes.nii.gz"
+    assert inputs.sources(inputs.items()[1]) == {"image": str(tmp_path / "s1" / "NAA.nii.gz")}
+    assert inputs.check() == {}
+    finish(inputs, "s1/NAA")
+    assert [Path(item["image"]).parent.name for item in inputs.datalist()] == [tmp_path.name, "ses"]
+
+
+def test_one_map_alone(tmp_path: Path) -> None:
+    for name in ("a_NAA", "a_tCr", "a_NAA_crlb", "a_brain", "b_NAA"):
+        save(tmp_path / f"{name}.nii.gz")
+    inputs = InputFolder(dataset_dir=tmp_path / "a_NAA.nii.gz", output_dir=tmp_path / "out", companions=COMPANIONS)
+    assert inputs.items() == [
+        {"image": str(tmp_path / "a_NAA.nii.gz")}
+        | {name: str(tmp_path / f"{stem}.nii.gz") for name, stem in (("crlb", "a_NAA_crlb"), ("brain", "a_brain"))}
+    ]
+    assert inputs.names() == ["a_NAA"]
+
+
+def test_what_holds_only_zeros_and_ones_is_no_map(tmp_path: Path) -> None:
+    save(tmp_path / "NAA.nii.gz", (9, 9, 9))
+    data = np.zeros((9, 9, 9), np.float32)
+    data[2:5, 3:6, 4:7] = 1
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "lesion.nii.gz")
+    inputs = folder(tmp_path)
+    assert inputs.check() == {}
+    assert inputs.names() == ["NAA"]
+    assert "only 0 and 1" in inputs.unused()[tmp_path / "lesion.nii.gz"]
+
+
+def test_what_a_run_has_found_is_told(tmp_path: Path) -> None:
+    for name in ("s1_NAA", "s1_tCr", "s1_brain", "s2_NAA", "s2_NAA_crlb", "brain", "s2_snr"):
+        save(tmp_path / f"{name}.nii.gz")
+    lines = folder(tmp_path).table()
+    assert lines[0] == "2 cases: 3 maps, 1 crlb, 1 brain; 2 files not used"
+    assert lines[1].split() == ["s1", "2", "maps,", "1", "brain:", "NAA", "tCr"]
+    assert lines[2].split() == ["s2", "1", "map,", "1", "crlb:", "NAA"]
+    assert "brain.nii.gz: belongs to no map; the maps are of 2 sessions" in lines[3]
+    assert "s2_snr.nii.gz: is named as a signal-to-noise ratio" in lines[4]
+
+
+def test_two_runs_share_the_inputs(tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path / f"{name}.nii.gz")
+    first, second = folder(tmp_path), folder(tmp_path)
+    first.claim()
+    save(tmp_path / "d.nii.gz")
+    second.claim()
+    assert [Path(item["image"]).name[0] for item in second.datalist()] == ["d"]
+    assert [Path(path).name[0] for path in second.taken] == ["a", "b", "c"]
+    assert not second.release()
+    assert first.release()
+    assert not (tmp_path / "out" / ".claims").exists()
+    second.claim()
+    assert len(second.datalist()) == 4

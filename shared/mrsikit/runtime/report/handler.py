@@ -13,7 +13,6 @@ from monai.engines import Evaluator
 from monai.utils import ImageMetaKey
 from tqdm import tqdm
 
-from mrsikit.io.readers import stem_of
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
@@ -70,9 +69,9 @@ class RunReport:
             shipped_weights(self.weights_path, self.metadata)
         to_do = {item["image"] for item in self.inputs.datalist()}
         for item in self.inputs.items():
-            if item["image"] in to_do or item["image"] in self.inputs.invalid:
+            if item["image"] in to_do or item["image"] in self.inputs.invalid or item["image"] in self.inputs.taken:
                 continue
-            before = read_record(self.inputs.record_path(stem_of(item["image"])))
+            before = read_record(self.inputs.record_path(self.inputs.name_of(item["image"])))
             now = self._provenance((), item)
             other = [name for name in ("bundle", "weights", "inputs", "parameters") if before.get(name) != now[name]]
             if other:
@@ -97,11 +96,11 @@ class RunReport:
         to_do = self.inputs.datalist()
         for item in to_do:
             # With overwrite, an old record must not mark new outputs as done if the run is killed in between.
-            stem = stem_of(item["image"])
-            self.inputs.record_path(stem).unlink(missing_ok=True)
+            name = self.inputs.name_of(item["image"])
+            self.inputs.record_path(name).unlink(missing_ok=True)
             for suffix in self.inputs.optional_outputs:  # none may remain from an earlier run
-                self.inputs.output_path(stem, suffix).unlink(missing_ok=True)
-        self._to_do = {stem_of(item["image"]): item for item in to_do}
+                self.inputs.output_path(name, suffix).unlink(missing_ok=True)
+        self._to_do = {self.inputs.name_of(item["image"]): item for item in to_do}
         self._progress = tqdm(total=len(to_do), desc=self.bundle_name, unit="file")
 
     def _record(self, engine: Engine) -> None:
@@ -109,12 +108,13 @@ class RunReport:
         for batch, output in zip(state.batch, state.output, strict=True):
             item = {**batch, **output}
             path = Path(str(item["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]))
-            record = self._provenance(item.get("flags", ()), self._to_do.get(stem_of(path), {"image": str(path)}))
+            name = self.inputs.name_of(path)
+            record = self._provenance(item.get("flags", ()), self._to_do.get(name, {"image": str(path)}))
             record["summary"] = jsonable(item.get("summary", {}))
-            made = {name: self.inputs.output_path(stem_of(path), name) for name in self.inputs.optional_outputs}
-            record["outputs"] = [name for name, file in made.items() if file.exists()]
+            made = {suffix: self.inputs.output_path(name, suffix) for suffix in self.inputs.optional_outputs}
+            record["outputs"] = [suffix for suffix, file in made.items() if file.exists()]
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
-            write_text_atomically(self.inputs.record_path(stem_of(path)), text + "\n")
+            write_text_atomically(self.inputs.record_path(name), text + "\n")
             with tqdm.external_write_mode():
                 for flag in item.get("flags", ()):
                     logger.warning("%s: %s", path.name, flag)
@@ -135,6 +135,6 @@ def run_evaluator(evaluator: Evaluator) -> None:
         evaluator: a MONAI evaluator with its data loader.
     """
     if evaluator.state.epoch_length == 0:
-        logger.info("nothing to do: every input is done already (--overwrite true computes them again)")
+        logger.info("nothing to do: every input is done, or left to another run (--overwrite true computes them again)")
         return
     evaluator.run()

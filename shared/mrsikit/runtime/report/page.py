@@ -10,14 +10,14 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from string import Template
 from typing import Any
 
 from tqdm import tqdm
 
 from mrsikit.io.errors import InputError
-from mrsikit.io.readers import read_codes, read_map, stem_of
+from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.report.figures import draw_case
@@ -115,16 +115,20 @@ def write_report(
             enough to load.
 
     Returns:
-        The rows of the summary: file, status (done, skipped, failed), reason, flags (the warnings), then the summary of
-        each record.
+        The rows of the summary: file, case, status (done, skipped, failed), reason, flags (the warnings), then the
+        summary of each record. None if another run is still at work in the folder: the last one writes the report.
 
     Raises:
         InputError: the inputs cannot be listed.
     """
+    if not inputs.release():
+        logger.info("another run is at work in %s; it writes the report when it ends", inputs.output_dir)
+        return []
     folder = Path(str(inputs.output_dir)).expanduser()
     files = inputs.files
-    records = {path: read_record(inputs.record_path(stem_of(path))) for path in files}
-    rows = [_row(inputs, path, records[path]) for path in files]
+    case_of = {path: case.name for case in inputs.cases() for path in case.maps}
+    records = {path: read_record(inputs.record_path(inputs.name_of(path))) for path in files}
+    rows = [_row(inputs, path, records[path], case_of.get(path)) for path in files]
     write_text_atomically(folder / "summary.csv", _as_csv(rows))
     cases = []
     done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
@@ -136,7 +140,7 @@ def write_report(
             figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
         elif path in drawn:
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
-        cases.append(_case(path, records[path], figure))
+        cases.append(_case(_shown(inputs, path), records[path], figure))
     counts = f"{len(done)} of {len(files)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
@@ -159,8 +163,9 @@ def write_report(
     return rows
 
 
-def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": path.name, "status": DONE, "reason": "", "flags": ""}
+def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": _shown(inputs, path), **({} if case is None else {"case": case})}
+    row |= {"status": DONE, "reason": "", "flags": ""}
     if str(path) in inputs.invalid:
         return row | {"status": SKIPPED, "reason": "; ".join(inputs.invalid[str(path)])}
     if not inputs.is_done(path):
@@ -169,6 +174,11 @@ def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> dict[str
     if str(path) in inputs.outdated:
         flags.append(f"made before with other {inputs.outdated[str(path)]}")
     return row | {"flags": "; ".join(flags)} | dict(record.get("summary", {}))
+
+
+def _shown(inputs: InputFolder, path: Path) -> str:
+    """Name of a file with its folders below the folder of all inputs."""
+    return str(PurePosixPath(inputs.name_of(path)).parent / path.name)
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -213,9 +223,9 @@ def _anchor(escaped_name: str) -> str:
     return "case-" + escaped_name.replace(" ", "_")
 
 
-def _case(path: Path, record: Mapping[str, Any], figure: str) -> str:
+def _case(shown: str, record: Mapping[str, Any], figure: str) -> str:
     flags = "".join(f"<li>{html.escape(str(flag))}</li>" for flag in record.get("flags", ()))
-    name = html.escape(path.name)
+    name = html.escape(shown)
     return CASE.substitute(
         anchor=_anchor(name),
         file=name,
@@ -233,7 +243,7 @@ def _figure(
 
     def draw() -> bytes:
         image, affine = read_map(path)
-        arrays = {name: read_map(inputs.output_path(stem_of(path), name))[0] for name in names - {INPUT}}
+        arrays = {name: read_map(inputs.output_path(inputs.name_of(path), name))[0] for name in names - {INPUT}}
         shown = {INPUT: image, **arrays}
         return draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
 
