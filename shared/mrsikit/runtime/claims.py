@@ -14,8 +14,9 @@ FOLDER = ".claims"
 class Claims:
     """Locks of a run, one for each input that it computes.
 
-    The operating system frees the locks of a run that ends or is killed. Locks are files in a hidden folder of the
-    outputs, so runs on several machines see each other where their file system shares locks.
+    A run is a process: it may claim again what it holds. The operating system frees the locks of a run that ends or is
+    killed. Locks are files in a hidden folder of the outputs, so runs on several machines see each other where their
+    file system shares locks.
 
     Args:
         output_dir: folder of the outputs.
@@ -32,7 +33,7 @@ class Claims:
         for path, name in names.items():
             file = self.folder / f"{name}.lock"
             file.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(file)
+            lock = FileLock(file, is_singleton=True)
             try:
                 lock.acquire(blocking=False)
             except Timeout:
@@ -60,7 +61,7 @@ class Claims:
 
 def _is_free(file: Path) -> bool:
     """Whether no run holds a lock; a free one is deleted."""
-    lock = FileLock(file)
+    lock = FileLock(file, is_singleton=True)
     try:
         lock.acquire(blocking=False)
     except Timeout:

@@ -51,7 +51,7 @@ def test_new_sessions_are_numbered_and_need_no_file(tmp_path: Path) -> None:
     assert not inputs.reads_files
     assert inputs.sources(expected[0]) == {}
     assert inputs.check() == {}
-    assert inputs.unknown_keys() == inputs.orphans() == []
+    assert inputs.unknown_keys() == inputs.table() == inputs.cases() == []
     assert len(new_sessions(tmp_path).items()) == USUAL_NUMBER / USUAL
     many = new_sessions(tmp_path, number=12345, transients=1).items()
     assert [Path(many[k]["image"]).name for k in (0, -1)] == ["session_00001", "session_12345"]

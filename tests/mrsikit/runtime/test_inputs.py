@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -265,14 +267,28 @@ def test_what_a_run_has_found_is_told(tmp_path: Path) -> None:
 def test_two_runs_share_the_inputs(tmp_path: Path) -> None:
     for name in "abc":
         save(tmp_path / f"{name}.nii.gz")
-    first, second = folder(tmp_path), folder(tmp_path)
-    first.claim()
-    save(tmp_path / "d.nii.gz")
-    second.claim()
-    assert [Path(item["image"]).name[0] for item in second.datalist()] == ["d"]
-    assert [Path(path).name[0] for path in second.taken] == ["a", "b", "c"]
-    assert not second.release()
-    assert first.release()
+    script = f"""
+import sys
+from mrsikit.runtime import InputFolder
+first = InputFolder(dataset_dir={str(tmp_path)!r}, output_dir={str(tmp_path / "out")!r})
+first.claim()
+print(len(first.datalist()), flush=True)
+sys.stdin.readline()
+print(first.release(), flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=-1, stdout=-1, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "3\n"
+        save(tmp_path / "d.nii.gz")
+        second = folder(tmp_path)
+        second.claim()
+        assert [Path(item["image"]).name[0] for item in second.datalist()] == ["d"]
+        assert [Path(path).name[0] for path in second.taken] == ["a", "b", "c"]
+        assert not second.release()
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "True\n"
     assert not (tmp_path / "out" / ".claims").exists()
     second.claim()
     assert len(second.datalist()) == 4

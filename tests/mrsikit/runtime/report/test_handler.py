@@ -16,6 +16,7 @@ def names(folder):
 def test_every_input_gets_its_record(make_run, tmp_path):
     inputs, evaluator = make_run()
     run_evaluator(evaluator)
+    assert inputs.release()
     assert len(names(tmp_path / "out")) == 9
     record = json.loads((tmp_path / "out" / "b.json").read_text())
     assert record["bundle"] == {"name": "toy", "version": "0.1"}
