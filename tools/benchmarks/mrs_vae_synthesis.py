@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
 from mrs_vae_synthesis.alignment import EDGE, Aligned, aligned, network_input, spectra_of
-from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, model_of, rows_of, steps_of
+from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
 from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
 from mrs_vae_synthesis.matched_filter import RESONANCES, as_complex, as_real, fft_ppm, signal_space, turned
@@ -46,7 +46,7 @@ from mrs_vae_synthesis.sampling import (
     width_of,
     with_noise,
 )
-from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions, transient_model
 from mrs_vae_synthesis.training import HELD_OUT
 from mrsikit.fitting.linear_combination import KNOTS, RANGE, Fit, fit, splines
 from mrsikit.io import InputError
@@ -538,7 +538,7 @@ def _prediction_error(x: NDArray, y: NDArray, test: NDArray, truth: NDArray, see
 def known_model() -> TransientModel:
     """Of the simulated sessions, with their basis."""
     like = sessions(1, TEST_SEED)
-    return model_of(like.echo, like.fids.shape[-1], like.dwell, like.larmor)
+    return transient_model("mega_press", like.echo, like.fids.shape[-1], like.dwell, like.larmor)
 
 
 def _fit(context: Context) -> None:

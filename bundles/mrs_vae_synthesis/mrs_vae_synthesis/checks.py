@@ -6,7 +6,6 @@ New transients of measured sessions are compared with the measured ones.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,12 +24,10 @@ from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sampling import Draws, clean_fids, random_sessions, width_of, with_noise
-from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, transient_model
 from mrsikit.fitting.linear_combination import fit
 from mrsikit.metrics.two_samples import COMPONENTS, classifier_accuracy, precision_recall
 from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
-from mrsikit.simulation.density_matrix import simulated_basis
-from mrsikit.simulation.edited_mrs import TransientModel
 
 FEWEST, MOST, EACH = 50, 200, 4
 """Fewest sessions of a set that is judged, most sessions that are read, and transients taken from each."""
@@ -223,12 +220,6 @@ def steps_of(sessions: Sessions) -> NDArray[np.float32]:
     return np.log(np.hypot(np.diff(real), np.diff(imaginary)) + 1e-12)
 
 
-@functools.lru_cache(maxsize=2)
-def model_of(echo: float, points: int, dwell: float, larmor: float) -> TransientModel:
-    """Transient model with the simulated MEGA-PRESS basis of an acquisition (echo and dwell in s, larmor in MHz)."""
-    return TransientModel(simulated_basis("mega_press", te=echo, points=points, dwell=dwell, larmor=larmor))
-
-
 def averages(sessions: Sessions, network: SessionVae) -> tuple[Tensor, Tensor]:
     """Mean OFF and mean ON FID (S, T) of each session, after correction of phase and frequency shift."""
     off, on = [], []
@@ -245,7 +236,7 @@ def concentrations(sessions: Sessions, network: SessionVae) -> dict[str, NDArray
 
     Signals that are co-edited with GABA cannot be separated from it, hence GABA+.
     """
-    model = model_of(sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
+    model = transient_model("mega_press", sessions.echo, sessions.fids.shape[-1], sessions.dwell, sessions.larmor)
     options: Any = {"dwell": sessions.dwell, "larmor": sessions.larmor, "reference": sessions.reference}
     off, on = averages(sessions, network)
     plain = fit(off, torch.cat([model.members["OFF"], model.broad["OFF"]]), **options).amplitudes

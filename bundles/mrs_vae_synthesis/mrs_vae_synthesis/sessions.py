@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.simulation.density_matrix import simulated_basis
+from mrsikit.simulation.density_matrix import LARMOR, simulated_basis
 from mrsikit.simulation.edited_mrs import TransientModel
 
 UNITS = (1e-9, 1e-6, 1e-6, 1e-6)
@@ -83,6 +84,15 @@ class Sessions:
     concentrations: tuple[dict[str, float], ...] = ()
 
 
+@functools.lru_cache(maxsize=4)
+def transient_model(sequence: str, te: float, points: int, dwell: float, larmor: float = LARMOR) -> TransientModel:
+    """Transient model with a simulated basis (te and dwell in s, larmor in MHz).
+
+    The simulation takes longer than drawing hundreds of transients, so the last few models are kept.
+    """
+    return TransientModel(simulated_basis(sequence, te=te, points=points, dwell=dwell, larmor=larmor))
+
+
 def simulated_sessions(
     number: int,
     *,
@@ -104,7 +114,7 @@ def simulated_sessions(
         points: samples T of a FID.
         dwell: time between two samples (s).
     """
-    model = TransientModel(simulated_basis(sequence, te=te, points=points, dwell=dwell))
+    model = transient_model(sequence, te, points, dwell)
     drawn = [
         model.session(np.random.default_rng([seed, k]), transients=transients)
         for k in tqdm(range(number), desc="simulating sessions", delay=2, leave=False)

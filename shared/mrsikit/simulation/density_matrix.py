@@ -149,20 +149,20 @@ def editing(ppm: float, larmor: float, reference: float, duration: float = EDIT_
     turns = math.pi * shape / shape.sum()
     hz = (reference - ppm) * larmor
 
-    def run(spins: _Spins, rho: Matrix) -> Matrix:
+    @functools.lru_cache(maxsize=1)  # a sequence applies the same pulse twice to each spin system
+    def propagator(spins: _Spins) -> Matrix:
         # in the rotating frame of the pulse, then back
         total, y = spins.sum(spins.z), spins.sum(spins.y)
         rotating = spins.hamiltonian - 2 * math.pi * hz * total
         step = duration / EDIT_STEPS
-        u = functools.reduce(lambda done, turn: _evolution(rotating + turn / step * y, step) @ done, turns, _one(rho))
-        u = _evolution(2 * math.pi * hz * total, duration) @ u
-        return _through(spins, u, rho, 1)
+        one: Matrix = np.eye(len(rotating), dtype=complex)
+        u = functools.reduce(lambda done, turn: _evolution(rotating + turn / step * y, step) @ done, turns, one)
+        return _evolution(2 * math.pi * hz * total, duration) @ u
+
+    def run(spins: _Spins, rho: Matrix) -> Matrix:
+        return _through(spins, propagator(spins), rho, 1)
 
     return run
-
-
-def _one(rho: Matrix) -> Matrix:
-    return np.eye(len(rho), dtype=complex)
 
 
 def _through(spins: _Spins, u: Matrix, rho: Matrix, sign: int) -> Matrix:
