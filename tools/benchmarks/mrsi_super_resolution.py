@@ -18,6 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
+from benchmarks import dicom_series
 from benchmarks.super_resolution import (
     SETS,
     SHAPES,
@@ -532,6 +533,7 @@ FARTHER = "shifted 5 mm"
 PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "public": _public,
+    "dicom": dicom_series.refused_series,
 }  # fmt: skip
 
 
@@ -625,6 +627,8 @@ TABLES = [
     Table("By the public call", "public call, block, noise .01 in the head",
           {"PSNR, dB": "%.2f", "PSNR, brain, dB": "%.2f"},
           "The public call has a FLAIR of 1 mm voxels and Cramér-Rao bounds, 999 outside the head."),
+    Table("DICOM series that are no regular volume", dicom_series.CONDITION, {dicom_series.METRIC: "%.0f"},
+          "Of 1 to 3 slices gone, those at an end of the volume cannot be seen, and change no geometry."),
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import itk
 import nibabel as nib
 import numpy as np
-from monai.data import ImageReader, ITKReader
+from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
+from mrsikit.io.dicom import read_series
 from mrsikit.io.errors import InputError
 
 ENDINGS = (".nii.gz", ".nii", ".mnc")
@@ -49,7 +49,8 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     flips, so that every caller finds the slices on the third axis.
 
     Args:
-        path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file, or a folder that holds one DICOM series.
+        path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file, or a folder that holds one DICOM series,
+            also in a folder of its own.
 
     Returns:
         The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
@@ -59,7 +60,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
             folder does not hold exactly one series.
     """
     if Path(path).is_dir():
-        return _read_dicom(path)
+        return read_series(path)
     try:
         image = nib.load(path)
         dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
@@ -80,21 +81,6 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     if isinstance(image, nib.minc1.Minc1Image):  # MINC2 images are a subclass
         data, affine = _minc_to_nifti_axes(data, affine, path)
     return data, affine
-
-
-def _read_dicom(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    reader = ITKReader()
-    series = itk.GDCMSeriesFileNames.New()
-    series.SetUseSeriesDetails(False)
-    series.SetDirectory(str(path))
-    count = len(series.GetSeriesUIDs())
-    if count > 1:
-        raise InputError(f"{path}: holds {count} DICOM series; give a folder of one")
-    try:
-        values, meta = reader.get_data(reader.read(str(path)))
-    except Exception as error:  # ITK raises errors of its own if the folder holds no series
-        raise InputError(f"{path}: holds no DICOM series ({_one_line(error)}); give the folder of one") from error
-    return np.asarray(values, np.float32), np.asarray(meta[MetaKeys.AFFINE], np.float64)
 
 
 def is_affine(matrix: np.ndarray) -> bool:

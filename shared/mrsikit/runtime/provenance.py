@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file or folder as 64 hexadecimal digits.
 
-    The hash of a folder is that of the hashes of its files, joined in the order of their names.
+    The hash of a folder is that of the hashes of all files in it, joined in the order of their names.
     """
     if Path(path).is_dir():
-        files = sorted(file for file in Path(path).iterdir() if file.is_file())
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
         return hashlib.sha256("".join(sha256(file) for file in files).encode()).hexdigest()
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import torch
 
-from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
+from mrsikit.runtime.provenance import jsonable, provenance, sha256, shipped_weights
 
 
 def test_provenance_is_strict_json_with_names_hashes_and_order(tmp_path):
@@ -38,6 +38,13 @@ def test_several_weights_or_none(tmp_path):
         "a.pt",
         "b.pt",
     ]
+
+
+def test_the_hash_of_a_folder_is_that_of_all_files_in_it(tmp_path):
+    (tmp_path / "series" / "inner").mkdir(parents=True)
+    before = sha256(tmp_path / "series")
+    (tmp_path / "series" / "inner" / "1.dcm").write_bytes(b"1")
+    assert sha256(tmp_path / "series") != before
 
 
 def test_shipped_weights(tmp_path, caplog):
