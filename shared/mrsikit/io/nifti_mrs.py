@@ -16,7 +16,8 @@ from monai.utils import MetaKeys, SpaceKeys, convert_data_type, ensure_tuple
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
-from mrsikit.io.readers import CODES, ENDINGS, split_name
+from mrsikit.io.geometry import read_affine, read_qform
+from mrsikit.io.readers import CODES, ENDINGS, QFORM, split_name
 from mrsikit.io.writers import whole_or_nothing
 from mrsikit.physics.nuclei import NUCLEI
 
@@ -47,6 +48,7 @@ class Fids:
         extension: the whole header extension.
         echo: time from excitation to the centre of an echo (s), None if there is no echo or the file does not state it.
         codes: sform and qform codes, 0 if the file does not state the patient's orientation.
+        qform: voxel to mm (4, 4) by the qform, None if it is no other matrix than the affine.
     """
 
     values: NDArray[np.complex64]
@@ -59,6 +61,7 @@ class Fids:
     extension: dict[str, Any]
     echo: float | None = None
     codes: tuple[int, int] = (1, 1)
+    qform: NDArray[np.float64] | None = None
 
     @property
     def tags(self) -> tuple[str | None, ...]:
@@ -85,7 +88,7 @@ def read_fids(path: str | Path) -> Fids:
         values = np.asarray(stored.image.data)
         extension = dict(stored.hdr_ext.to_dict())
         image: Any = nib.load(path)
-        affine = np.array(image.affine, float)  # as for maps; the NIfTI-MRS library differs without codes
+        affine, qform = read_affine(image), read_qform(image)  # as for maps; the NIfTI-MRS library differs
         codes = (int(image.header["sform_code"]), int(image.header["qform_code"]))
         dwell, larmor = float(stored.dwelltime), float(ensure_tuple(stored.spectrometer_frequency)[0])
         nucleus = str(ensure_tuple(stored.nucleus)[0])
@@ -106,6 +109,7 @@ def read_fids(path: str | Path) -> Fids:
         extension=extension,
         echo=_echo(extension),
         codes=codes,
+        qform=None if np.array_equal(qform, affine) else qform,
     )
 
 
@@ -179,8 +183,11 @@ def write_fids(path: str | Path, fids: Fids) -> None:
     )
     sform, qform = fids.codes
     if sform or qform:
-        # Both matrices get the one affine of the FIDs, so the code of a different qform no longer applies.
-        image.header["sform_code"], image.header["qform_code"] = sform, qform if qform == sform or not sform else 0
+        # Both matrices get the one affine of the FIDs, so the code of a qform that is not known does not apply.
+        known = qform == sform or not sform or fids.qform is not None
+        image.header["sform_code"], image.header["qform_code"] = sform, qform if known else 0
+        if fids.qform is not None:
+            image.header.set_qform(fids.qform, code=qform)
     with whole_or_nothing(path) as partial:
         image.save(str(partial))
         if not (sform or qform):  # the library cannot write an unknown orientation
@@ -229,6 +236,7 @@ def metadata_of(fids: Fids) -> dict[str, Any]:
         MetaKeys.SPACE: SpaceKeys.RAS,
         EXTENSION: json.dumps(fids.extension),
         CODES: np.asarray(fids.codes),
+        QFORM: (fids.affine if fids.qform is None else fids.qform).copy(),
         **{key: float("nan") if value is None else value for key, value in acquisition.items()},
     }
 
@@ -238,11 +246,16 @@ def fids_of(values: NDArray[Any], meta: Mapping[str, Any]) -> Fids:
     acquisition = {key: meta[key] for key in ACQUISITION}
     for key in ("reference", "delay", "echo"):
         acquisition[key] = None if np.isnan(float(acquisition[key])) else float(acquisition[key])
+    affine, qform = (
+        np.asarray(convert_data_type(matrix, np.ndarray)[0], float)
+        for matrix in (meta[MetaKeys.AFFINE], meta.get(QFORM, meta[MetaKeys.AFFINE]))
+    )
     return Fids(
         values=values,
-        affine=np.asarray(convert_data_type(meta[MetaKeys.AFFINE], np.ndarray)[0], float),
+        affine=affine,
         extension=json.loads(meta[EXTENSION]),
         codes=(int(meta[CODES][0]), int(meta[CODES][1])),
+        qform=None if np.array_equal(affine, qform) else qform,
         **{**acquisition, "dwell": float(acquisition["dwell"]), "larmor": float(acquisition["larmor"])},
     )
 

@@ -14,10 +14,14 @@ from numpy.typing import NDArray
 
 from mrsikit.io.dicom import read_series
 from mrsikit.io.errors import InputError
+from mrsikit.io.geometry import read_affine, read_qform
 
 ENDINGS = (".nii.gz", ".nii", ".mnc")
 CODES = "sform_qform_codes"
 """Metadata key of the sform and qform codes: the space the matrices lead to (0 unknown, 1 scanner, 4 MNI)."""
+
+QFORM = "qform"
+"""Metadata key of the qform (4, 4), voxel to mm; the affine where it is no other matrix."""
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -53,7 +57,8 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
             also in a folder of its own.
 
     Returns:
-        The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm).
+        The values with the header's scaling applied, float32, and the 4 x 4 affine from voxel to world (mm),
+        whatever unit of length the header has.
 
     Raises:
         InputError: the file cannot be decoded, holds complex or structured values, or has no invertible affine; or the
@@ -64,7 +69,7 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     try:
         image = nib.load(path)
         dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
-        affine = np.array(image.affine, dtype=np.float64)  # type: ignore[attr-defined]
+        affine = read_affine(image)
     except Exception as error:  # the decoders can raise any error on broken bytes
         raise InputError(f"{path}: cannot be read ({_one_line(error)}); give a whole .nii, .nii.gz or .mnc") from error
     if dtype.kind == "c":
@@ -85,7 +90,10 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
 
 def is_affine(matrix: np.ndarray) -> bool:
     """Tell whether a matrix can be an affine from voxel to mm: 4 x 4, finite and invertible."""
-    return matrix.shape == (4, 4) and bool(np.isfinite(matrix).all()) and abs(np.linalg.det(matrix[:3, :3])) >= 1e-9
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all():
+        return False
+    sides = np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool(sides.all()) and abs(np.linalg.det(matrix[:3, :3] / sides)) >= 1e-6  # whatever the unit of length
 
 
 def read_codes(path: str | Path) -> tuple[int, int] | None:
@@ -99,6 +107,13 @@ def read_codes(path: str | Path) -> tuple[int, int] | None:
     if not isinstance(image, nib.nifti1.Nifti1Image):
         return None
     return int(image.header["sform_code"]), int(image.header["qform_code"])
+
+
+def _other_qform(path: str | Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the qform of a NIfTI file in mm, the affine for other formats."""
+    if Path(path).is_dir() or read_codes(path) is None:
+        return affine.copy()
+    return read_qform(nib.load(path))
 
 
 def _one_line(error: Exception) -> str:
@@ -144,11 +159,12 @@ class MapReader(ImageReader):
         names = ensure_tuple(data)
         if len(names) != 1:
             raise InputError(f"{names}: one file a key is read; put metabolites on the last axis of one file")
-        return *read_map(names[0]), read_codes(names[0])
+        values, affine = read_map(names[0])
+        return values, affine, read_codes(names[0]), _other_qform(names[0], affine)
 
     def get_data(self, img: tuple[Any, ...]) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Return the array and the metadata that MONAI and :class:`mrsikit.io.AtomicNibabelWriter` need."""
-        data, affine, codes = img
+        data, affine, codes, qform = img
         metabolites_last = data.ndim == 4
         return data, {
             MetaKeys.AFFINE: affine,
@@ -157,4 +173,5 @@ class MapReader(ImageReader):
             MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if metabolites_last else float("nan"),
             MetaKeys.SPACE: SpaceKeys.RAS,
             CODES: np.asarray((1, 1) if codes is None else codes),
+            QFORM: qform,
         }

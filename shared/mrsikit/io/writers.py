@@ -16,7 +16,7 @@ from monai.data.utils import is_no_channel, to_affine_nd
 from monai.transforms import MapTransform, SaveImaged
 from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalent_dtype
 
-from mrsikit.io.readers import CODES, stem_of
+from mrsikit.io.readers import CODES, QFORM, stem_of
 
 FOLDER = "folder"
 """Key of an input's folder below the folder of all inputs, which the folder of the outputs mirrors."""
@@ -78,7 +78,8 @@ class AtomicNibabelWriter(NibabelWriter):
     Use it as ``SaveImaged(writer="mrsikit.io.AtomicNibabelWriter", resample=False, separate_folder=False, ...)``. The
     tensor is (C, X, Y[, Z]) with the ``meta`` of :class:`mrsikit.io.MapReader`. The file holds (X, Y), (X, Y, Z) (also
     with Z = 1) or (X, Y, Z, C), with as many axes as the input file; several channels are always on the fourth axis.
-    The affine is ``meta["affine"]``, the type ``output_dtype``.
+    The affine is ``meta["affine"]``, the type ``output_dtype``. An input whose sform and qform differ keeps both: the
+    qform is changed as the affine was.
 
     The options ``channel_dim`` and ``squeeze_end_dims`` are not used: MONAI squeezes (X, Y, 1) to (X, Y), and its
     ``SaveImage`` sets ``channel_dim`` to ``None`` for the rest of the run after a (1, X, Y) map with three spatial axes
@@ -111,8 +112,20 @@ class AtomicNibabelWriter(NibabelWriter):
         self.data_obj = _to_file_layout(np.asarray(self.data_obj), _file_ndim(meta))
         sform, qform = np.asarray(meta.get(CODES, (1, 1)), dtype=int)
         self.codes = (int(sform), int(qform))
+        self.qform = self._own_qform(meta)
         if not any(self.codes) and not _is_base(self.affine, self.data_obj.shape):
             self.codes = (1, 1)  # without a code, readers derive another matrix from the voxel sizes
+
+    def _own_qform(self, meta: Mapping) -> np.ndarray:
+        """Return the qform (4, 4) on the grid of the output."""
+        if QFORM not in meta:
+            return self.affine
+        before, qform = (
+            np.asarray(convert_data_type(meta[key], np.ndarray)[0], float) for key in (MetaKeys.ORIGINAL_AFFINE, QFORM)
+        )
+        if before.shape != (4, 4) or np.array_equal(before, qform):
+            return self.affine
+        return np.asarray(qform @ np.linalg.solve(before, self.affine))
 
     def write(self, filename: str | Path, verbose: bool = False, **kwargs: Any) -> None:  # type: ignore[override]
         """Write to a temporary name in the same folder, then rename."""
@@ -122,7 +135,7 @@ class AtomicNibabelWriter(NibabelWriter):
         image = nib.nifti1.Nifti1Image(data, self.affine)
         image.header.set_xyzt_units("mm")
         image.set_sform(self.affine, code=self.codes[0])
-        image.set_qform(self.affine, code=self.codes[1])
+        image.set_qform(self.qform, code=self.codes[1])
         with whole_or_nothing(filename) as partial:
             nib.save(image, partial)
 

@@ -13,6 +13,7 @@ from monai.engines import Evaluator
 from monai.utils import ImageMetaKey
 from tqdm import tqdm
 
+from mrsikit.io.geometry import header_warnings
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
@@ -92,6 +93,11 @@ class RunReport:
             self.inputs.sources(inputs),
         )
 
+    def _header_flags(self, inputs: Mapping[str, str]) -> list[str]:
+        """Return the warnings about the headers of an input and its companions, each with the name of its file."""
+        files = dict.fromkeys(self.inputs.sources(inputs).values())
+        return [f"{Path(file).name}: {warning}" for file in files for warning in header_warnings(file)]
+
     def _start(self, engine: Engine) -> None:
         to_do = self.inputs.datalist()
         for item in to_do:
@@ -109,14 +115,16 @@ class RunReport:
             item = {**batch, **output}
             path = Path(str(item["image"].meta[ImageMetaKey.FILENAME_OR_OBJ]))
             name = self.inputs.name_of(path)
-            record = self._provenance(item.get("flags", ()), self._to_do.get(name, {"image": str(path)}))
+            inputs = self._to_do.get(name, {"image": str(path)})
+            flags = [*item.get("flags", ()), *self._header_flags(inputs)]
+            record = self._provenance(flags, inputs)
             record["summary"] = jsonable(item.get("summary", {}))
             made = {suffix: self.inputs.output_path(name, suffix) for suffix in self.inputs.optional_outputs}
             record["outputs"] = [suffix for suffix, file in made.items() if file.exists()]
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
             write_text_atomically(self.inputs.record_path(name), text + "\n")
             with tqdm.external_write_mode():
-                for flag in item.get("flags", ()):
+                for flag in flags:
                     logger.warning("%s: %s", path.name, flag)
             if self._progress is not None:
                 self._progress.update()
