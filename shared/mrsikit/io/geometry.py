@@ -50,7 +50,7 @@ def read_qform(image: Any) -> NDArray[np.float64]:
 
 def header_warnings(path: str | Path) -> list[str]:
     """Return what the header of a file leaves in doubt, one line each; none for what is no NIfTI file."""
-    if Path(path).is_dir():
+    if Path(path).is_dir() or Path(path).suffix.lower() == ".mnc":
         return []
     image: Any = nib.load(path)
     if not isinstance(image, nib.nifti1.Nifti1Image):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mrsikit.io.dicom import read_series
 from mrsikit.io.errors import InputError
 from mrsikit.io.geometry import read_affine, read_qform
+from mrsikit.io.minc import read_minc
 
 ENDINGS = (".nii.gz", ".nii", ".mnc")
 CODES = "sform_qform_codes"
@@ -48,9 +49,10 @@ def stem_of(path: str | Path) -> str:
 def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Read one real-valued map.
 
-    NIfTI arrays keep the axis order and the number of axes of the file, (X, Y), (X, Y, Z) or (X, Y, Z, M). MINC files
-    store the slices first, (Z, Y, X) or (M, Z, Y, X). Their axes and affine are put into the order of NIfTI, without
-    flips, so that every caller finds the slices on the third axis.
+    NIfTI arrays keep the axis order and the number of axes of the file, (X, Y), (X, Y, Z) or (X, Y, Z, M). Only axes of
+    length one are left out where more than four would remain: (X, Y, Z, 1, M), as ITK writes, becomes (X, Y, Z, M).
+    MINC files may store their axes in any order, often (M, Z, Y, X). They and the affine are put into the order of
+    NIfTI by the names of the axes, without flips, so that every caller finds the slices on the third axis.
 
     Args:
         path: a ``.nii``, ``.nii.gz`` or ``.mnc`` file, or a folder that holds one DICOM series,
@@ -66,6 +68,28 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
     """
     if Path(path).is_dir():
         return read_series(path)
+    data, affine = _read_minc(path) if _is_minc(path) else _read_nifti(path)
+    if not is_affine(affine):
+        raise InputError(f"{path}: its voxel-to-world matrix cannot be inverted; set a valid sform or qform")
+    return _without_ones(data), affine
+
+
+def _is_minc(path: str | Path) -> bool:
+    return split_name(Path(path).name)[1].lower() == ".mnc"
+
+
+def _read_minc(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    try:
+        with np.errstate(all="ignore"):
+            data, affine = read_minc(path)
+    except InputError:
+        raise
+    except Exception as error:  # the decoders can raise any error on broken bytes
+        raise InputError(f"{path}: cannot be read ({_one_line(error)}); give a whole .mnc") from error
+    return data.astype(np.float32), affine
+
+
+def _read_nifti(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     try:
         image = nib.load(path)
         dtype = np.dtype(image.get_data_dtype())  # type: ignore[attr-defined]
@@ -81,11 +105,14 @@ def read_map(path: str | Path) -> tuple[NDArray[np.float32], NDArray[np.float64]
             data = np.asarray(image.dataobj).astype(np.float32)  # type: ignore[attr-defined]
     except Exception as error:  # truncated or corrupt data after a valid header
         raise InputError(f"{path}: its data cannot be read ({_one_line(error)}); copy the file again") from error
-    if not is_affine(affine):
-        raise InputError(f"{path}: its voxel-to-world matrix cannot be inverted; set a valid sform or qform")
-    if isinstance(image, nib.minc1.Minc1Image):  # MINC2 images are a subclass
-        data, affine = _minc_to_nifti_axes(data, affine, path)
     return data, affine
+
+
+def _without_ones(data: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Drop axes of length one that follow the third, so that at most one axis follows it: (X, Y, Z[, M])."""
+    if data.ndim <= 4:
+        return data
+    return data.reshape(*data.shape[:3], *([n for n in data.shape[3:] if n > 1] or [1]))
 
 
 def is_affine(matrix: np.ndarray) -> bool:
@@ -101,7 +128,7 @@ def read_codes(path: str | Path) -> tuple[int, int] | None:
 
     Both codes are 0 if the writer did not know the patient's orientation. Left and right are then unknown.
     """
-    if Path(path).is_dir():
+    if Path(path).is_dir() or _is_minc(path):
         return None
     image: Any = nib.load(path)
     if not isinstance(image, nib.nifti1.Nifti1Image):
@@ -111,7 +138,7 @@ def read_codes(path: str | Path) -> tuple[int, int] | None:
 
 def _other_qform(path: str | Path, affine: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the qform of a NIfTI file in mm, the affine for other formats."""
-    if Path(path).is_dir() or read_codes(path) is None:
+    if read_codes(path) is None:
         return affine.copy()
     return read_qform(nib.load(path))
 
@@ -120,21 +147,6 @@ def _one_line(error: Exception) -> str:
     """Return the kind and the first line of an error, short enough for a log line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:120]}" if lines else type(error).__name__
-
-
-def _minc_to_nifti_axes(
-    data: NDArray[np.float32], affine: NDArray[np.float64], path: str | Path
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Permute the axes of a MINC array to (X, Y, Z[, M]) without flips."""
-    if data.ndim == 4:
-        data = np.moveaxis(data, 0, -1)  # in MINC, time is the first, slowest axis
-    if data.ndim not in (3, 4):
-        raise InputError(f"{path}: a MINC file with {data.ndim} axes; give three spatial axes, and time first if any")
-    world_axis = nib.io_orientation(affine)[:, 0].astype(int)
-    order = [int(i) for i in np.argsort(world_axis)]
-    affine = affine.copy()
-    affine[:, :3] = affine[:, order]
-    return np.ascontiguousarray(np.transpose(data, [*order, *range(3, data.ndim)])), affine
 
 
 class MapReader(ImageReader):

@@ -44,6 +44,22 @@ def test_minc_time_becomes_the_last_axis(tmp_path, write_minc):
 
 
 @pytest.mark.parametrize(
+    ("stored", "read"),
+    [
+        ((9, 8, 1, 1, 1), (9, 8, 1, 1)),
+        ((9, 8, 7, 1, 1), (9, 8, 7, 1)),
+        ((9, 8, 7, 1, 2), (9, 8, 7, 2)),
+        ((9, 8, 7, 2, 1, 1), (9, 8, 7, 2)),
+        ((9, 8, 7, 2, 3), (9, 8, 7, 2, 3)),
+    ],
+)
+def test_at_most_one_axis_follows_those_of_space(tmp_path, stored, read):
+    data = np.random.default_rng(0).random(stored).astype(np.float32)
+    nib.save(nib.Nifti1Image(data, AFFINE), tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(read_map(tmp_path / "a.nii.gz")[0], data.reshape(read))
+
+
+@pytest.mark.parametrize(
     ("name", "stem"),
     [("a.b.nii.gz", "a.b"), ("A.NII.GZ", "A"), ("x.mnc", "x"), ("x.nii", "x"), ("x.txt", "x.txt"), (".nii", ".nii")],
 )
