@@ -78,8 +78,8 @@ def read_fids(path: str | Path) -> Fids:
         path: a ``.nii`` or ``.nii.gz`` file.
 
     Raises:
-        InputError: the file cannot be decoded, is not NIfTI-MRS, holds real numbers, or lacks the dwell time or the
-            Larmor frequency.
+        InputError: the file cannot be decoded, is not NIfTI-MRS, has fewer than four axes, holds real numbers, or lacks
+            the dwell time or the Larmor frequency.
     """
     from nifti_mrs.nifti_mrs import NIFTI_MRS  # here, because maps need none of it and it takes long to import
 
@@ -94,6 +94,9 @@ def read_fids(path: str | Path) -> Fids:
         nucleus = str(ensure_tuple(stored.nucleus)[0])
     except Exception as error:  # the decoders can raise any error on broken bytes
         raise InputError(f"{path}: cannot be read as NIfTI-MRS ({_why(path, error)})") from error
+    if values.ndim < 4 or 0 in values.shape:
+        shape = " x ".join(map(str, image.shape))  # the library adds axes of length one
+        raise InputError(f"{path}: holds an array of {shape}; NIfTI-MRS has the axes (X, Y, Z, T), for a voxel 1, 1, 1, T")
     if not np.iscomplexobj(values):
         raise InputError(f"{path}: holds real numbers; give complex FIDs")
     if not (np.isfinite(larmor) and larmor > 0):

@@ -110,6 +110,21 @@ def test_bad_files_are_named_with_what_would_be_right(tmp_path):
     assert "no NIfTI" in problems_of(path)
 
 
+@pytest.mark.parametrize("shape", [(64,), (8, 64), (2, 3, 64), (2, 3, 4)])
+def test_a_file_of_fewer_than_four_axes_is_named_and_ends_no_folder(tmp_path, shape):
+    write_fids(tmp_path / "a.nii.gz", fids())
+    image = nib.load(tmp_path / "a.nii.gz")
+    header = image.header.copy()
+    header.set_data_shape(shape)
+    header["pixdim"][4] = 4e-4  # it stays when the axis is dropped
+    nib.save(nib.Nifti2Image(np.ones(shape, np.complex64), AFFINE, header), tmp_path / "b.nii.gz")
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", holds="fids", skip_invalid=True)
+    assert list(inputs.check()) == [str(tmp_path / "b.nii.gz")]
+    (line,) = inputs.invalid[str(tmp_path / "b.nii.gz")]
+    assert f"holds an array of {' x '.join(map(str, shape))}; NIfTI-MRS has the axes (X, Y, Z, T)" in line
+    assert [item["image"] for item in inputs.datalist()] == [str(tmp_path / "a.nii.gz")]
+
+
 def test_a_file_without_its_frequency_is_named(tmp_path):
     path = tmp_path / "a.nii"
     write_fids(path, fids())
