@@ -96,7 +96,9 @@ def read_fids(path: str | Path) -> Fids:
         raise InputError(f"{path}: cannot be read as NIfTI-MRS ({_why(path, error)})") from error
     if values.ndim < 4 or 0 in values.shape:
         shape = " x ".join(map(str, image.shape))  # the library adds axes of length one
-        raise InputError(f"{path}: holds an array of {shape}; NIfTI-MRS has the axes (X, Y, Z, T), for a voxel 1, 1, 1, T")
+        raise InputError(
+            f"{path}: holds an array of {shape}; NIfTI-MRS has the axes (X, Y, Z, T), for a voxel 1, 1, 1, T"
+        )
     if not np.iscomplexobj(values):
         raise InputError(f"{path}: holds real numbers; give complex FIDs")
     if not (np.isfinite(larmor) and larmor > 0):
