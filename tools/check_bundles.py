@@ -380,17 +380,36 @@ def check_workflow(bundle: Path, name: str) -> list[str]:
     return [f"{name}: {problem}" for problem in problems]
 
 
+def network_of(bundle: Path, config: str) -> torch.nn.Module:
+    """Build the network of ``network_def``, which ``monai.bundle.load`` fills with the weights of models/model.pt.
+
+    Args:
+        bundle: folder of the bundle.
+        config: name of a file in its configs.
+    """
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / config))
+    parser["bundle_root"] = str(bundle)
+    return parser.get_parsed_content("network_def")
+
+
 def check_network(bundle: Path) -> list[str]:
-    """Check that channels and type of the network match the metadata, and that the shipped weights fit it."""
+    """Check that channels and type of the network match the metadata, and that the shipped weights fit it.
+
+    They must also fit ``network_def`` of train.json. ``monai.bundle.load`` builds that one, copies the weights that
+    fit, and leaves out the others without an error.
+    """
     config, metadata = str(bundle / "configs" / "inference.json"), str(bundle / "configs" / "metadata.json")
     size = 16  # stands for "any size" in the metadata
     try:
         verify_net_in_out("network_def", metadata, config, device="cpu", n=1, p=1, any=size, bundle_root=str(bundle))
-        parser = ConfigParser()
-        parser.read_config(config)
-        parser["bundle_root"] = str(bundle)
-        network = parser.get_parsed_content("network_def")
-        network.load_state_dict(torch.load(bundle / "models/model.pt", map_location="cpu", weights_only=True))
+        weights = torch.load(bundle / "models/model.pt", map_location="cpu", weights_only=True)
+        for name in ("inference.json", "train.json"):
+            network = network_of(bundle, name)
+            try:
+                network.load_state_dict(weights)
+            except RuntimeError as error:
+                return [f"{name}: network_def: {one_line(error)}"]
     except Exception as error:  # whatever the network raises
         return [f"network_def: {one_line(error)}"]
     return []
