@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 import torch
 from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
 from benchmarks import dicom_series
+from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
     SHAPES,
@@ -356,6 +356,7 @@ def _cost(context: Context) -> None:
 
 
 COST = "cost of a slice, 32 to 128"
+MEASURED = ("prostate pc6071, pyruvate", "prostate pc6088, pyruvate", "primate brain, lactate")
 SUPER_RESOLVE_SLICE = (
     "import numpy as np; from mrsi_super_resolution import predict; v = np.zeros((32, 32), np.float32);"
     "v[8:24, 6:26] = 1; v[12, 12] = 2; predict(v, noise=0.01)"
@@ -388,7 +389,9 @@ def _real(context: Context) -> None:
                 pictures.append(row)
     draw(pictures, context.figures / "glioma.png")
     rows = []
-    for name, values in measured_maps(context.data).items():
+    maps = carbon13_maps(context.data)
+    for name in MEASURED:
+        values, _ = maps[name]
         found = predict(values, factor=4)
         rows.append({f"measured: {name}": values, "sharpened": found.sr, "standard deviation": found.uncertainty})
     draw(rows, context.figures / "real_maps.png", each=True)
@@ -426,18 +429,6 @@ def _public(context: Context) -> None:
                 preds.setdefault(method, []).append(torch.from_numpy(pred))
         for method, stack in preds.items():
             record(context, set_, "public call, block, noise .01 in the head", method, torch.stack(stack), chosen)
-
-
-def measured_maps(data: Path) -> dict[str, np.ndarray]:
-    """Hyperpolarised 13C maps of two prostates and a primate brain, summed over time, a slice each."""
-    out = {}
-    for patient in ("pc6071", "pc6088"):
-        stored = scipy.io.loadmat(data / "hp13c" / f"{patient}_extracted_data.mat")
-        peaks = stored["peaks"][:, :, 0] - float(stored["mean_bias_peaks"].item())
-        out[f"prostate {patient}, pyruvate"] = peaks[:, :, 0].sum(-1).astype(np.float32)
-    stored = scipy.io.loadmat(data / "hp13c" / "primate_brain_csi_variableflip_dynamic.mat")
-    out["primate brain, lactate"] = stored["lac"].sum(-1).astype(np.float32)
-    return out
 
 
 def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]], folder: Path) -> None:
