@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from markdown_tables import table_head, table_line
 from mrsikit.io.extras import import_extra
 from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
 
@@ -133,14 +134,13 @@ class Table:
             (s, m) for s in present for m in self.metrics if any(r["set"] == s and r["metric"] == m for r in chosen)
         ]
         lines = [f"### {self.title}", ""]
-        lines.append("| method | " + " | ".join(f"{s}: {m}" for s, m in columns) + " |")
-        lines.append("|---|" + "---|" * len(columns))
+        lines += table_head(["method", *(f"{s}: {m}" for s, m in columns)])
         for method in dict.fromkeys(r["method"] for r in chosen):
             cells = []
             for set_, metric in columns:
                 row = next((r for r in chosen if (r["set"], r["method"], r["metric"]) == (set_, method, metric)), None)
                 cells.append("–" if row is None or row["mean"] is None else _cell(row, self.metrics[metric]))
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+            lines.append(table_line([method, *cells]))
         if self.note:
             lines += ["", self.note]
         return "\n".join(lines)
@@ -168,11 +168,10 @@ class Sweep:
         """Render the table as Markdown."""
         columns = [(set_, method) for set_ in sets for method in self.methods]
         lines = [f"### {self.title}", ""]
-        lines.append("| | " + " | ".join(f"{s}: {self.methods[m]}" for s, m in columns) + " |")
-        lines.append("|---|" + "---|" * len(columns))
+        lines += table_head(["", *(f"{s}: {self.methods[m]}" for s, m in columns)])
         for condition, name in self.conditions.items():
             values = [find(rows, s, condition, m, self.metric) for s, m in columns]
-            lines.append(f"| {name} | " + " | ".join(self.unit % v if np.isfinite(v) else "–" for v in values) + " |")
+            lines.append(table_line([name, *(self.unit % v if np.isfinite(v) else "–" for v in values)]))
         return "\n".join(lines)
 
 
@@ -209,8 +208,7 @@ def render(rows: Sequence[dict[str, Any]], module: Any) -> str:
 
 
 def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
-    lines = ["### Against what was demanded", "", "| figure | demanded | " + " | ".join(module.SETS) + " |"]
-    lines.append("|---|---|" + "---|" * len(module.SETS))
+    lines = ["### Against what was demanded", "", *table_head(["figure", "demanded", *module.SETS])]
     for demand in module.ACCEPTANCE:
         cells = []
         for set_ in module.SETS:
@@ -221,7 +219,7 @@ def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
         asked = f"{sign} {demand.unit % demand.bound}"
         if demand.high is not None:
             asked = f"{demand.unit % demand.bound} to {demand.unit % demand.high}"
-        lines.append(f"| {demand.text} | {asked} | " + " | ".join(cells) + " |")
+        lines.append(table_line([demand.text, asked, *cells]))
     return "\n".join(lines)
 
 

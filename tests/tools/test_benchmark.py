@@ -92,3 +92,11 @@ def test_a_part_measured_again_replaces_its_rows_alone() -> None:
     assert record["rows"] == [rows[0], rows[2], rows[3], again[0]]
     assert record["commit"] == "old"
     assert record["parts"] == {"part": {"commit": "new"}}
+
+
+def test_a_bar_in_a_name_begins_no_cell(context: Context) -> None:
+    context.add("brain", "all", "a|b", "mean |error|", [1.0])
+    lines = Table("Errors", "all", {"mean |error|": "%.1f"}).render(context.rows, ["brain"]).splitlines()
+    assert lines[2:] == ["| method | brain: mean \\|error\\| |", "|---|---|", "| a\\|b | 1.0 |"]
+    sweep = Sweep("Errors", {"all": "x|y"}, {"a|b": "a|b"}, "mean |error|").render(context.rows, ["brain"])
+    assert sweep.splitlines()[2:] == ["| | brain: a\\|b |", "|---|---|", "| x\\|y | 1.00 |"]

@@ -304,10 +304,10 @@ def _ratio(context: Context) -> None:
         for (name, method), values in found.items():
             if method.endswith(": voxels"):
                 method = method.removesuffix(": voxels")
-                context.add(set_, f"tumour tCho/NAA, {name}", method, "median |error| of a voxel, %", values)
+                context.add(set_, f"tumour tCho/NAA, {name}", method, "median absolute error of a voxel, %", values)
                 continue
             context.add(set_, f"tumour tCho/NAA, {name}", method, "bias, %", values)
-            context.add(set_, f"tumour tCho/NAA, {name}", method, "mean |error|, %", np.abs(values).tolist())
+            context.add(set_, f"tumour tCho/NAA, {name}", method, "mean absolute error, %", np.abs(values).tolist())
 
 
 def tumour_pair(anatomy: anatomies.Anatomy, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor] | None:
@@ -508,14 +508,14 @@ def _lesions(context: Context) -> None:
                     for k, kind in enumerate(SHAPES):
                         each = bias[k :: len(SHAPES)].tolist()
                         context.add(set_, f"{condition}, {kind}", method, "bias, map only, %", each)
-                    context.add(set_, condition, method, "mean |bias|, map only, %", bias.abs().tolist())
+                    context.add(set_, condition, method, "mean absolute bias, map only, %", bias.abs().tolist())
                     bias = 100 * lesion_bias(both, fine + contrast, lesion, contrast)
                     context.add(set_, condition, method, "bias, in both, %", bias.tolist())
                     invented, nominal = (run(plain, shown), run(plain, flair)), 0.6 * level[:, 0, 0]
                     leak = 100 * lesion_leak(*invented, lesion, nominal)
                     context.add(set_, condition, method, "leak, FLAIR only, %", leak.tolist())
                     change = 100 * lesion_change(*invented, lesion, nominal)
-                    context.add(set_, condition, method, "mean |change|, FLAIR only, %", change.tolist())
+                    context.add(set_, condition, method, "mean absolute change, FLAIR only, %", change.tolist())
 
 
 MISMATCHES = ("shifted 1 mm", "shifted 2 mm", "shifted 3 mm", "turned 3 degrees", "a T1 in its place", "inverted")
@@ -549,7 +549,7 @@ ACCEPTANCE = [
     *(Demand(f"lesion of {d} mm in the map alone, with FLAIR, {a}: bias, %", -limit, False,
              _row(f"{a}, lesions of {d} mm", OURS_FLAIR, "bias, map only, %"), "%.1f", high=limit)
       for a in ACQUISITIONS for d, limit in ((20, 5), (10, 15))),
-    *(Demand(f"lesion of 5 mm in the map alone, with FLAIR, {a}: |bias| less bicubic + DC's, %", 0, True,
+    *(Demand(f"lesion of 5 mm in the map alone, with FLAIR, {a}: absolute bias less bicubic + DC's, %", 0, True,
              lambda rows, s, a=a: abs(find(rows, s, f"{a}, lesions of 5 mm", OURS_FLAIR, "bias, map only, %"))
              - abs(find(rows, s, f"{a}, lesions of 5 mm", INTERPOLATION[a], "bias, map only, %")), "%.1f")
       for a in ACQUISITIONS),
@@ -600,15 +600,15 @@ TABLES = [
           {f"block, FLAIR {name}": name for name in ("in place", *MISMATCHES, FARTHER)}, {OURS_FLAIR: "told"},
           "told that it is shifted, %", "%.0f"),
     *(Table(f"Lesions of {d} mm, {name}", f"{name}, lesions of {d} mm",
-            {"bias, map only, %": "%.0f", "mean |bias|, map only, %": "%.0f", "bias, in both, %": "%.0f",
-             "leak, FLAIR only, %": "%.1f", "mean |change|, FLAIR only, %": "%.1f"})
+            {"bias, map only, %": "%.0f", "mean absolute bias, map only, %": "%.0f", "bias, in both, %": "%.0f",
+             "leak, FLAIR only, %": "%.1f", "mean absolute change, FLAIR only, %": "%.1f"})
       for name in ACQUISITIONS for d in (5, 10, 20)),
     *(Sweep(f"Bias of lesions of {d} mm in the map alone by shape, {name}, %",
             {f"{name}, lesions of {d} mm, {kind}": kind for kind in SHAPES},
             {m: m for m in (INTERPOLATION[name], "TV + DC", OURS, OURS_FLAIR)}, "bias, map only, %", "%.0f")
       for name in ACQUISITIONS for d in (10, 20)),
     *(Table(f"tCho over NAA in tumours, {name}", f"tumour tCho/NAA, {name}",
-            {"bias, %": "%.1f", "mean |error|, %": "%.1f", "median |error| of a voxel, %": "%.1f"})
+            {"bias, %": "%.1f", "mean absolute error, %": "%.1f", "median absolute error of a voxel, %": "%.1f"})
       for name in ACQUISITIONS),
     *(Table(f"Other grids: {name}", name, {"PSNR, dB": "%.2f"})
       for name in ("factor 2, block", "factor 3, block", "factor 2, k-space", "factor 4, Hamming",

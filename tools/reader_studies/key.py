@@ -37,7 +37,7 @@ CRITERIA = (
     Criterion(name="healthy landmarks", question="Landmarks of healthy tissue"),
     Criterion(name="healthy texture", question="Texture of healthy tissue"),
 )
-"""Criteria of Dong et al 2024 (paper of mrsi_gan_super_resolution)."""
+"""Criteria of Li et al 2022 (doi:10.1093/noajnl/vdac071), the paper of mrsi_gan_super_resolution."""
 
 OPTIONAL = frozenset(one.name for one in CRITERIA if one.optional)
 """Criteria that may have no score."""
