@@ -22,7 +22,7 @@ from scipy import stats
 import reader_study
 from mrsikit.io import InputError
 from reader_studies.key import CRITERIA, Key
-from reader_studies.pages import _read, make
+from reader_studies.pages import _read, is_companion, make
 from reader_studies.scores import (
     ALL,
     COLUMNS,
@@ -33,6 +33,7 @@ from reader_studies.scores import (
     read_scores,
     summary,
     with_themselves,
+    write_results,
 )
 
 METHODS = ("Qaspline", "Qbtv", "Qcgan", "Qdours")
@@ -260,6 +261,51 @@ def test_no_case_takes_the_map_of_another(tmp_path: Path) -> None:
     make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
 
 
+def test_what_lies_beside_the_references_is_no_reference(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("p1", "p2"):
+        save(tmp_path / "truth" / f"{name}.nii.gz", head(0))
+        for beside in ("crlb", "flair", "brain", "uncertainty", "desc-brainmask", "T1w", "NAA_sd"):
+            save(tmp_path / "truth" / f"{name}_{beside}.nii.gz", head(1))
+        save(tmp_path / "m" / f"{name}_sr.nii.gz", head(2))
+        save(tmp_path / "m" / f"{name}_uncertainty.nii.gz", head(3))
+    save(tmp_path / "truth" / "brain.nii.gz", head(1))
+    methods = {"m": str(tmp_path / "m")}
+    for reference in ("truth", "truth/{case}.nii.gz"):
+        caplog.clear()
+        key = make(str(tmp_path / reference), methods, tmp_path / "s.html")
+        assert sorted(key.cases.values()) == ["p1", "p2"]
+        (said,) = [text for text in caplog.messages if "left out" in text]
+        assert all(name in said for name in ("brain.nii.gz", "p1_crlb.nii.gz", "p2_T1w.nii.gz"))
+        assert "p1.nii.gz" not in said
+    # an uncertainty alone is not the map of its case
+    (tmp_path / "m" / "p2_sr.nii.gz").unlink()
+    with pytest.raises(InputError, match="holds no map of case p2 by m"):
+        make(str(tmp_path / "truth"), methods, tmp_path / "t.html")
+    # a pattern that names them means them
+    bounds, map_ = (str(tmp_path / "truth" / f"{{case}}{ending}.nii.gz") for ending in ("_crlb", ""))
+    assert sorted(make(bounds, {"m": map_}, tmp_path / "u.html").cases.values()) == ["p1", "p2"]
+    for name in ("p1", "p2"):
+        (tmp_path / "truth" / f"{name}.nii.gz").unlink()
+    with pytest.raises(InputError, match="holds no reference map"):
+        make(str(tmp_path / "truth"), methods, tmp_path / "v.html")
+
+
+def test_the_companions_of_every_bundle_are_no_references() -> None:
+    bundles = Path(reader_study.__file__).parents[1] / "bundles"
+    for path in bundles.glob("*/configs/inference.json"):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        named = [config.get("companions"), config["inputs"].get("companions"), config["inputs"].get("ignored")]
+        for suffix in itertools.chain(*(names for names in named if isinstance(names, dict | list))):
+            assert is_companion(f"p1_{suffix}"), suffix
+
+
+def test_a_mask_is_no_reference(tmp_path: Path) -> None:
+    save(tmp_path / "truth" / "p1_tumour.nii.gz", (head(0) > 0).astype(np.float32))
+    save(tmp_path / "m" / "p1_tumour.nii.gz", head(2))
+    with pytest.raises(InputError, match="p1_tumour.nii.gz: holds 0 and 1 alone, as a mask"):
+        make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
+
+
 def test_codes_of_one_study_tell_nothing_of_another(tmp_path: Path) -> None:
     keys = []
     for place in range(2):
@@ -375,6 +421,32 @@ def test_a_reader_is_held_against_himself_and_absent_tumours_count_nowhere(page:
     assert rows.loc[(NAMES[0], METHODS[0]), "patients"] == 0
     assert rows.loc[(ALL, METHODS[0]), "mean"] == 3
     assert np.isnan(between_readers(scores)["alpha"]).all()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_scores_that_a_spreadsheet_saved_again_are_the_same(
+    page: Path, tmp_path: Path, mark: str, encoding: str
+) -> None:
+    key = Key.read(page.with_name("study.key.json"))
+    given = export(key, "Jörg; B., \u00e9", by_chance(0))
+    given.to_csv(tmp_path / "a.csv", index=False)
+    given.to_csv(tmp_path / "again.csv", index=False, sep=mark, encoding=encoding, lineterminator="\r\n")
+    as_exported, again = (read_scores([tmp_path / name], key) for name in ("a.csv", "again.csv"))
+    pd.testing.assert_frame_equal(again, as_exported)
+
+
+def test_a_bar_in_a_name_splits_no_table(tmp_path: Path) -> None:
+    for case in "abc":
+        for folder in ("truth", "m", "n"):
+            save(tmp_path / folder / f"{case}.nii", head(ord(case)))
+    key = make(str(tmp_path / "truth"), {"m|1": str(tmp_path / "m"), "n": str(tmp_path / "n")}, tmp_path / "s.html")
+    export(key, "r|2", lambda case, method, criterion, again: 3).to_csv(tmp_path / "r.csv", index=False)
+    text = write_results(read_scores([tmp_path / "r.csv"], key), "n", tmp_path / "out")
+    tables = [part.splitlines() for part in text.split("\n\n") if part.startswith("|")]
+    assert len(tables) == 2
+    for lines in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) == 1
 
 
 @pytest.mark.parametrize(

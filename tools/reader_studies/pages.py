@@ -46,6 +46,15 @@ MARGIN = 4
 
 CASE = "{case}"
 
+NO_MAPS = frozenset(
+    {
+        *("crlb", "missing", "brain", "mask", "brainmask", "roi", "seg", "gm", "wm", "csf"),
+        *("mri", "flair", "t1", "t1w", "t1c", "t2", "t2w", "pd"),
+        *("uncertainty", "sd", "snr", "fwhm", "quality", "holes"),
+    }
+)
+"""Last word of the names of files that lie beside maps: bounds, masks, MRIs, tissues and measures of quality."""
+
 PLANES = {"SI": ("L", "P", "R"), "AP": ("L", "I", "R"), "LR": ("P", "I", "A")}
 """By the axis across the slices: directions of the shown axes to the right and down, and the side at the left."""
 
@@ -83,7 +92,7 @@ def make(
     Args:
         reference: folder of reference maps, or a pattern with ``{case}`` in place of the case's name.
         methods: folder or pattern of each method, by the method's name. In a folder, the map of a case has the name of
-            its reference, or is the only one that begins with that name.
+            its reference, or is the only one that begins with that name. Bounds, masks, MRIs and the like are no maps.
         out: HTML file to write.
         seed: seed of the codes and of the choice of cases shown twice. A reader's order follows from the study and the
             reader's name.
@@ -164,8 +173,16 @@ def find_cases(reference: str) -> list[tuple[str, Path]]:
         named = [(match[1], Path(path)) for path in found if (match := known.fullmatch(path))]
     else:
         named = sorted(_maps_of(Path(reference)).items())
+    # where the pattern itself names the file, as in {case}_mask.nii.gz, its maps are meant
+    others = [path for name, path in named if name == split_name(path.name)[0] and is_companion(name)]
+    named = [(name, path) for name, path in named if path not in others]
+    if others:
+        logger.warning(
+            "%s: left out, as no maps by their names: %s", reference, ", ".join(path.name for path in others)
+        )
     if not named:
-        raise InputError(f"{reference}: holds no .nii, .nii.gz or .mnc; give the folder of the reference maps")
+        wanted = "reference map" if others else ".nii, .nii.gz or .mnc"
+        raise InputError(f"{reference}: holds no {wanted}; give the folder of the reference maps")
     return named
 
 
@@ -176,6 +193,11 @@ def _maps_of(folder: Path) -> dict[str, Path]:
         if ending:
             found[stem] = path
     return found
+
+
+def is_companion(stem: str) -> bool:
+    """Whether a file of this stem lies beside a map and is none, as ``p1_crlb``, ``p1_desc-brainmask`` or ``T1w``."""
+    return stem.rpartition("_")[2].lower().removeprefix("desc-") in NO_MAPS
 
 
 def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:
@@ -191,7 +213,7 @@ def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:
         return found[case]
     # if there is a case patient_2, patient_2_sr belongs to it and not to a case patient
     longer = tuple(f"{other}_" for other in cases if other.startswith(f"{case}_"))
-    like = [path for stem, path in found.items() if f"{stem}_".startswith(f"{case}_")]
+    like = [path for stem, path in found.items() if f"{stem}_".startswith(f"{case}_") and not is_companion(stem)]
     like = [path for path in like if not f"{split_name(path.name)[0]}_".startswith(longer)]
     if len(like) != 1:
         several = f"holds {len(like)} maps named {case}_..., and none {case}" if like else "holds no map"
@@ -222,6 +244,8 @@ def _read(
             raise InputError(f"{file}: does not lie where its reference {path} lies; give maps on one grid")
         _alike(maps[method], reference, file)
     reference = np.nan_to_num(reference, posinf=0.0, neginf=0.0)
+    if np.isin(reference, (0, 1)).all() and reference.any():
+        raise InputError(f"{path}: holds 0 and 1 alone, as a mask; give the references alone, or a pattern with {CASE}")
     maps = {method: np.nan_to_num(values, posinf=0.0, neginf=0.0) for method, values in maps.items()}
     wanted = slices.get(name) if isinstance(slices, Mapping) else slices
     out: list[Case] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
+from markdown_tables import table_head, table_line
 from mrsikit.io import InputError
 from mrsikit.io.extras import import_extra
 from mrsikit.io.writers import whole_or_nothing, write_text_atomically
@@ -23,6 +25,9 @@ from reader_studies.key import CRITERIA, OPTIONAL, Key, patient_of
 logger = logging.getLogger(__name__)
 
 COLUMNS = ["study", "reader", "case", "map", "again", "criterion", "score", "scored_at"]
+SEPARATORS = (",", ";", "\t")
+"""Separator of the page's own CSV, and those of spreadsheets."""
+
 NOTHING = "none"
 ALL = "all criteria"
 """Name of the mean of a map's scores over all criteria, the mean opinion score."""
@@ -71,13 +76,31 @@ def read_scores(paths: Sequence[str | Path], key: Key) -> pd.DataFrame:
     return found
 
 
-def _read(path: str | Path, key: Key) -> pd.DataFrame:
+def _table(path: str | Path) -> pd.DataFrame:
+    """Read an export, also one that a spreadsheet saved again: with semicolons or tabs, or in a Windows code page.
+
+    Raises:
+        InputError: the file cannot be read or is no CSV.
+    """
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        held = Path(path).read_bytes()
+        try:
+            text = held.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = held.decode("cp1252")
+        first = text.partition("\n")[0].replace('"', "").strip()
+        mark = next((mark for mark in SEPARATORS if first == mark.join(COLUMNS)), SEPARATORS[0])
+        if "\0" in text:
+            raise ValueError("binary")
+        return pd.read_csv(io.StringIO(text), sep=mark, dtype=str, keep_default_na=False)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:  # the errors of pandas are ValueErrors
         raise InputError(f"{path}: is no CSV; give a file that the page exported") from error
+
+
+def _read(path: str | Path, key: Key) -> pd.DataFrame:
+    table = _table(path)
     if list(table.columns) != COLUMNS or table.empty:
         raise InputError(f"{path}: is no export of a reader study; its columns are {', '.join(COLUMNS)}")
     if set(table["study"]) != {key.study}:
@@ -236,7 +259,7 @@ def _markdown(
     scores: pd.DataFrame, rows: pd.DataFrame, agreement: pd.DataFrame, own: pd.DataFrame, against: str
 ) -> str:
     methods = list(dict.fromkeys(rows["method"]))
-    lines = ["| criterion | " + " | ".join(methods) + " | alpha |", "|---" * (len(methods) + 2) + "|"]
+    lines = table_head(["criterion", *methods, "alpha"])
     alpha = agreement.set_index("criterion")["alpha"]
     for criterion, of in rows.groupby("criterion", sort=False):
         cells = []
@@ -244,7 +267,7 @@ def _markdown(
             interval = "" if np.isnan(row.low) else f" ({row.low:.2f} to {row.high:.2f})"
             cells.append(f"{row.mean:.2f}{interval}{'*' if row.p_holm < 0.05 else ''}" if row.patients else "–")
         known = alpha[criterion]
-        lines.append(f"| {criterion} | " + " | ".join(cells) + f" | {'–' if np.isnan(known) else f'{known:.2f}'} |")
+        lines.append(table_line([criterion, *cells, "–" if np.isnan(known) else f"{known:.2f}"]))
     readers, cases = scores["reader"].nunique(), scores["case"].unique()
     patients = len({patient_of(case) for case in cases})
     lines += [
@@ -259,12 +282,14 @@ def _markdown(
     if patients < ENOUGH:
         lines += [f"With {patients} patients the intervals are too narrow, and no test can tell much.", ""]
     if len(own):
-        lines += ["| reader | pairs scored twice | same | within 1 | alpha |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {r.reader} | {r.pairs} | {r.same:.0%} | {own.loc[r.Index, 'within 1']:.0%} | "
-            f"{'–' if np.isnan(r.alpha) else f'{r.alpha:.2f}'} |"
-            for r in own.itertuples()
-        ]
+        lines += table_head(["reader", "pairs scored twice", "same", "within 1", "alpha"])
+        for r in own.itertuples():
+            shares = [
+                f"{r.same:.0%}",
+                f"{own.loc[r.Index, 'within 1']:.0%}",
+                "–" if np.isnan(r.alpha) else f"{r.alpha:.2f}",
+            ]
+            lines.append(table_line([r.reader, str(r.pairs), *shares]))
         lines.append("")
     return "\n".join(lines)
 
