@@ -23,6 +23,7 @@ from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, share_outside_brain, shift_needed
 from mrsikit.super_resolution.network import MRIS, NO_TRUST
 from mrsikit.super_resolution.options import noise_levels
+from mrsikit.super_resolution.scalp import scalp_share
 from mrsikit.super_resolution.tissue_mask import SUPPORT, background, impute_missing, tissue_mask
 
 MOST_POINTS = 6
@@ -69,7 +70,8 @@ class PreprocessCoarseMapd(MapTransform):
         Further keys: "map", the map as it came; "scale" (M, Z or 1), the divisor of each slice; "covered", for each MRI
         the share of the tissue that it covers; "used", the names of the MRIs that are not empty; "shifted", for each
         MRI the shift in mm (right, front, up) that would align it better; "outside_brain", for each MRI the share of
-        the tissue outside its brain; "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of
+        the tissue outside its brain; "scalp", for each MRI the share of the directions in which it shows the scalp;
+        "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of
         imputed voxels in the map's unit, 0 elsewhere; "slice_axis", the slice axis of the map; "noise_from", the source
         of the noise; "noise_share" (M,), the median noise over the maximum (NaN: unknown); "lost", the number of voxels
         of the head that were not measured; "unmeasured" (M, Z), True for slices without any measurement; "lowest" (M,),
@@ -134,6 +136,8 @@ class PreprocessCoarseMapd(MapTransform):
             out["outside_brain"] = {
                 name: share_outside_brain(whole, tissue, image) for name, (image, _) in images.items()
             }
+            own_affine, usual = affine.double()[:, turned(axis)], coarse.float().mean(0) >= 0.5
+            out["scalp"] = {name: scalp_share(out[name], usual, own_affine) for name in images}
             noise = starts.new_full((), torch.nan) if level is None else self._spatial(pseudo_inverse, level, BLOCK)
             layers = [starts, noise.expand_as(starts)]
             layers += [

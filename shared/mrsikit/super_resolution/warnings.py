@@ -15,6 +15,7 @@ from mrsikit.restoration.resampling import upright_axis
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.preprocessing import without_position
+from mrsikit.super_resolution.scalp import RING
 
 FEWEST_SLICES = 8
 """A volume of fewer than 8 slices was not encoded in three dimensions."""
@@ -207,6 +208,16 @@ def misplaced_mri(case: Case) -> Iterator[str]:
             yield f"the {name} would fit the map better moved by {moved} mm (right, front, up): check its registration"
 
 
+def scalp_left_on(case: Case) -> Iterator[str]:
+    """An MRI shows the scalp; the network was trained on skull-stripped images."""
+    for name in case.covered:
+        if case.data["scalp"][name] >= RING:
+            yield (
+                f"the {name} has a bright ring outside the map's outline, as a scalp has: the network was trained on "
+                "skull-stripped MRIs and the error can double; strip the skull"
+            )
+
+
 RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     unused_noise,
     unknown_noise,
@@ -222,6 +233,7 @@ RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     loud_noise,
     implausible_values,
     misplaced_mri,
+    scalp_left_on,
 )
 
 

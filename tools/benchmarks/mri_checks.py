@@ -1,0 +1,134 @@
+"""How often the checks of an MRI are right: scalp left on, and MRIs that lie elsewhere than their maps."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from benchmark import Context
+from benchmarks.super_resolution import load_anatomy
+from mrsikit.io import read_map
+from mrsikit.phantoms import anatomy as anatomies
+from mrsikit.phantoms.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.scalp import with_scalp
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.phantoms.voxel_loss import rim
+from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
+from mrsikit.restoration.resampling import image_on_grid
+from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
+
+SOURCES = ("virtual", "BrainWeb 2", "BrainWeb 5", "glioma")
+"""Thresholds were chosen on BrainWeb 1 and on other virtual subjects."""
+
+SPACING, SHAPE = 2.0, (92, 110, 88)
+"""Voxel size (mm) and shape of the simulated MRIs, which hold a whole brain and its scalp."""
+
+METABOLITES = ("NAA", "tCr", "tCho")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head on a grid of 2 mm: its metabolite maps, MRIs and brain, all (X, Y, Z), and the affine of the grid."""
+
+    maps: dict[str, Tensor]
+    mris: dict[str, Tensor]
+    brain: Tensor
+    affine: Tensor
+
+
+def head(anatomy: anatomies.Anatomy, seed: int, *, deform: bool) -> Head:
+    """Draw a subject of an anatomy, with a tumour in two of three."""
+    rng = np.random.default_rng(seed)
+    tumours = 0 if anatomy.tumour is not None else int(rng.integers(3) > 0)
+    subject = VirtualSubject(seed, anatomy=anatomy, tumours=tumours, deform=deform)
+    grid = Grid(SHAPE, (SPACING,) * 3)
+    tissues = subject.tissues(grid)
+    drawn = draw_concentrations(rng, "low")
+    maps = {name: concentration_map(tissues, drawn[name]) for name in METABOLITES if name in drawn}
+    for name in set(METABOLITES) & set(RATIOS):
+        over, under = RATIOS[name]
+        maps[name] = ratio_map(concentration_map(tissues, drawn[over]), concentration_map(tissues, drawn[under]))
+    mris = {contrast: mri(tissues, grid, contrast, rng) for contrast in ("flair", "t1")}
+    return Head(maps, mris, tissues.brain > 0.5, torch.from_numpy(grid.affine()))
+
+
+def heads(context: Context, seeds: int = 2) -> Iterator[tuple[str, list[Head]]]:
+    """Heads of each source; the glioma's MRIs are its own."""
+    for k, source in enumerate(SOURCES):
+        virtual = source == "virtual"
+        anatomy = anatomies.mni152() if virtual else load_anatomy(source, context.data)
+        own = [head(anatomy, context.seed + 10 * k + n, deform=virtual) for n in range(seeds)]
+        yield source, [replace(one, mris=_measured(context.data)) for one in own] if source == "glioma" else own
+
+
+@functools.cache
+def _measured(data: Path) -> dict[str, Tensor]:
+    """The glioma patient's measured FLAIR and T1 on the grid of the heads."""
+    anatomy = load_anatomy("glioma", data)
+    affine = torch.linalg.inv(torch.cat([anatomy.world_to_voxel.double(), torch.tensor([[0, 0, 0, 1.0]])]))
+    grid = torch.from_numpy(Grid(SHAPE, (SPACING,) * 3).affine())
+    out = {}
+    for contrast, part in (("flair", "fla"), ("t1", "t1")):
+        values, _ = read_map(data / "glioma_tcga_lgg" / "TCGA-DU-7294" / f"TCGA-DU-7294_{part}_bet.nii.gz")
+        image = MetaTensor(torch.from_numpy(values)[None].float(), affine=affine)
+        out[contrast] = image_on_grid(image, SHAPE, grid, points=(2, 2, 2))[0]
+    return out
+
+
+def coarse_map(
+    subject: Head, rng: np.random.Generator, *, slices: tuple[int, int], matrix: tuple[int, int]
+) -> MetaTensor:
+    """Measure one map of a head: (1, N, N, Z) with its affine.
+
+    Matrix, field of view, thickness, height, tilt, point spread function and noise are drawn. In half of the maps the
+    tissue next to the skull is lost, in half there is noise around the head.
+
+    Args:
+        subject: the head.
+        rng: random generator.
+        slices: smallest and largest number of slices.
+        matrix: smallest and largest matrix.
+    """
+    count, size = int(rng.integers(slices[0], slices[1] + 1)), 2 * int(rng.integers(matrix[0] // 2, matrix[1] // 2 + 1))
+    side, thick = rng.uniform(190, 240) / size, rng.uniform(5, 12)
+    thick = min(thick, 130 / count)
+    affine = torch.diag(torch.tensor([side, side, thick, 1.0], dtype=torch.float64))
+    affine[:2, 3] = -(size - 1) / 2 * side
+    spare = max(0.0, 100 - count * thick) / 2
+    affine[2, 3] = 15 + rng.uniform(-spare, spare) - (count - 1) / 2 * thick
+    affine = torch.from_numpy(turn(rng.normal(0, 5, 3))) @ affine
+    name = str(rng.choice(list(subject.maps)))
+    psf = PSF_CODES[str(rng.choice(["block", "kspace", "hamming"]))]
+    fine = affine @ subdivided(4)
+    image = MetaTensor(subject.maps[name][None], affine=subject.affine)
+    values = image_on_grid(image, (4 * size, 4 * size, count), fine, points=(1, 1, 3))[0]
+    values = forward_operator(values.movedim(-1, 0), 4, psf).movedim(0, -1)
+    brain = (values > 0.2 * values.max()).numpy()
+    if rng.random() < 0.5:
+        values[torch.from_numpy(rim(brain, rng.uniform(0.05, 0.3), rng))] = 0
+    noise = (
+        rng.choice([0.01, 0.02, 0.05, 0.1]) * float(values.max()) * torch.from_numpy(rng.standard_normal(values.shape))
+    )
+    values = values + noise.float() * (1 if rng.random() < 0.5 else values != 0)
+    return MetaTensor(values[None].float(), affine=affine)
+
+
+def turn(degrees: Any) -> np.ndarray:
+    """Rotation (4, 4) by angles about the axes to the right, to the front and up, in this order."""
+    out = np.eye(4)
+    for axis, angle in enumerate(np.deg2rad(degrees)):
+        i, j = [(1, 2), (2, 0), (0, 1)][axis]
+        one = np.eye(4)
+        one[i, i] = one[j, j] = np.cos(angle)
+        one[i, j], one[j, i] = -np.sin(angle), np.sin(angle)
+        out = one @ out
+    return out
