@@ -19,12 +19,11 @@ from mrsikit.io import read_map
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
 from mrsikit.phantoms.mri import mri
-from mrsikit.phantoms.scalp import with_scalp
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import rim
 from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
 from mrsikit.restoration.resampling import image_on_grid
-from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
+from mrsikit.super_resolution.preprocessing import subdivided
 
 SOURCES = ("virtual", "BrainWeb 2", "BrainWeb 5", "glioma")
 """Thresholds were chosen on BrainWeb 1 and on other virtual subjects."""

@@ -52,7 +52,7 @@ class Slice:
 
     Attributes:
         file: the file.
-        frame: its number in the file, from 0.
+        image_number: its number in the file, from 0.
         tags: attributes of the file by tag, such as ``0018|0081``.
         position: (3,) centre of the first voxel (mm, LPS).
         directions: (2, 3) direction cosines of a row and of a column (LPS).
@@ -60,7 +60,7 @@ class Slice:
     """
 
     file: Path
-    frame: int
+    image_number: int
     tags: dict[str, str]
     position: NDArray[np.float64]
     directions: NDArray[np.float64]
@@ -96,7 +96,7 @@ def read_series(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.flo
         raise InputError(f"{folder}: cannot be read ({_first_line(error)}); copy the series again") from error
     affine = np.asarray(meta[MetaKeys.AFFINE], np.float64)
     if len(files) == 1 and len(slices) > 1:  # ITK takes the frames of a file in their order, whatever their positions
-        values, affine = values[:, :, [one.frame for one in slices]], _affine_of(slices)
+        values, affine = values[:, :, [one.image_number for one in slices]], _affine_of(slices)
     return np.ascontiguousarray(values, np.float32), affine
 
 
@@ -139,9 +139,9 @@ def volume_problem(slices: Sequence[Slice]) -> str | None:
 
 def _doubled(along: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Tell of each gap between neighbours (N - 1,) whether both lie at one position."""
-    gaps = np.diff(along)
-    typical = np.median(gaps[gaps > 0.01]) if (gaps > 0.01).any() else 0.0
-    return gaps <= max(0.01, typical * UNEVEN / 2)
+    distances = np.diff(along)
+    typical = np.median(distances[distances > 0.01]) if (distances > 0.01).any() else 0.0
+    return distances <= max(0.01, typical * UNEVEN / 2)
 
 
 def _doubled_line(slices: Sequence[Slice], along: NDArray[np.float64], doubled: NDArray[np.bool_]) -> str:
@@ -154,17 +154,17 @@ def _doubled_line(slices: Sequence[Slice], along: NDArray[np.float64], doubled: 
 
 
 def _spacing_line(along: NDArray[np.float64]) -> str | None:
-    gaps = np.diff(along)
-    for candidate in (float(np.median(gaps)), float(gaps.min())):
-        counts = np.round(gaps / candidate)
-        step = gaps.sum() / counts.sum()
-        if counts.min() >= 1 and np.abs(np.cumsum(gaps - counts * step)).max() <= UNEVEN * step:
+    distances = np.diff(along)
+    for candidate in (float(np.median(distances)), float(distances.min())):
+        counts = np.round(distances / candidate)
+        step = distances.sum() / counts.sum()
+        if counts.min() >= 1 and np.abs(np.cumsum(distances - counts * step)).max() <= UNEVEN * step:
             break
     else:
-        odd = along[:-1][np.abs(gaps - np.median(gaps)) > UNEVEN * np.median(gaps)]
+        odd = along[:-1][np.abs(distances - np.median(distances)) > UNEVEN * np.median(distances)]
         return (
-            f"has slices {gaps.min():.4g} to {gaps.max():.4g} mm apart, unlike the others after {_listed(odd)} mm "
-            "along the slice normal; give slices of one spacing"
+            f"has slices {distances.min():.4g} to {distances.max():.4g} mm apart, unlike the others after "
+            f"{_listed(odd)} mm along the slice normal; give slices of one spacing"
         )
     missing = [a + step * n for a, count in zip(along[:-1], counts, strict=True) for n in range(1, int(count))]
     if not missing:
@@ -179,8 +179,8 @@ def _sideways_line(slices: Sequence[Slice]) -> str | None:
     positions, normal = np.stack([one.position for one in slices]), _normal(slices)
     across = positions - np.outer(positions @ normal, normal)
     step = float(np.ptp(positions @ normal)) / (len(slices) - 1)
-    if (aside := np.linalg.norm(across - across[0], axis=1)).max() > UNEVEN * step:
-        return f"has slices up to {aside.max():.3g} mm beside the first; give slices stacked along their normal"
+    if (sideways := np.linalg.norm(across - across[0], axis=1)).max() > UNEVEN * step:
+        return f"has slices up to {sideways.max():.3g} mm beside the first; give slices stacked along their normal"
     return None
 
 
@@ -237,7 +237,7 @@ def _slices(folder: Path) -> list[Slice]:
             "it with dcm2niix"
         )
     alone = next(iter(headers.items()))
-    return slices or [_slice(*alone, frame=0, position=np.zeros(3), directions=np.eye(3)[:2])]
+    return slices or [_slice(*alone, image_number=0, position=np.zeros(3), directions=np.eye(3)[:2])]
 
 
 def _header(path: Path) -> dict[str, str] | None:
@@ -287,14 +287,19 @@ def _slices_of(path: Path, tags: dict[str, str]) -> list[Slice]:
         return []
     if not len(places) == len(cosines) == count:
         return []
-    return [_slice(path, tags, frame=n, position=places[n], directions=cosines[n]) for n in range(count)]
+    return [_slice(path, tags, image_number=n, position=places[n], directions=cosines[n]) for n in range(count)]
 
 
 def _slice(
-    path: Path, tags: dict[str, str], *, frame: int, position: NDArray[np.float64], directions: NDArray[np.float64]
+    path: Path,
+    tags: dict[str, str],
+    *,
+    image_number: int,
+    position: NDArray[np.float64],
+    directions: NDArray[np.float64],
 ) -> Slice:
     grid = tuple(_plain(tags.get(tag, "")) for tag in ("0028|0010", "0028|0011", SPACING))
-    return Slice(file=path, frame=frame, tags=tags, position=position, directions=directions, grid=grid)
+    return Slice(file=path, image_number=image_number, tags=tags, position=position, directions=directions, grid=grid)
 
 
 def _strings_in(content: bytes, tag: str) -> list[str]:

@@ -309,7 +309,7 @@ def table(
     *,
     companions: Iterable[str],
     results: int,
-    unused: Mapping[Path, str],
+    unused: Mapping[str, str],
 ) -> list[str]:
     """Describe what was found: a headline, a line for each case, and a line for each unused file.
 
@@ -318,7 +318,7 @@ def table(
         items: inputs with their companions, see :meth:`mrsikit.runtime.InputFolder.items`.
         companions: suffixes of the companions.
         results: number of outputs of earlier runs in the folder.
-        unused: reason for each file that is not used.
+        unused: reason for each file that is not used, by its name.
     """
     files = {name: {item[name] for item in items if name in item} for name in companions}
     counts = [_count(sum(len(case.maps) for case in cases), "map")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -235,7 +236,13 @@ class InputFolder:
         """Describe in lines what was found: cases, maps, companions, results, and files that are not used."""
         folder = self._source.suffix.lower() != ".json"
         results = len(self._found(self._source).results) if folder else 0
-        return table(self.cases(), self.items(), companions=self.companions, results=results, unused=self.unused())
+        unused = self._named_from_here()
+        return table(self.cases(), self.items(), companions=self.companions, results=results, unused=unused)
+
+    def _named_from_here(self) -> dict[str, str]:
+        """Return :meth:`unused` with the names of the files from ``dataset_dir`` on."""
+        root = self._source if self._source.is_dir() else self._source.parent
+        return {os.path.relpath(path, root): why for path, why in self.unused().items()}
 
     def check(self) -> dict[str, list[str]]:
         """Read every input completely, one input at a time, and collect the problems.

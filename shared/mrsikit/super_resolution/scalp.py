@@ -98,14 +98,14 @@ def _sectors_with_scalp(mri: np.ndarray, brain: np.ndarray) -> float:
     rays = np.median(rays.reshape(SECTORS, -1, rays.shape[1]), 1)
     tissue = tissue.reshape(SECTORS, -1, tissue.shape[1]).mean(1)
     outermost = round(OUTERMOST / STEP)
-    seen = 0
+    bright = 0
     for profile, inside in zip(rays, tissue, strict=True):
         top = int(profile[:outermost].argmax())
         gap = top + int(profile[top : 2 * outermost].argmin())
-        seen += (
+        bright += (
             profile[top] > BRIGHT
             and profile[gap] < min(DARK, DIP * profile[top])
             and profile[gap:].max() > BRIGHT
             and inside[: gap + 1].mean() < 0.5
         )
-    return seen / SECTORS
+    return bright / SECTORS
