@@ -1,12 +1,14 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import demo
+from command_lines import completed
 from mrsi_inpainting.network import Inpainter
 
 
@@ -18,8 +20,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_quick_demo_shows_table_figure_and_report(
-    tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # the commands start where MONAI is imported already
+    monkeypatch.setattr(demo, "subprocess", SimpleNamespace(run=lambda line, check: completed(line, cwd=Path.cwd())))
     picture = tmp_path / "docs" / "picture.png"
     demo.main(["--quick", "--output", str(tmp_path), "--weights", str(weights), "--picture", str(picture)])
     out = capfd.readouterr().out

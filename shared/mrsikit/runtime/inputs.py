@@ -219,7 +219,7 @@ class InputFolder:
         if self._source.suffix.lower() == ".json":
             return {}
         found, items = self._found(self._source), self.items()
-        used = {Path(path) for item in items for path in item.values()}
+        used = {Path(path) for item in items for path in self.sources(item).values()}
         sessions = len({read_name(stem_of(item["image"])).session for item in items})
         why = "belongs to no map" + (
             f"; the maps are of {sessions} sessions: name it after one" if sessions > 1 else ""
