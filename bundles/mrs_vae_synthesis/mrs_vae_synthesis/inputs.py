@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mrs_vae_synthesis.alignment import likeness
+from mrs_vae_synthesis.metabolite_signal import reference_problem
 from mrs_vae_synthesis.nifti_sessions import SAME, SAME_ECHO, SAME_FIELD, laid_out, referenced
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError, read_fids
@@ -180,6 +181,9 @@ def acquisition_problems(fids: Fids, known: Acquisition, templates: Tensor, name
         ]
     if not (values.abs().amax(-1) > 0).all():
         return [f"{name}: holds transients that are zero throughout; leave them out"]
+    reference = NUCLEI["1H"].reference if fids.reference is None else fids.reference
+    if problem := reference_problem(values, fids.dwell, fids.larmor, reference):
+        return [f"{name}: {problem}"]
     own, other = likeness(templates, known, referenced(values, fids, known), on)
     if max(own, other) < UNLIKE:
         return [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -16,12 +18,15 @@ from torch import Tensor, nn
 
 from mrs_vae_synthesis.alignment import Aligned, aligned, network_input
 from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
+from mrs_vae_synthesis.metabolite_signal import reference_problem, unlike_the_others
 from mrs_vae_synthesis.network import EXTRA, SessionVae
-from mrs_vae_synthesis.nifti_sessions import measured_sessions
+from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder, as_flag
 from mrsikit.runtime.training import SaveWeights, unwrapped
+
+logger = logging.getLogger(__name__)
 
 SOME = 32
 """Sessions processed at a time."""
@@ -69,15 +74,38 @@ class TrainingSessions:
 def own_sessions(dataset_dir: str) -> Sessions:
     """Read all sessions of a folder, sorted by name, once for both training and validation.
 
+    Water references, and files that have no lines like the others, are left out with a warning that names them.
+
     Raises:
         InputError: the folder holds fewer than five sessions, or files of several protocols.
     """
-    files = InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files
-    if len(files) < HELD_OUT:
+    files = [
+        path for path in InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files if _is_kept(path)
+    ]
+    own = _enough(measured_sessions(files) if files else None, dataset_dir)
+    unlike = unlike_the_others(own)
+    for path, left_out in zip(files, unlike.tolist(), strict=True):
+        if left_out:
+            logger.warning("%s: has no metabolite lines like the other sessions; left out of the training", path)
+    return _enough(replace(own, fids=own.fids[~unlike], on=own.on[~unlike]), dataset_dir)
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a file is no water reference; says so if it is one."""
+    one = read_session(path)
+    problem = reference_problem(one.fids[0], one.dwell, one.larmor, one.reference)
+    if problem is not None:
+        logger.warning("%s: %s; left out of the training", path, problem.removesuffix("; leave it out"))
+    return problem is None
+
+
+def _enough(sessions: Sessions | None, dataset_dir: str) -> Sessions:
+    count = 0 if sessions is None else len(sessions.fids)
+    if sessions is None or count < HELD_OUT:
         raise InputError(
-            f"{dataset_dir}: holds {len(files)} sessions; give at least {HELD_OUT}, every fifth is held out"
+            f"{dataset_dir}: holds {count} sessions; give at least {HELD_OUT} with metabolites, every fifth is held out"
         )
-    return measured_sessions(files)
+    return sessions
 
 
 def points_of(dataset_dir: str | None) -> int:

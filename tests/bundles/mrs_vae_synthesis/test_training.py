@@ -95,7 +95,7 @@ def test_own_sessions_are_split_by_name_every_fifth_held_out(tmp_path: Path) -> 
 def test_fewer_than_five_sessions_are_too_few(tmp_path: Path) -> None:
     for k in range(4):
         write_fids(tmp_path / f"{k}.nii.gz", numbered())
-    with pytest.raises(InputError, match="holds 4 sessions; give at least 5"):
+    with pytest.raises(InputError, match="holds 4 sessions; give at least 5 with"):
         _ = TrainingSessions(dataset_dir=str(tmp_path), number=1, seed=0).sessions
 
 
