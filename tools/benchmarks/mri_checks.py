@@ -1,9 +1,12 @@
-"""How often the checks of an MRI are right: scalp left on, and MRIs that lie elsewhere than their maps."""
+"""How often the checks of an MRI are right: the scalp left on, and MRIs that lie elsewhere than their maps.
+
+Both super-resolution bundles use these checks, and the card of mrsi_super_resolution shows the figures.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from benchmark import Context
+from benchmark import Context, Table
 from benchmarks.super_resolution import load_anatomy
 from mrsikit.io import read_map
 from mrsikit.phantoms import anatomy as anatomies
@@ -24,12 +27,26 @@ from mrsikit.phantoms.voxel_loss import rim
 from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.super_resolution.preprocessing import subdivided
+from mrsikit.super_resolution.rigid_check import move_needed
+from mrsikit.super_resolution.scalp import RING, scalp_share
+from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 
 SOURCES = ("virtual", "BrainWeb 2", "BrainWeb 5", "glioma")
 """Thresholds were chosen on BrainWeb 1 and on other virtual subjects."""
 
 SPACING, SHAPE = 2.0, (92, 110, 88)
 """Voxel size (mm) and shape of the simulated MRIs, which hold a whole brain and its scalp."""
+
+INSTANCES = 25
+"""Files of each source and kind."""
+
+SCALP, MISPLACED, SAID = "MRI with scalp", "MRI misplaced", "named"
+STRIPPED, ON = "stripped (false alarms)", "scalp on"
+IN_PLACE, ANY = "in place (false alarms)", "moved, all ways"
+WAYS = (
+    "shifted right or left", "shifted to the front or back", "shifted to head or feet",
+    "turned, nose up or down", "turned, to a shoulder", "turned, nose right or left",
+)  # fmt: skip
 
 METABOLITES = ("NAA", "tCr", "tCho")
 
@@ -60,12 +77,13 @@ def head(anatomy: anatomies.Anatomy, seed: int, *, deform: bool) -> Head:
     return Head(maps, mris, tissues.brain > 0.5, torch.from_numpy(grid.affine()))
 
 
-def heads(context: Context, seeds: int = 2) -> Iterator[tuple[str, list[Head]]]:
+def heads(context: Context, sources: Sequence[str] = SOURCES) -> Iterator[tuple[str, list[Head]]]:
     """Heads of each source; the glioma's MRIs are its own."""
-    for k, source in enumerate(SOURCES):
+    for source in sources:
         virtual = source == "virtual"
         anatomy = anatomies.mni152() if virtual else load_anatomy(source, context.data)
-        own = [head(anatomy, context.seed + 10 * k + n, deform=virtual) for n in range(seeds)]
+        count = 1 if context.quick else 3 if virtual else 2
+        own = [head(anatomy, context.seed + 10 * SOURCES.index(source) + n, deform=virtual) for n in range(count)]
         yield source, [replace(one, mris=_measured(context.data)) for one in own] if source == "glioma" else own
 
 
@@ -131,3 +149,72 @@ def turn(degrees: Any) -> np.ndarray:
         one[i, j], one[j, i] = -np.sin(angle), np.sin(angle)
         out = one @ out
     return out
+
+
+def tissue_of(maps: MetaTensor) -> Tensor:
+    """The tissue (M, X, Y, Z) of coarse maps, as preprocessing finds it."""
+    values = maps.as_tensor()
+    scale = values.abs().amax((1, 2), keepdim=True)
+    return tissue_mask(values / scale, background(values) / scale[:, 0, 0])
+
+
+def scalp_left_on(context: Context, sources: Sequence[str] = SOURCES) -> None:
+    """Slices and stacks of 1 to 6 slices, with an MRI that has its scalp on or is stripped."""
+    for source, subjects in heads(context, sources):
+        rng = np.random.default_rng([context.seed, SOURCES.index(source)])
+        seen: dict[bool, list[float]] = {False: [], True: []}
+        for subject in subjects:
+            for name, image in subject.mris.items():
+                spacing = (SPACING,) * 3
+                brain = (image > 0.05).numpy() if source == "glioma" else subject.brain.numpy()
+                shown = [torch.from_numpy(with_scalp(image.numpy(), brain, spacing, rng)) for _ in range(2)]
+                for n in range(2 if context.quick else -(-INSTANCES // (2 * len(subjects)))):
+                    maps = coarse_map(subject, rng, slices=(1, 6), matrix=(16, 40))
+                    for scalp, values in ((True, shown[n % 2]), (False, subject.mris[name])):
+                        placed = MetaTensor(values[None], affine=subject.affine)
+                        share = scalp_share(placed, tissue_of(maps)[0], maps.affine)
+                        seen[scalp].append(100.0 * (share >= RING))
+        context.add(source, SCALP, STRIPPED, SAID, seen[False][:INSTANCES])
+        context.add(source, SCALP, ON, SAID, seen[True][:INSTANCES])
+
+
+def misplaced(context: Context, sources: Sequence[str] = SOURCES) -> None:
+    """Volumes of 4 to 20 slices, with an MRI in place, shifted or turned about one axis by 10 to 20 mm or degrees."""
+    for source, subjects in heads(context, sources):
+        rng = np.random.default_rng([context.seed, 100 + SOURCES.index(source)])
+        seen: dict[str, list[float]] = {}
+        for n in range(4 if context.quick else INSTANCES):
+            for kind in (IN_PLACE, *WAYS):
+                if kind != IN_PLACE and n % len(WAYS) != WAYS.index(kind):
+                    continue
+                subject = subjects[n % len(subjects)]
+                maps = coarse_map(subject, rng, slices=(4, 20), matrix=(16, 40))
+                image = subject.mris[str(rng.choice(["flair", "t1"]))]
+                move = np.zeros(6)
+                if kind != IN_PLACE:
+                    move[WAYS.index(kind)] = rng.choice([-1, 1]) * rng.uniform(10, 20)
+                affine = torch.from_numpy(placement(move)) @ subject.affine
+                found = move_needed(
+                    maps.as_tensor(), tissue_of(maps), MetaTensor(image[None], affine=affine), maps.affine
+                )
+                seen.setdefault(kind, []).append(100.0 * any(found))
+        for kind in (IN_PLACE, *WAYS):
+            context.add(source, MISPLACED, kind, SAID, seen.get(kind, []))
+        context.add(source, MISPLACED, ANY, SAID, [v for kind in WAYS for v in seen.get(kind, [])])
+
+
+def placement(move: Any) -> np.ndarray:
+    """Affine (4, 4) of a shift (mm to the right, to the front, up) and turns about the same axes (degrees)."""
+    out = turn(move[3:])
+    out[:3, 3] = move[:3]
+    return out
+
+
+PARTS = {"scalp": scalp_left_on, "misplaced": misplaced}
+
+TABLES = [
+    Table("An MRI with the scalp on: share of files that are told so, %", SCALP, {SAID: "%.0f"},
+          f"{INSTANCES} files a source and line: 1 to 6 slices, matrix 16 to 40, noise .01 to .1."),
+    Table("An MRI that lies elsewhere, in a volume: share of files that are told so, %", MISPLACED, {SAID: "%.0f"},
+          f"{INSTANCES} files a source in place and {INSTANCES} moved by 10 to 20 mm or degrees: 4 to 20 slices."),
+]  # fmt: skip

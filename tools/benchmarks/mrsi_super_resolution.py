@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
-from benchmarks import dicom_series
+from benchmarks import dicom_series, mri_checks
 from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
@@ -525,6 +525,7 @@ PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "public": _public,
     "dicom": dicom_series.refused_series,
+    **mri_checks.PARTS,
 }  # fmt: skip
 
 
@@ -620,6 +621,7 @@ TABLES = [
           "The public call has a FLAIR of 1 mm voxels and Cramér-Rao bounds, 999 outside the head."),
     Table("DICOM series that are no regular volume", dicom_series.CONDITION, {dicom_series.METRIC: "%.0f"},
           "Of 1 to 3 slices gone, those at an end of the volume cannot be seen, and change no geometry."),
+    *mri_checks.TABLES,
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
 

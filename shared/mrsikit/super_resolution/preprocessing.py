@@ -23,11 +23,15 @@ from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, share_outside_brain, shift_needed
 from mrsikit.super_resolution.network import MRIS, NO_TRUST
 from mrsikit.super_resolution.options import noise_levels
-from mrsikit.super_resolution.scalp import scalp_share
+from mrsikit.super_resolution.rigid_check import NO_MOVE, move_needed
+from mrsikit.super_resolution.scalp import RING, scalp_share
 from mrsikit.super_resolution.tissue_mask import SUPPORT, background, impute_missing, tissue_mask
 
 MOST_POINTS = 6
 """Largest number of points at which an MRI is sampled along one axis of a fine voxel."""
+
+HALF = 0.5
+"""The rigid check needs an MRI that covers at least half of the map's tissue."""
 
 THICKER = 1.2
 """The longest side of a voxel marks the slice axis if it exceeds 1.2 x the other sides."""
@@ -69,7 +73,8 @@ class PreprocessCoarseMapd(MapTransform):
 
         Further keys: "map", the map as it came; "scale" (M, Z or 1), the divisor of each slice; "covered", for each MRI
         the share of the tissue that it covers; "used", the names of the MRIs that are not empty; "shifted", for each
-        MRI the shift in mm (right, front, up) that would align it better; "outside_brain", for each MRI the share of
+        MRI the shift in mm (right, front, up) that would align it better; "move", for each MRI of a volume the
+        rigid move that it needs, zeros if none or if it shows the scalp; "outside_brain", for each MRI the share of
         the tissue outside its brain; "scalp", for each MRI the share of the directions in which it shows the scalp;
         "imputed_sd" (M, factor X, factor Y, Z or factor Z), the standard deviation of
         imputed voxels in the map's unit, 0 elsewhere; "slice_axis", the slice axis of the map; "noise_from", the source
@@ -138,6 +143,12 @@ class PreprocessCoarseMapd(MapTransform):
             }
             own_affine, usual = affine.double()[:, turned(axis)], coarse.float().mean(0) >= 0.5
             out["scalp"] = {name: scalp_share(out[name], usual, own_affine) for name in images}
+            out["move"] = {
+                name: list(move_needed(maps * scale[:, None, None], coarse, out[name], own_affine))
+                if share >= HALF and out["scalp"][name] < RING
+                else list(NO_MOVE)
+                for name, (_, share) in images.items()
+            }
             noise = starts.new_full((), torch.nan) if level is None else self._spatial(pseudo_inverse, level, BLOCK)
             layers = [starts, noise.expand_as(starts)]
             layers += [

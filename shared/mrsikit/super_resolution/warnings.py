@@ -15,6 +15,7 @@ from mrsikit.restoration.resampling import upright_axis
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.preprocessing import without_position
+from mrsikit.super_resolution.rigid_check import move_in_words
 from mrsikit.super_resolution.scalp import RING
 
 FEWEST_SLICES = 8
@@ -198,12 +199,14 @@ def implausible_values(case: Case) -> Iterator[str]:
 def misplaced_mri(case: Case) -> Iterator[str]:
     """An MRI does not cover the map's tissue, or lies elsewhere."""
     for name, share in case.covered.items():
-        shift, outside = case.data["shifted"][name], case.data["outside_brain"][name]
+        shift, outside, move = (case.data[key][name] for key in ("shifted", "outside_brain", "move"))
         if share < COVERED:
             yield f"the {name} covers {share:.0%} of the tissue; the rest was super-resolved without it"
         elif outside > ELSEWHERE:
             yield (f"{outside:.0%} of the tissue lies outside the brain that the {name} shows: check its registration")
-        elif any(shift):
+        if any(move):
+            yield f"the {name} would fit the map better {move_in_words(move)}: check its registration"
+        elif share >= COVERED and outside <= ELSEWHERE and any(shift):
             moved = ", ".join(f"{round(way):+d}" for way in shift)
             yield f"the {name} would fit the map better moved by {moved} mm (right, front, up): check its registration"
 
@@ -214,7 +217,7 @@ def scalp_left_on(case: Case) -> Iterator[str]:
         if case.data["scalp"][name] >= RING:
             yield (
                 f"the {name} has a bright ring outside the map's outline, as a scalp has: the network was trained on "
-                "skull-stripped MRIs and the error can double; strip the skull"
+                "skull-stripped MRIs and the error can double; strip the skull (where it lies was not fully checked)"
             )
 
 

@@ -5,6 +5,7 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.io.readers import CODES
+from mrsikit.super_resolution.rigid_check import NO_MOVE
 from mrsikit.super_resolution.warnings import RULES, Case, warnings_of
 
 AXIAL = torch.diag(torch.tensor([5.0, 5.0, 10.0, 1.0], dtype=torch.float64))
@@ -26,6 +27,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "covered": {},
         "shifted": {},
         "outside_brain": {},
+        "move": {},
         "scalp": {},
     }
     options: dict[str, Any] = {
@@ -44,12 +46,17 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
 
 
 def mri(
-    share: float = 1.0, outside: float = 0.0, shift: tuple[float, ...] = (0.0, 0.0, 0.0), scalp: float = 0.0
+    share: float = 1.0,
+    outside: float = 0.0,
+    shift: tuple[float, ...] = (0.0, 0.0, 0.0),
+    move: tuple[float, ...] = NO_MOVE,
+    scalp: float = 0.0,
 ) -> dict[str, Any]:
     return {
         "covered": {"flair": share},
         "outside_brain": {"flair": outside},
         "shifted": {"flair": list(shift)},
+        "move": {"flair": list(move)},
         "scalp": {"flair": scalp},
     }
 
@@ -87,6 +94,9 @@ EMPTY = torch.tensor([[False, True, False]])
         ({"sr": torch.full((1, 20, 20, 3), -0.31)}, "metabolite 1: the result reaches from -0.31"),
         (mri(share=0.9), "the flair covers 90% of the tissue; the rest was super-resolved without it"),
         (mri(outside=0.2), "20% of the tissue lies outside the brain that the flair shows"),
+        (mri(move=(0, 0, 12, 0, 0, 0)), "the flair would fit the map better moved 12 mm to the head: check"),
+        (mri(outside=0.2, move=(0, 0, 12, 0, 0, 0)), "moved 12 mm to the head: check"),
+        (mri(share=0.9, move=(0, 0, 0, -11, 0, 0)), "turned 11 degrees nose down: check"),
         (mri(scalp=0.6), "the flair has a bright ring outside the map's outline"),
         (mri(shift=(-4.2, 3.1, 0.0)), "moved by -4, +3, +0 mm (right, front, up)"),
     ],
