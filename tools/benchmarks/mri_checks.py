@@ -22,6 +22,7 @@ from mrsikit.io import read_map
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
 from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.scalp import with_scalp
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import rim
 from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
