@@ -134,6 +134,13 @@ def test_weights_of_another_network_are_found(bundle: Path, schema: Path) -> Non
     expect_only(check_bundles.check_bundle(bundle, schema), "network_def", "other")
 
 
+def test_a_training_that_hides_the_shipped_network_is_found(bundle: Path, schema: Path) -> None:
+    """monai.bundle.load would return a network without its weights."""
+    other = {"_target_": "torch.nn.Linear", "in_features": 1, "out_features": 1}
+    edit(bundle, "train", lambda c: c.update(network_def=other))
+    expect_only(check_bundles.check_bundle(bundle, schema), "train.json: network_def", "gain")
+
+
 def test_wrong_number_of_channels_is_found(bundle: Path, schema: Path) -> None:
     edit(bundle, "metadata", lambda m: m["network_data_format"]["outputs"]["pred"].update(num_channels=2))
     expect_only(check_bundles.check_bundle(bundle, schema), "channel number")
