@@ -26,6 +26,7 @@ from tqdm import tqdm
 from mrsikit.io import InputError, read_map
 from mrsikit.io.readers import split_name
 from mrsikit.io.writers import write_text_atomically
+from mrsikit.runtime.file_names import read_name
 from reader_studies.key import CRITERIA, METABOLITE, Key
 
 logger = logging.getLogger(__name__)
@@ -45,15 +46,6 @@ MARGIN = 4
 """Width of the margin around the reference that is kept (voxels)."""
 
 CASE = "{case}"
-
-NO_MAPS = frozenset(
-    {
-        *("crlb", "missing", "brain", "mask", "brainmask", "roi", "seg", "gm", "wm", "csf"),
-        *("mri", "flair", "t1", "t1w", "t1c", "t2", "t2w", "pd"),
-        *("uncertainty", "sd", "snr", "fwhm", "quality", "holes"),
-    }
-)
-"""Last word of the names of files that lie beside maps: bounds, masks, MRIs, tissues and measures of quality."""
 
 PLANES = {"SI": ("L", "P", "R"), "AP": ("L", "I", "R"), "LR": ("P", "I", "A")}
 """By the axis across the slices: directions of the shown axes to the right and down, and the side at the left."""
@@ -197,7 +189,7 @@ def _maps_of(folder: Path) -> dict[str, Path]:
 
 def is_companion(stem: str) -> bool:
     """Whether a file of this stem lies beside a map and is none, as ``p1_crlb``, ``p1_desc-brainmask`` or ``T1w``."""
-    return stem.rpartition("_")[2].lower().removeprefix("desc-") in NO_MAPS
+    return bool(read_name(stem).kind)
 
 
 def _map_of(case: str, cases: Sequence[str], method: str, where: str) -> Path:

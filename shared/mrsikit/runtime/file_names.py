@@ -26,7 +26,7 @@ NO_MEANING = ("mrsi", "mrsimap")
 SAME = {
     "t1w": "t1", "t2w": "t2", "pdw": "pd", "brainmask": "brain", "bet": "brain", "crb": "crlb", "crlbs": "crlb",
     "std": "sd", "stdev": "sd", "se": "sd", "lw": "fwhm", "linewidth": "fwhm", "width": "fwhm", "dseg": "seg",
-    "labels": "seg", "freq": "shift", "qc": "quality", "resid": "residual",
+    "labels": "seg", "roi": "seg", "freq": "shift", "qc": "quality", "resid": "residual",
 }  # fmt: skip
 """Other spellings of the words in :data:`NO_MAPS`."""
 
