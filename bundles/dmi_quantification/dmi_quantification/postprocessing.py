@@ -27,6 +27,7 @@ from dmi_quantification.summary import summary_row
 from dmi_quantification.warnings import run_warnings
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.restoration.resampling import resampling_warnings
 from mrsikit.runtime import as_flag
 
 LARGEST_FIT = 2**29
@@ -106,7 +107,7 @@ class PostprocessFidsd(Transform):
         out["maps"] = [*maps, *(["fit"] if residual.fit is not None else [])]
         file = self._fitted_file(out, model, quality, residual, voxels)
         out["summary"] = summary_row(file, maps, grid=voxels.shape)
-        out["flags"] = run_warnings(file)
+        out["flags"] = [*run_warnings(file), *resampling_warnings(out)]
         return out
 
     def _fid_model(self, data: Mapping[Hashable, Any]) -> FidModel:

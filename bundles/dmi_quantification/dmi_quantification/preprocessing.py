@@ -18,7 +18,7 @@ from dmi_quantification.network import FidLeastSquares
 from dmi_quantification.relaxation import fit_t2_star
 from mrsikit.physics import spectra
 from mrsikit.physics.fid_model import FidModel
-from mrsikit.restoration.resampling import image_on_grid
+from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid
 from mrsikit.runtime import as_flag
 
 CHUNK = 2048
@@ -86,6 +86,7 @@ class PreprocessFidsd(MapTransform):
             meta = dict(out[key].meta)
             grid = fids.shape[:AXES]
             voxels = (fids != 0).flatten(AXES).any(-1)
+            companions_to_map_grid(out, grid, torch.as_tensor(meta["affine"]), majority={self.mask: True})
             if self.mask in out:
                 # a FID of zeros was not measured, even where the mask is set
                 voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0

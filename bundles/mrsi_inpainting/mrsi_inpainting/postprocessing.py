@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
-from mrsikit.restoration.resampling import upright_axis
+from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 
 MATRIX = {2: (12, 128), 3: (12, 64)}
 """Smallest and largest matrix on which a network was trained or tested, by its number of dimensions."""
@@ -78,6 +78,7 @@ class PostprocessMapd(Transform):
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, brain)
+        out["flags"] += resampling_warnings(out)
         return out
 
     @staticmethod

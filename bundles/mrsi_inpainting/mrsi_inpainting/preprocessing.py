@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
-from mrsikit.restoration.resampling import upright_axis
+from mrsikit.restoration.resampling import companions_to_map_grid, upright_axis
 from mrsikit.runtime import as_flag
 
 MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
@@ -54,7 +54,8 @@ class PreprocessMapd(MapTransform):
 
     Output:
         The key: the network's input (3 n, X, Y[, Z]), with map, observation mask and brain mask of each of n maps or
-        slices. "map": the map unchanged.
+        slices. "map": the map unchanged. Companions on a finer grid than the map's are resampled onto it, and
+        "resampled" names them.
     """
 
     def __init__(
@@ -85,6 +86,8 @@ class PreprocessMapd(MapTransform):
             values = convert_to_tensor(out[key]).float()
             meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
+            majority = {self.missing: True, self.crlb: False, self.brain: True}
+            companions_to_map_grid(out, values.shape[1:], affine, majority=majority)
             companions = {
                 name: self._companion(out, name, values)
                 for name in (self.missing, self.crlb, self.brain)

@@ -52,7 +52,7 @@ class Slice:
 
     Attributes:
         file: the file.
-        image_number: its number in the file, from 0.
+        number: its number in the file, from 0.
         tags: attributes of the file by tag, such as ``0018|0081``.
         position: (3,) centre of the first voxel (mm, LPS).
         directions: (2, 3) direction cosines of a row and of a column (LPS).
@@ -60,7 +60,7 @@ class Slice:
     """
 
     file: Path
-    image_number: int
+    number: int
     tags: dict[str, str]
     position: NDArray[np.float64]
     directions: NDArray[np.float64]
@@ -96,7 +96,7 @@ def read_series(folder: str | Path) -> tuple[NDArray[np.float32], NDArray[np.flo
         raise InputError(f"{folder}: cannot be read ({_first_line(error)}); copy the series again") from error
     affine = np.asarray(meta[MetaKeys.AFFINE], np.float64)
     if len(files) == 1 and len(slices) > 1:  # ITK takes the frames of a file in their order, whatever their positions
-        values, affine = values[:, :, [one.image_number for one in slices]], _affine_of(slices)
+        values, affine = values[:, :, [one.number for one in slices]], _affine_of(slices)
     return np.ascontiguousarray(values, np.float32), affine
 
 
@@ -179,8 +179,8 @@ def _sideways_line(slices: Sequence[Slice]) -> str | None:
     positions, normal = np.stack([one.position for one in slices]), _normal(slices)
     across = positions - np.outer(positions @ normal, normal)
     step = float(np.ptp(positions @ normal)) / (len(slices) - 1)
-    if (sideways := np.linalg.norm(across - across[0], axis=1)).max() > UNEVEN * step:
-        return f"has slices up to {sideways.max():.3g} mm beside the first; give slices stacked along their normal"
+    if (shift := np.linalg.norm(across - across[0], axis=1)).max() > UNEVEN * step:
+        return f"has slices up to {shift.max():.3g} mm beside the first; give slices stacked along their normal"
     return None
 
 
@@ -237,7 +237,7 @@ def _slices(folder: Path) -> list[Slice]:
             "it with dcm2niix"
         )
     alone = next(iter(headers.items()))
-    return slices or [_slice(*alone, image_number=0, position=np.zeros(3), directions=np.eye(3)[:2])]
+    return slices or [_slice(*alone, number=0, position=np.zeros(3), directions=np.eye(3)[:2])]
 
 
 def _header(path: Path) -> dict[str, str] | None:
@@ -287,19 +287,14 @@ def _slices_of(path: Path, tags: dict[str, str]) -> list[Slice]:
         return []
     if not len(places) == len(cosines) == count:
         return []
-    return [_slice(path, tags, image_number=n, position=places[n], directions=cosines[n]) for n in range(count)]
+    return [_slice(path, tags, number=n, position=places[n], directions=cosines[n]) for n in range(count)]
 
 
 def _slice(
-    path: Path,
-    tags: dict[str, str],
-    *,
-    image_number: int,
-    position: NDArray[np.float64],
-    directions: NDArray[np.float64],
+    path: Path, tags: dict[str, str], *, number: int, position: NDArray[np.float64], directions: NDArray[np.float64]
 ) -> Slice:
     grid = tuple(_plain(tags.get(tag, "")) for tag in ("0028|0010", "0028|0011", SPACING))
-    return Slice(file=path, image_number=image_number, tags=tags, position=position, directions=directions, grid=grid)
+    return Slice(file=path, number=number, tags=tags, position=position, directions=directions, grid=grid)
 
 
 def _strings_in(content: bytes, tag: str) -> list[str]:

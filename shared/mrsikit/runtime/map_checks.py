@@ -7,16 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
-from mrsikit.io.readers import read_map
+from mrsikit.io.readers import read_codes, read_map
+from mrsikit.restoration.resampling import on_finer_grid, to_map_grid
+from mrsikit.runtime.pipeline import channel_first, channel_last
 
 KINDS = ("missing", "mask", "percent", "anatomy")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; a larger shift is not header rounding and visibly moves a mask at the edge of missing voxels
 FAILED_FIT = 100.0  # percent; a Cramér-Rao bound from here on means that the fit found no signal
 FRACTION_MAXIMUM = 1.5  # in vivo, Cramér-Rao bounds in percent exceed this somewhere; if none does, they are fractions
+COVERS = 0.9  # a mask or bounds on a finer grid must cover this share of the map's voxels that hold a signal
 FRACTION_TENTH = 0.5  # nor is their 10th percentile below this; failed fits give large bounds even as fractions
 
 
@@ -65,6 +69,11 @@ def problems_of_companions(
         except InputError as error:
             problems.append(str(error))
             continue
+        finer = kind != "anatomy" and on_finer_grid(companion.shape, own, image.shape, affine)
+        if finer and read_codes(item[name]) == (0, 0):
+            why = "is on another grid than its map, and its header gives no position; give it on the map's grid"
+            problems.append(f"{item[name]}: {why}")
+            continue
         found = companion_problems(companion, image, kind, affine=own, map_affine=affine)
         problems += [f"{item[name]}: {problem}" for problem in found]
     return problems
@@ -81,7 +90,8 @@ def companion_problems(
     """Check a companion of a map.
 
     Args:
-        companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites.
+        companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites, or on a finer grid such as
+            an MRI's.
         image: the map, in which :func:`map_problems` found no problem.
         kind: ``missing``, ``mask``, ``percent``, or ``anatomy``: an image on its own grid.
         affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
@@ -95,6 +105,11 @@ def companion_problems(
     if kind == "anatomy":
         own = base if affine is None else affine
         return _anatomy_problems(companion) or _overlap_problems(companion.shape, own, image, base)
+    if affine is not None and on_finer_grid(companion.shape, affine, image.shape, base):
+        problems = _finer_problems(companion, affine, image, base, kind)
+        if problems:
+            return problems
+        companion, affine = _on_map_grid(companion, affine, image, base, kind), base
     problems = _geometry_problems(companion.shape, base if affine is None else affine, image.shape, base)
     if problems:
         return problems
@@ -108,11 +123,47 @@ def companion_problems(
 def _anatomy_problems(image: NDArray[Any]) -> list[str]:
     if _without_end_ones(image.shape) != _without_end_ones(image.shape[:3]):
         return [f"has a matrix of {' x '.join(map(str, image.shape))}; give one image of two or three axes"]
-    if not np.isfinite(image).all():
-        return ["holds NaN or infinity; an image must be finite"]
-    if image.min() == image.max():
-        return [f"has the same value {image.flat[0]:g} in every voxel; give an image of the head"]
+    if np.isinf(image).any():
+        return ["holds infinity; an image must be finite, with 0 or NaN as background"]
+    values = image[~np.isnan(image)]
+    if not values.size:
+        return ["is NaN in every voxel; give an image of the head"]
+    if values.min() == values.max():
+        return [f"has the same value {values[0]:g} in every voxel; give an image of the head"]
     return []
+
+
+def _finer_problems(
+    companion: NDArray[Any],
+    affine: NDArray[np.float64],
+    image: NDArray[Any],
+    map_affine: NDArray[np.float64],
+    kind: str,
+) -> list[str]:
+    """Check a mask or bounds on a finer grid than the map's before they are resampled."""
+    if companion.ndim == 4 and companion.shape[3] not in (1, (*image.shape, 1, 1)[3]):
+        return [f"has {companion.shape[3]} volumes; its map has {(*image.shape, 1, 1)[3]}"]
+    if kind != "percent" and (problems := _value_problems(companion, kind, np.zeros(0, bool))):
+        return problems
+    grid = _on_map_grid(np.ones(companion.shape[:3], np.float32), affine, image, map_affine, "percent")
+    filled = (np.nan_to_num(image.reshape(*image.shape[:3], -1)) != 0).any(-1)
+    share = float(np.isfinite(grid).reshape(image.shape[:3])[filled].mean()) if filled.any() else 1.0
+    if share < COVERS:
+        return [f"is on another grid and covers {share:.0%} of its map; give one that covers the map, or on its grid"]
+    return []
+
+
+def _on_map_grid(
+    companion: NDArray[Any],
+    affine: NDArray[np.float64],
+    image: NDArray[Any],
+    map_affine: NDArray[np.float64],
+    kind: str,
+) -> NDArray[Any]:
+    """Resample a mask or bounds as the preprocessing will, to (X, Y[, Z[, M]])."""
+    tensor = channel_first(companion, affine)
+    found = to_map_grid(tensor, image.shape[:3], torch.as_tensor(map_affine), majority=kind != "percent")
+    return channel_last(found, 4 if len(found) > 1 else min(image.ndim, 3))
 
 
 def _overlap_problems(

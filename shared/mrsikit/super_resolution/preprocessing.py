@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mrsikit.io.readers import CODES
 from mrsikit.physics.spatial_encoding import BLOCK, PSF_CODES, interpolate, pseudo_inverse
-from mrsikit.restoration.resampling import image_on_grid, upright_axis
+from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid, upright_axis
 from mrsikit.runtime import as_flag
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, share_outside_brain, shift_needed
@@ -80,7 +80,8 @@ class PreprocessCoarseMapd(MapTransform):
         imputed voxels in the map's unit, 0 elsewhere; "slice_axis", the slice axis of the map; "noise_from", the source
         of the noise; "noise_share" (M,), the median noise over the maximum (NaN: unknown); "lost", the number of voxels
         of the head that were not measured; "unmeasured" (M, Z), True for slices without any measurement; "lowest" (M,),
-        the lowest measured value over the maximum; "unplaced", the names of the MRIs whose headers give no position.
+        the lowest measured value over the maximum; "unplaced", the names of the MRIs whose headers give no position;
+        "resampled", the names of the companions that were resampled onto the map's grid.
     """
 
     def __init__(
@@ -109,6 +110,7 @@ class PreprocessCoarseMapd(MapTransform):
             values = convert_to_tensor(out[key]).float()
             meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
+            companions_to_map_grid(out, values.shape[1:], affine, majority={self.crlb: False})
             maps = values if values.ndim == 4 else values[..., None]
             axis = slice_axis(affine) if maps.shape[3] > 1 else 2
             maps = maps.movedim(1 + axis, -1)

@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from mrsikit.restoration.resampling import upright_axis
+from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.preprocessing import without_position
@@ -221,6 +221,11 @@ def scalp_left_on(case: Case) -> Iterator[str]:
             )
 
 
+def resampled_companions(case: Case) -> Iterator[str]:
+    """Bounds came on another grid."""
+    yield from resampling_warnings(case.data)
+
+
 RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     unused_noise,
     unknown_noise,
@@ -237,6 +242,7 @@ RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     implausible_values,
     misplaced_mri,
     scalp_left_on,
+    resampled_companions,
 )
 
 

@@ -110,3 +110,19 @@ def test_volumetric_must_be_yes_or_no() -> None:
 def test_a_single_slice_never_goes_to_the_network_for_volumes() -> None:
     values = torch.from_numpy(disc(16)[None, :, :, None])
     assert PreprocessMapd(volumetric=True)({"image": MetaTensor(values)})["image"].shape == (3, 16, 16)
+
+
+def test_companions_of_any_kind_may_lie_on_a_finer_grid() -> None:
+    """All three, for one or several maps, of two or three axes."""
+    finer = torch.diag(torch.tensor([2.0, 2, 4, 1], dtype=torch.float64))
+    finer[:2, 3] = -1
+    brain = (slice_map() > 0).astype(np.float32)
+    bounds = np.where(np.random.default_rng(0).random((1, 32, 32)) < 0.1, 40, 5).astype(np.float32)
+    for values in (slice_map(), np.stack([slice_map()[0]] * 2)[..., None]):
+        own = {name: part.reshape(1, *values.shape[1:]) for name, part in (("brain", brain), ("crlb", bounds))}
+        fine = {k: MetaTensor(torch.from_numpy(v).repeat_interleave(2, 1).repeat_interleave(2, 2), affine=finer)
+                for k, v in own.items()}  # fmt: skip
+        right = PreprocessMapd()({"image": tensor(values), **{k: tensor(v) for k, v in own.items()}})
+        found = PreprocessMapd()({"image": tensor(values), **fine})
+        assert torch.equal(found["image"].as_tensor(), right["image"].as_tensor())
+        assert (found["resampled"], right["resampled"]) == ("crlb and brain", "")

@@ -132,6 +132,36 @@ def test_overwrite_and_options_reach_the_result(command: Command, tmp_path: Path
     assert read_map(out / "v_holes.nii.gz")[0][8, 8, 4] == 1
 
 
+def test_masks_on_the_mri_s_grid_and_doubtful_headers_are_said_in_the_record(command: Command, tmp_path: Path) -> None:
+    maps, out = tmp_path / "maps", tmp_path / "out"
+    maps.mkdir()
+    mask = np.zeros((16, 16), np.uint8)
+    mask[3:13, 4:12] = 1
+    finer = np.repeat(np.repeat(mask, 4, 0), 4, 1)[..., None].repeat(3, 2)
+    affine = np.diag([1.0, 1, 1, 1])
+    affine[:3, 3] = -1.5, -1.5, -1
+    for stem in ("fine", "coarse"):
+        save_map(maps / f"{stem}.nii.gz", disc(16))
+    save_map(maps / "coarse_brain.nii.gz", mask)
+    nib.save(nib.nifti1.Nifti1Image(finer, affine), maps / "fine_brain.nii.gz")
+    image = nib.load(maps / "coarse.nii.gz")
+    image.set_qform(np.diag([-4.0, 4, 4, 1]), code=1)
+    nib.save(image, maps / "coarse.nii.gz")
+    done = command(dataset_dir=maps, output_dir=out)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in OUTPUTS:
+        found, right = (read_map(out / f"{stem}_{name}.nii.gz")[0] for stem in ("fine", "coarse"))
+        np.testing.assert_array_equal(found, right)
+    flags = {stem: json.loads((out / f"{stem}.json").read_text())["flags"] for stem in ("fine", "coarse")}
+    assert "given on a finer grid and resampled onto that of the map" in flags["fine"][-1]
+    assert flags["fine"][-1].endswith(": brain")
+    assert "coarse.nii.gz: its sform (code 2) and qform (code 1) are mirror images" in flags["coarse"][-1]
+    assert "mirror images" in done.stdout + done.stderr
+    header = nib.load(out / "coarse_inpainted.nii.gz").header
+    np.testing.assert_allclose(header.get_qform(), np.diag([-4.0, 4, 4, 1]), atol=1e-6)
+    np.testing.assert_allclose(header.get_sform(), np.diag([4.0, 4, 4, 1]), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

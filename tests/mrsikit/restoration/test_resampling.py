@@ -5,7 +5,14 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from mrsikit.restoration.resampling import image_on_grid, upright_axis
+from mrsikit.restoration.resampling import (
+    companions_to_map_grid,
+    image_on_grid,
+    on_finer_grid,
+    resampling_warnings,
+    to_map_grid,
+    upright_axis,
+)
 
 
 def grid(spacing: tuple[float, float, float], first: tuple[float, float, float] = (0, 0, 0)) -> torch.Tensor:
@@ -82,3 +89,60 @@ def test_slices_are_averaged_too() -> None:
     mean, covered = image_on_grid(image, (2, 2, 2), grid((1, 1, 2), (0, 0, 0.5)), points=(1, 1, 2))
     torch.testing.assert_close(mean, torch.tensor([2.0, 7.0]).expand(2, 2, 2))
     np.testing.assert_allclose(covered, 1)
+
+
+def ball(affine: torch.Tensor, shape: tuple[int, int, int]) -> MetaTensor:
+    """Mask (1, X, Y, Z) of a ball of 30 mm about the origin."""
+    places = affine[:3, :3] @ torch.tensor(np.indices(shape).reshape(3, -1), dtype=torch.float64) + affine[:3, 3:]
+    return MetaTensor((places.norm(dim=0) < 30).float().reshape(1, *shape), affine=affine)
+
+
+COARSE, COARSE_SHAPE = grid((8, 8, 10), (-40, -40, -15)), (11, 11, 4)
+MRI, MRI_SHAPE = grid((1.1, 1.1, 2), (-50, -50, -25)), (92, 92, 25)
+
+
+def test_a_mask_on_a_finer_grid_is_taken_by_majority() -> None:
+    found = to_map_grid(ball(MRI, MRI_SHAPE), COARSE_SHAPE, COARSE, majority=True)
+    right = ball(COARSE, COARSE_SHAPE).as_tensor()
+    assert set(found.unique().tolist()) == {0.0, 1.0}
+    assert (found != right).sum() < 0.1 * right.sum()  # only voxels that the edge of the ball cuts
+    flat = to_map_grid(ball(MRI, MRI_SHAPE), COARSE_SHAPE[:2], COARSE, majority=True)
+    assert torch.equal(flat, found[..., 0])
+
+
+def test_bounds_on_a_finer_grid_are_those_at_the_centre_and_nan_outside() -> None:
+    values = torch.rand(2, *MRI_SHAPE, generator=torch.Generator().manual_seed(0))
+    values[:, 40:50] = torch.nan
+    found = to_map_grid(MetaTensor(values, affine=MRI), COARSE_SHAPE, COARSE, majority=False)
+    at = (torch.tensor([8.0, 8, 10]) * torch.tensor([3.0, 7, 2]) + torch.tensor([10.0, 10, 10])) / torch.tensor(
+        [1.1, 1.1, 2]
+    )
+    x, y, z = at.round().int().tolist()
+    assert torch.equal(found[:, 3, 7, 2], values[:, x, y, z])
+    assert found[:, 5].isnan().all()  # at 45.5 voxels
+    wide = grid((8, 8, 10), (-80, -40, -15))
+    assert to_map_grid(MetaTensor(values, affine=MRI), COARSE_SHAPE, wide, majority=False)[:, :3].isnan().all()
+
+
+def test_only_companions_on_a_finer_grid_are_resampled() -> None:
+    own = ball(COARSE, COARSE_SHAPE)
+    data = {"brain": ball(MRI, MRI_SHAPE), "missing": own, "crlb": MetaTensor(torch.ones(1, *COARSE_SHAPE))}
+    majority = {"brain": True, "missing": True, "crlb": False, "absent": True}
+    companions_to_map_grid(data, COARSE_SHAPE, COARSE, majority=majority)
+    assert data["missing"] is own
+    assert data["brain"].shape == (1, *COARSE_SHAPE)
+    assert torch.equal(data["brain"].affine, COARSE)
+    assert data["resampled"] == "brain"
+    assert resampling_warnings(data)[0].endswith(": brain")
+    assert resampling_warnings({"resampled": ""}) == []
+    assert not on_finer_grid(COARSE_SHAPE, MRI, COARSE_SHAPE, COARSE)  # a mask without a geometry of its own
+    assert not on_finer_grid((12, 11, 4), COARSE, COARSE_SHAPE, COARSE)
+
+
+def test_nan_is_background() -> None:
+    values = FINE.as_tensor().clone()
+    values[0, :2, :2] = torch.nan
+    mean, covered = image_on_grid(MetaTensor(values, affine=FINE.affine), (2, 2, 1), PAIRS, points=(2, 2, 1))
+    assert mean[0, 0, 0] == 0
+    assert mean.isfinite().all()
+    assert (covered == 1).all()

@@ -169,3 +169,41 @@ def test_bounds_of_no_good_fit_are_refused() -> None:
     outside = np.full((12, 12), 999.0)
     outside[0, 0] = 5.0  # where the map is empty
     assert companion_problems(outside, values, "percent")
+
+
+def on_fine_grid(good, fine=3):
+    """Mask on a grid of a third of the voxels' sides that covers the map."""
+    affine = np.diag([1 / fine] * 3 + [1.0])
+    affine[:3, 3] = 0.5 / fine - 0.5
+    return np.kron(mask(good), np.ones((fine,) * 3)).astype(np.float32), affine
+
+
+def test_a_mask_or_bounds_on_a_finer_grid_pass(tmp_path, good):
+    values, affine = on_fine_grid(good)
+    for name, companion in (("missing", values), ("brain", 1 - values), ("crlb", values * 9 + 4)):
+        assert input_problems(with_companion(tmp_path, good, name, companion, affine), KINDS) == []
+    flat = values[..., :3]
+    assert input_problems(with_companion(tmp_path, good[..., 0], "brain", flat, affine), KINDS) == []
+
+
+def test_a_finer_mask_must_be_a_mask_cover_the_map_and_know_its_place(tmp_path, good):
+    values, affine = on_fine_grid(good)
+    assert "0 to 255" in one_problem(with_companion(tmp_path, good, "brain", values * 255, affine))
+    assert "is empty" in one_problem(with_companion(tmp_path, good, "brain", values * 0, affine))
+    speck = values * 0
+    speck[0, 0, 0] = 1
+    assert "is empty" in one_problem(with_companion(tmp_path, good, "brain", speck, affine))
+    assert "covers 60% of its map" in one_problem(with_companion(tmp_path, good, "brain", values[:18], affine))
+    item = with_companion(tmp_path, good, "brain", values, affine)
+    image = nib.Nifti1Image(values, None)
+    image.header.set_zooms((1 / 3,) * 3)
+    nib.save(image, item["brain"])
+    assert "gives no position" in one_problem(item)
+
+
+def test_nan_is_the_background_of_an_mri(good):
+    image = np.where(mask(good) > 0, good, np.nan)
+    assert companion_problems(image, good, "anatomy") == []
+    assert "infinity" in companion_problems(np.where(mask(good) > 0, good, np.inf), good, "anatomy")[0]
+    assert "NaN in every voxel" in companion_problems(image * np.nan, good, "anatomy")[0]
+    assert "same value 1" in companion_problems(np.where(mask(good) > 0, 1, np.nan), good, "anatomy")[0]

@@ -226,3 +226,16 @@ def test_a_volume_is_sharpened_along_three_axes_however_it_is_stored(stored: int
     fine = out["sr"].as_tensor().movedim(1, 3) if stored == 0 else out["sr"].as_tensor()
     torch.testing.assert_close(forward_operator(fine, 2, BLOCK, 3), values, atol=1e-4, rtol=0)
     torch.testing.assert_close(out["sr"].affine, (affine @ subdivided(2, 3))[:, order])
+
+
+def test_bounds_on_a_finer_grid_are_resampled_and_said() -> None:
+    given = volume()
+    bounds = torch.linspace(5, 50, 12 * 16 * 3, dtype=torch.float32).reshape(1, 12, 16, 3)
+    half = torch.eye(4, dtype=torch.float64)
+    half[0, 0] = half[1, 1] = 1 / 3
+    half[:2, 3] = 1 / 6 - 0.5
+    finer = MetaTensor(bounds.repeat_interleave(3, 1).repeat_interleave(3, 2), affine=AFFINE @ half)
+    right = PreprocessCoarseMapd()({"image": given, "crlb": MetaTensor(bounds, affine=AFFINE)})
+    found = PreprocessCoarseMapd()({"image": given, "crlb": finer})
+    torch.testing.assert_close(layers(found), layers(right), equal_nan=True)
+    assert (found["resampled"], right["resampled"]) == ("crlb", "")
