@@ -143,9 +143,9 @@ class AtomicNibabelWriter(NibabelWriter):
 class SaveImagesd(MapTransform):
     """MONAI's ``SaveImaged`` for a list of images that is known only at run time.
 
-    The class name starts with SaveImage because MONAI Deploy leaves out transforms with such names. Complex images are
-    written as NIfTI-MRS and others as NIfTI, each to ``<stem>_<name>.nii.gz`` in its own data type, in the folder that
-    the data name under :data:`FOLDER`, if any.
+    The class name starts with SaveImage, as :class:`mrsikit.runtime.pipeline.BundlePipeline` leaves out transforms with
+    such names. Complex images are written as NIfTI-MRS and others as NIfTI, each to ``<stem>_<name>.nii.gz`` in its own
+    data type, in the folder that the data name under :data:`FOLDER`, if any.
 
     Args:
         keys: key of the list of image keys; each image key is also the suffix of the file.

@@ -12,17 +12,22 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor, list_data_collate
 from monai.transforms import Compose
-from monai.utils import convert_to_tensor
+from monai.utils import MetaKeys, convert_to_tensor
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import is_affine
 
+MOST_METABOLITES = 40
+"""Largest number of metabolites of an array that does not say that its first axis is that of the metabolites."""
+
 
 class BundlePipeline:
-    """A bundle's inference by the rules of MONAI Deploy's bundle operator.
+    """A bundle's inference on arrays, in an application or from Python.
 
     The pipeline leaves out the transforms that load or save files and applies the others to a dictionary of
-    MetaTensors. A result is therefore the same from the command line, from Python and in a deployed application.
+    MetaTensors. A result is therefore the same from the command line, from Python and in an application that calls this
+    class. MONAI Deploy's own bundle operator cannot run these bundles: it hands every tensor to the network and casts
+    the result to uint8.
 
     Args:
         bundle_root: folder of the bundle.
@@ -57,8 +62,20 @@ class BundlePipeline:
 
     @torch.no_grad()
     def __call__(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one item, given channel first as the config's preprocessing expects it after loading."""
-        item = self.before(dict(data))
+        """Run one item, given channel first as the config's preprocessing expects it after loading.
+
+        Raises:
+            InputError: the image has no channel axis, or a transform refuses the item.
+        """
+        for name in ("image", "fids"):
+            if hasattr(data.get(name), "shape"):
+                check_channel_first(data[name], name)
+        try:
+            item = self.before(dict(data))
+        except RuntimeError as error:  # MONAI wraps what a transform raises
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from None
+            raise
         batch = list_data_collate([{"image": item["image"]}])
         item["pred"] = self.inferer(batch["image"].to(self.device), self.network)[0].cpu()
         return self.after(item)
@@ -110,10 +127,37 @@ def refuse(name: str, problems: Sequence[str]) -> None:
         raise InputError(f"{name} {problems[0]}")
 
 
+def check_channel_first(image: torch.Tensor | np.ndarray, name: str) -> None:
+    """Refuse an image without a channel axis, whose first axis of space would be taken for metabolites.
+
+    Args:
+        image: maps (1, X, Y) or (M, X, Y, Z), or complex FIDs (1, X, Y, Z, T[, ...]).
+        name: name of the image, for the message.
+
+    Raises:
+        InputError: the array has another number of axes, or more than one channel where there can be but one, or more
+            than :data:`MOST_METABOLITES` without metadata that say so.
+    """
+    shape = tuple(image.shape)
+    complex_ = image.is_complex() if isinstance(image, torch.Tensor) else np.iscomplexobj(image)
+    if complex_:
+        right, wrong = "(1, X, Y, Z, T, ...)", len(shape) < 5 or shape[0] != 1
+    else:
+        # The readers give several channels for a file whose last axis is that of the metabolites, and say so.
+        stated = image.meta.get(MetaKeys.ORIGINAL_CHANNEL_DIM) == -1 if isinstance(image, MetaTensor) else False
+        right = "(1, X, Y), or (M, X, Y, Z) with up to 40 metabolites"
+        wrong = len(shape) not in (3, 4) or (len(shape) == 3 and shape[0] != 1)
+        wrong = wrong or (shape[0] > MOST_METABOLITES and not stated)
+    if wrong:
+        raise InputError(f"{name} is of shape {shape}, which has no channel axis in front; give {right}")
+
+
 def channel_first(array: np.ndarray, affine: np.ndarray) -> MetaTensor:
     """Turn a map (X, Y), (X, Y, Z) or (X, Y, Z, M) into a float32 tensor (1, X, Y[, Z]) or (M, X, Y, Z)."""
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    return MetaTensor(tensor.movedim(-1, 0) if array.ndim == 4 else tensor[None], affine=torch.as_tensor(affine))
+    meta = {MetaKeys.ORIGINAL_CHANNEL_DIM: -1 if array.ndim == 4 else float("nan")}
+    values = tensor.movedim(-1, 0) if array.ndim == 4 else tensor[None]
+    return MetaTensor(values, affine=torch.as_tensor(affine), meta=meta)
 
 
 def channel_last(tensor: torch.Tensor, ndim: int) -> np.ndarray:

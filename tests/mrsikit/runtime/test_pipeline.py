@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
 from mrsikit.io import InputError
-from mrsikit.runtime.pipeline import BundlePipeline
+from mrsikit.runtime.pipeline import BundlePipeline, channel_first, check_channel_first
 
 BUNDLE = Path(__file__).parents[3] / "bundles" / "mrsi_inpainting"
 
@@ -114,3 +114,37 @@ def test_a_folder_without_bundle_or_weights_is_refused(tmp_path):
     assert json.loads((tmp_path / "configs" / "inference.json").read_text())
     with pytest.raises(InputError, match="no weights here"):
         BundlePipeline(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.ones(44, 54),
+        torch.ones(44, 54, 30),
+        torch.ones(44, 54, 30, 2),
+        MetaTensor(torch.ones(44, 54, 30)),
+        np.ones((44, 54, 30), np.float32),
+        torch.ones(2, 3, 1, 64, dtype=torch.complex64),
+        torch.ones(2, 3, 1, 64, 4, dtype=torch.complex64),
+    ],
+    ids=lambda image: f"{type(image).__name__} {tuple(image.shape)}",
+)
+def test_an_image_without_a_channel_axis_is_refused(image):
+    with pytest.raises(InputError, match="has no channel axis in front"):
+        check_channel_first(image, "image")
+    if not isinstance(image, np.ndarray):
+        with pytest.raises(InputError, match="has no channel axis in front"):
+            BundlePipeline(BUNDLE, network=Constant(), weights="nowhere.pt", device="cpu")({"image": image})
+
+
+@pytest.mark.parametrize("shape", [(44, 54), (44, 54, 30), (44, 54, 1), (44, 54, 30, 5), (9, 8, 7, 44)])
+def test_what_the_readers_and_predict_give_has_a_channel_axis(shape):
+    check_channel_first(channel_first(np.ones(shape, np.float32), np.eye(4)), "image")
+    check_channel_first(torch.ones(1, 2, 3, 1, 64, 5, dtype=torch.complex64), "image")
+    check_channel_first(torch.ones(12, 44, 54, 30), "image")
+
+
+def test_what_a_transform_refuses_is_an_input_error(item):
+    pipeline = BundlePipeline(BUNDLE, network=Constant(), weights="nowhere.pt", device="cpu")
+    with pytest.raises(InputError, match="give it on the map's grid"):
+        pipeline(item | {"missing": MetaTensor(torch.ones(1, 5, 5))})
