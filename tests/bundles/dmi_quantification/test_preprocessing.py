@@ -107,3 +107,16 @@ def test_nothing_to_fit_leaves_no_fid() -> None:
     out = preprocessed(np.zeros((2, 2, 1, 64), np.complex64), fit_t2_star=True)
     assert out["image"].shape == (2, 5, 64)
     assert not out["voxels"].any()
+
+
+def test_a_mask_on_the_grid_of_an_mri_is_resampled_and_said() -> None:
+    values = random_fids(4, 3, 2, 256)
+    own = np.random.default_rng(1).random((4, 3, 2)) < 0.5
+    finer = np.diag([1 / 3, 1 / 3, 1 / 3, 1.0])
+    finer[:3, 3] = 1 / 6 - 0.5
+    image = read_image(values)
+    mask = np.kron(own, np.ones((3, 3, 3))).astype(np.float32)
+    fine = MetaTensor(torch.from_numpy(mask)[None], affine=torch.as_tensor(np.asarray(image.meta["affine"]) @ finer))
+    out = PreprocessFidsd(metabolites=METABOLITES)({"image": image, "mask": fine})
+    np.testing.assert_array_equal(out["voxels"].numpy(), own)
+    assert out["resampled"] == "mask"
