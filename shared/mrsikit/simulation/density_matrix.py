@@ -51,6 +51,14 @@ EDIT_DURATION = 0.014
 
 EDIT_STEPS = 70
 
+PLAUSIBLE = {
+    "te": (0.001, 1.0, "s", "in ms?"),
+    "dwell": (1e-5, 0.005, "s", "in ms?"),
+    "larmor": (20.0, 1300.0, "MHz", "in tesla? 3 T is 127.73 MHz"),
+    "points": (8, 2**20, "samples", ""),
+}
+"""Smallest and largest plausible value of each parameter, its unit, and what a value beyond may mean."""
+
 FIRST_ECHO, BANDWIDTH = 0.015, 1300.0
 """Time of the first echo (s) and bandwidth of the refocusing pulses (Hz), as on clinical 3 T scanners."""
 
@@ -303,7 +311,8 @@ def simulated_basis(
         One :class:`Basis` for each edit: "ON" and "OFF", or "" for an unedited sequence.
 
     Raises:
-        ValueError: the sequence or a metabolite is not known, or the sequence does not fit into the echo time.
+        ValueError: the sequence or a metabolite is not known, a value is not plausible, a line lies beyond the
+            bandwidth, or the sequence does not fit into the echo time.
 
     Example:
         >>> simulated_basis("press", te=0.035, metabolites=["sI"], points=512)[""].fids["sI"].shape
@@ -313,6 +322,13 @@ def simulated_basis(
         raise ValueError(f"sequence {sequence!r} is none of {', '.join(SEQUENCES)}")
     if unknown := sorted(set(metabolites) - set(SPIN_SYSTEMS)):
         raise ValueError(f"no spin system of {', '.join(unknown)}; there are {', '.join(SPIN_SYSTEMS)}")
+    _check_plausible(te=te, dwell=dwell, larmor=larmor, points=points)
+    farthest = max(_farthest(metabolite, reference) for metabolite in metabolites) * larmor
+    if farthest > 0.5 / dwell:
+        raise ValueError(
+            f"a dwell time of {dwell:g} s reaches {0.5 / dwell:.0f} Hz from the centre, the lines {farthest:.0f} Hz; "
+            f"give at most {0.5 / farthest:.2g} s"
+        )
     if sequence == "press":
         edits = {"": press(te, te1=te1, bandwidth=bandwidth)}
     else:
@@ -331,6 +347,26 @@ def simulated_basis(
     return out
 
 
+def _check_plausible(**values: float) -> None:
+    """Raise ValueError for a value beyond :data:`PLAUSIBLE`."""
+    for name, value in values.items():
+        low, high, unit, hint = PLAUSIBLE[name]
+        if not low <= value <= high:
+            raise ValueError(
+                f"{name} {value:g} {unit} is not plausible; give {low:g} to {high:g} {unit} {hint}".strip()
+            )
+
+
+def _farthest(metabolite: str, reference: float) -> float:
+    """Largest distance of the detected lines of a metabolite from the reference (ppm)."""
+    return max(
+        abs(shift - reference)
+        for system in SPIN_SYSTEMS[metabolite]
+        for k, shift in enumerate(system.shifts)
+        if k not in (system.phosphorus, system.exchanging)
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write a basis as NIfTI-MRS."""
     parser = argparse.ArgumentParser(prog="python -m mrsikit.simulation.density_matrix", description=main.__doc__)
@@ -344,6 +380,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--metabolites", default=",".join(METABOLITES), help="names, parted by commas")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.folder.exists() and not options.folder.is_dir():
+        parser.error(f"{options.folder} is a file; give a folder")
     te = options.te if options.te is not None else 0.068 if options.sequence == "mega_press" else 0.035
     try:
         basis = simulated_basis(

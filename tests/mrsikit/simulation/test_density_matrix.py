@@ -128,3 +128,34 @@ def test_the_command_writes_a_file_a_metabolite_and_edit(tmp_path: Path) -> None
     for edit in ("ON", "OFF"):
         for name in ("GABA", "Cr"):
             np.testing.assert_allclose(read[edit].fids[name], made[edit].fids[name], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--te", "35", "te 35 s is not plausible (in ms?); give 0.001 to 1 s"),
+        ("--te", "nan", "te nan s is not plausible"),
+        ("--te", "-0.03", "is not plausible"),
+        ("--dwell", "0.5", "dwell 0.5 s is not plausible (in ms?); give 1e-05 to 0.005 s"),
+        ("--dwell", "0", "dwell 0 s is not plausible"),
+        ("--dwell", "0.0016", "give at most 0.0"),
+        ("--larmor", "3", "in tesla? 3 T is 127.73 MHz"),
+        ("--larmor", "-127", "larmor -127 MHz is not plausible"),
+        ("--points", "0", "points 0 samples is not plausible"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(
+    option: str, value: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path / "basis"), option, value, "--metabolites", "NAA"])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "basis").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "basis").write_text("")
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "basis"), "--metabolites", "NAA"])
+    assert "basis is a file; give a folder" in capsys.readouterr().err
