@@ -138,20 +138,27 @@ def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[boo
         InputError: the header has no EditCondition, one with other names than ON and OFF, or not one name for each
             position along DIM_EDIT.
     """
-    for axis in range(5, 8):
-        if fids.extension.get(f"dim_{axis}") == "DIM_EDIT":
-            names = (fids.extension.get(f"dim_{axis}_header") or {}).get("EditCondition")
-            listed = names if isinstance(names, list) else []
-            known = {str(name).upper() for name in listed}
-            if known == {"ON", "OFF"} or (alone and len(known) == 1 and known <= {"ON", "OFF"}):
-                if not alone and len(listed) != fids.values.shape[axis - 1]:
-                    raise InputError(
-                        f"{path}: names {len(listed)} edits but holds {fids.values.shape[axis - 1]}; "
-                        f"give one name for each in EditCondition of dim_{axis}_header"
-                    )
-                return [str(name).upper() == "ON" for name in listed]
+    axis = next((k for k in range(5, 8) if fids.extension.get(f"dim_{k}") == "DIM_EDIT"), 6)
+    names = (fids.extension.get(f"dim_{axis}_header") or {}).get("EditCondition")
+    listed = [str(name).upper() for name in names] if isinstance(names, list) else []
+    known = set(listed)
+    if known == {"ON", "OFF"} or (alone and len(known) == 1 and known <= {"ON", "OFF"}):
+        count = fids.values.shape[axis - 1]
+        if not alone and len(listed) != count:
+            raise InputError(
+                f"{path}: names {len(listed)} edits but holds {count}; "
+                f"give one name for each in EditCondition of dim_{axis}_header"
+            )
+        return [name == "ON" for name in listed]
+    count = fids.values.shape[axis - 1] if fids.values.ndim >= axis else 0
+    if max(count, len(listed)) > 2:
+        raise InputError(
+            f"{path}: has {max(count, len(listed))} edits{' (' + ', '.join(listed) + ')' if listed else ''}, as HERMES "
+            "has; keep one ON and one OFF, or sum those whose pulse is on the same line, before"
+        )
     raise InputError(
-        f'{path}: does not say which edit is ON; set dim_6_header to {{"EditCondition": ["ON", "OFF"]}} in its header'
+        f"{path}: does not say which edit is ON; "
+        f'set dim_{axis}_header to {{"EditCondition": ["ON", "OFF"]}} in its header'
     )
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -94,6 +95,24 @@ def test_names_that_do_not_fit_the_edits_are_an_error(names: list[str]) -> None:
     wrong = replace(fids, extension={**fids.extension, "dim_6_header": {"EditCondition": names}})
     with pytest.raises(InputError, match=f"a: names {len(names)} edits but holds 2; give one name for each"):
         laid_out(wrong, "a")
+
+
+def test_the_advice_names_the_axis_of_the_edits_and_can_be_followed() -> None:
+    first = numbered(edits_first=True)
+    silent = replace(first, extension={k: v for k, v in first.extension.items() if "header" not in k})
+    with pytest.raises(InputError, match="a: does not say which edit is ON; set dim_5_header to"):
+        laid_out(silent, "a")
+    followed = replace(silent, extension={**silent.extension, "dim_5_header": {"EditCondition": ["ON", "OFF"]}})
+    assert laid_out(followed, "a")[1].tolist() == [True, False] * 3
+
+
+def test_four_edits_are_named_as_such() -> None:
+    values = np.concatenate([numbered().values] * 2, -1)
+    for names in (["A", "B", "C", "D"], None):
+        header = {"dim_6_header": {"EditCondition": names}} if names else {}
+        plain = {k: v for k, v in numbered().extension.items() if k != "dim_6_header"}
+        with pytest.raises(InputError, match="a: has 4 edits.*as HERMES has; keep one ON and one OFF"):
+            laid_out(replace(numbered(), values=values, extension={**plain, **header}), "a")
 
 
 def test_on_comes_before_off_as_the_header_of_what_is_made_says() -> None:
