@@ -23,7 +23,7 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.physics.spectra import frequency_axis, times
+from mrsikit.physics.spectra import frequency_axis, noise_sd, times
 
 RANGE = (0.5, 4.2)
 """Default range of chemical shifts that is fitted (ppm)."""
@@ -40,7 +40,16 @@ START = (2.0, 4.0)
 ITERATIONS, TOLERANCE = 30, 1e-6
 BATCH = 64
 SEARCH = 30.0
-"""Largest shift that the search for a starting value covers (Hz)."""
+"""Default for the largest shift (Hz)."""
+
+NARROWEST, WIDEST = 0.1, 50.0
+"""Bounds of both broadenings (Hz)."""
+
+LEAST_WIDTH = 1.0
+"""Least linewidth of a fit that has converged (FWHM, Hz): a narrower line is noise."""
+
+LEAST_EXPLAINED = 0.7
+"""Least share of the signal, beyond noise and baseline, that a fit that has converged explains."""
 
 CANDIDATES, PHASES = 4, 24
 """Numbers of shifts and of phases that are tried as starting values."""
@@ -69,8 +78,9 @@ class Fit:
         baseline: (N, P) complex baseline of the model.
         ppm: (P,) chemical shifts of the points.
         covariance: (N, M, M) covariance of the amplitudes.
-        converged: (N,) whether the steps converged with a shift below :data:`SEARCH`; False for a spectrum that is zero
-            or holds NaN.
+        converged: (N,) whether the steps converged within the range of shifts, with a linewidth of at least
+            :data:`LEAST_WIDTH`, and the model explains most of a signal that is above the noise. False for a spectrum
+            that is zero or holds NaN.
     """
 
     amplitudes: Tensor
@@ -98,6 +108,8 @@ def fit(
     ppm_range: tuple[float, float] = RANGE,
     knots: float = KNOTS,
     duration: float = DURATION,
+    delay: float = 0.0,
+    shift_range: float = SEARCH,
     batch: int = BATCH,
 ) -> Fit:
     """Fit spectra with a basis set and a spline baseline.
@@ -111,21 +123,31 @@ def fit(
         ppm_range: lowest and highest chemical shift that the fit uses (ppm).
         knots: distance between the knots of the baseline (ppm).
         duration: duration of the FID that is used (s).
+        delay: time from the echo, where the basis starts, to the first sample of the FIDs (s), such as that of first
+            points that are missing.
+        shift_range: largest frequency shift (Hz).
         batch: number of spectra fitted at a time.
 
     Raises:
-        ValueError: FIDs and basis differ in length, or the range holds fewer values than the model has unknowns.
+        ValueError: FIDs and basis differ in length, the range holds fewer values than the model has unknowns, or the
+            delay is negative or leaves no sample.
     """
     if fids.shape[-1] != basis.shape[-1]:
         raise ValueError(f"FIDs of {fids.shape[-1]} points, a basis of {basis.shape[-1]}; give the same")
     count = min(fids.shape[-1], max(2, round(duration / dwell)))
-    problem = _Problem(basis[:, :count], dwell, larmor, reference, ppm_range, knots)
+    lost = round(delay / dwell)
+    if delay < 0 or lost > basis.shape[-1] - 2:
+        raise ValueError(f"a delay of {delay:g} s; give 0 to {(basis.shape[-1] - 2) * dwell:g} s")
+    count = min(count, basis.shape[-1] - lost)
+    noise = noise_sd(fids)
+    problem = _Problem(basis[:, lost : lost + count], dwell, larmor, reference, ppm_range, knots, delay, shift_range)
     cut = fids[:, :count].to(torch.complex128)
     good = torch.isfinite(cut.abs()).all(1) & (cut.abs().amax(1) > 0)
     # replace a spectrum that cannot be fitted by any other one: its results are set to NaN below
     cut = torch.where(good[:, None], cut, problem.basis.sum(0))
-    parts = cut.split(batch)
-    found = [problem.solve(part) for part in tqdm(parts, desc="fitting", delay=2, leave=False)]
+    parts = zip(cut.split(batch), noise.split(batch), strict=True)
+    batches = -(-len(cut) // batch)
+    found = [problem.solve(*part) for part in tqdm(parts, desc="fitting", total=batches, delay=2, leave=False)]
     joined = {name: torch.cat([one[name] for one in found]) for name in found[0]}
     for name, values in joined.items():
         joined[name] = values & good if values.dtype == torch.bool else values
@@ -141,10 +163,19 @@ class _Problem:
     """
 
     def __init__(
-        self, basis: Tensor, dwell: float, larmor: float, reference: float, ppm_range: tuple[float, float], knots: float
+        self,
+        basis: Tensor,
+        dwell: float,
+        larmor: float,
+        reference: float,
+        ppm_range: tuple[float, float],
+        knots: float,
+        delay: float = 0.0,
+        shift_range: float = SEARCH,
     ) -> None:
         points = basis.shape[-1]
-        self.at = times(points, dwell).to(basis.device)
+        self.shift_range = shift_range
+        self.at = times(points, dwell).to(basis.device) + delay
         hz = torch.fft.ifftshift(frequency_axis(points, dwell))
         ppm = reference - hz / larmor
         self.inside = ((ppm >= ppm_range[0]) & (ppm <= ppm_range[1])).nonzero()[:, 0]
@@ -152,6 +183,9 @@ class _Problem:
         self.ppm = ppm[self.inside.cpu()]
         self.hz, self.points, self.dwell = hz.to(basis.device), points, dwell
         self.basis = basis.to(torch.complex128)
+        if part := delay - round(delay / dwell) * dwell:  # less than a sample: a phase that grows with frequency
+            turn = torch.polar(torch.ones_like(self.hz), 2 * math.pi * part * self.hz)
+            self.basis = torch.fft.ifft(torch.fft.fft(self.basis) * turn)
         curves = torch.from_numpy(splines(self.ppm.numpy(), ppm_range, knots)).to(basis.device).T
         if 2 * len(self.ppm) <= len(basis) + 2 * len(curves) + 4:
             raise ValueError(f"{ppm_range} ppm hold {len(self.ppm)} points: too few for {len(basis)} metabolites")
@@ -181,7 +215,7 @@ class _Problem:
         measured[:, self.inside] = torch.fft.fft(fids * self.sharp)[..., self.inside].abs()
         # entry k: correlation with the measured spectrum shifted by k points from the basis
         crossed = torch.fft.ifft(torch.fft.fft(measured) * torch.fft.fft(self.pattern).conj()).real
-        top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < SEARCH)
+        top = (crossed > crossed.roll(1, 1)) & (crossed >= crossed.roll(-1, 1)) & (self.hz.abs() < self.shift_range)
         places = torch.where(top, crossed, -torch.inf).topk(CANDIDATES, 1).indices
         judged = [self._phase(fids, self.hz[place]) for place in places.T]
         explained = torch.stack([one[1] for one in judged], 1)
@@ -209,8 +243,8 @@ class _Problem:
         best = torch.stack(explained, 1).max(1)
         return angles[best.indices], best.values
 
-    def solve(self, fids: Tensor) -> dict[str, Tensor]:
-        """Fit a batch of FIDs (N, T): the values of :class:`Fit` by name."""
+    def solve(self, fids: Tensor, noise: Tensor) -> dict[str, Tensor]:
+        """Fit a batch of FIDs (N, T) with noise (N,) of each channel: the values of :class:`Fit` by name."""
         theta = self.start(fids)
         shown = torch.fft.fft(fids, norm="ortho")[..., self.inside]
         state = self._linear(theta, shown)
@@ -223,6 +257,7 @@ class _Problem:
             some = {key: value[rows] for key, value in state.items()}
             step = self._step(theta[rows], some, damping[rows])
             tried = theta[rows] + step
+            tried[:, 2:] = tried[:, 2:].clamp(math.log(NARROWEST), math.log(WIDEST))
             new = self._linear(tried, shown[rows])
             better = new["cost"] <= some["cost"]
             gain = (some["cost"] - new["cost"]) / some["cost"]
@@ -232,7 +267,19 @@ class _Problem:
                 value[kept] = new[key][better]
             damping[rows] = torch.where(better, damping[rows] / 5, damping[rows] * 10).clamp(1e-9, 1e6)
             active[rows] = ~((better & (gain < TOLERANCE)) | (damping[rows] > 1e5))
-        return self._result(theta, shown, state) | {"converged": ~active & (theta[:, 1].abs() < SEARCH)}
+        return self._result(theta, shown, state) | {"converged": ~active & self._holds(theta, state, noise)}
+
+    def _holds(self, theta: Tensor, state: dict[str, Tensor], noise: Tensor) -> Tensor:
+        """Whether shift and linewidth of each fit are possible, and the basis explains the signal (N,)."""
+        lorentz, gauss = theta[:, 2].exp(), theta[:, 3].exp()
+        width = 0.5346 * lorentz + torch.sqrt(0.2166 * lorentz**2 + gauss**2)  # of a Voigt line; Olivero and Longbothum
+        rest = state["y"] - (state["y"] @ self.flat) @ self.flat.T
+        floor = noise.square() * rest.shape[1]
+        signal, left = rest.square().sum(1) - floor, state["cost"] - floor
+        explained = (signal > 3 * noise.square() * math.sqrt(2 * rest.shape[1])) & (
+            left < (1 - LEAST_EXPLAINED) * signal
+        )
+        return (theta[:, 1].abs() < self.shift_range) & (width >= LEAST_WIDTH) & explained
 
     def _linear(self, theta: Tensor, shown: Tensor) -> dict[str, Tensor]:
         """Least-squares amplitudes and spline heights for given parameters, and the residual."""

@@ -352,9 +352,8 @@ def _check_plausible(**values: float) -> None:
     for name, value in values.items():
         low, high, unit, hint = PLAUSIBLE[name]
         if not low <= value <= high:
-            raise ValueError(
-                f"{name} {value:g} {unit} is not plausible; give {low:g} to {high:g} {unit} {hint}".strip()
-            )
+            why = f" ({hint})" if hint and (value > high or name == "larmor") else ""
+            raise ValueError(f"{name} {value:g} {unit} is not plausible{why}; give {low:g} to {high:g} {unit}")
 
 
 def _farthest(metabolite: str, reference: float) -> float:

@@ -122,3 +122,33 @@ def test_what_does_not_fit_together_is_refused(basis: Tensor) -> None:
             torch.zeros(1, POINTS, dtype=torch.complex128), basis,
             dwell=DWELL, larmor=LARMOR, reference=REFERENCE, ppm_range=(3.0, 3.05),
         )  # fmt: skip
+
+
+def test_missing_first_points_need_a_delay(basis: Tensor) -> None:
+    fids, _, _ = spectra(basis, 8, 0.5)
+    for lost in (3, 6):
+        late = torch.nn.functional.pad(fids[:, lost:], (0, lost))
+        assert not fitted(late, basis).converged.any()
+        about = {"dwell": DWELL, "larmor": LARMOR, "reference": REFERENCE}
+        found = fit(late, basis, delay=lost * DWELL, **about)  # type: ignore[arg-type]
+        assert found.converged.all()
+        assert ((found.amplitudes / TRUE).mean(0) - 1).abs().max() < 0.05
+    with pytest.raises(ValueError, match="give 0 to"):
+        fit(fids, basis, delay=-0.001, dwell=DWELL, larmor=LARMOR, reference=REFERENCE)
+
+
+def test_a_larger_shift_is_found_within_the_range_given(basis: Tensor) -> None:
+    fids, _, shift = spectra(basis, 6, 0.5)
+    moved = shifted(fids, torch.full((6,), 60.0, dtype=torch.float64), times(POINTS, DWELL))
+    assert not fitted(moved, basis).converged.any()
+    found = fit(moved, basis, dwell=DWELL, larmor=LARMOR, reference=REFERENCE, shift_range=100.0)
+    assert found.converged.all()
+    torch.testing.assert_close(found.shift, shift + 60, atol=0.5, rtol=0)
+
+
+def test_noise_has_no_width_and_has_not_converged(basis: Tensor) -> None:
+    rng = np.random.default_rng(3)
+    noise = torch.from_numpy(rng.normal(size=(2, 20, POINTS)))
+    found = fitted(torch.complex(noise[0], noise[1]), basis)
+    assert torch.minimum(found.lorentz, found.gauss).min() >= 0.0999
+    assert found.converged.float().mean() <= 0.05
