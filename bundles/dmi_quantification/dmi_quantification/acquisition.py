@@ -6,9 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mrsikit.io import InputError
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI
+
+METABOLITES = ("water", "Glc", "Glx", "Lac")
+"""What labelled glucose becomes in the brain, and water."""
 
 
 def nearest_lines(ppm: Sequence[float]) -> float:
@@ -71,3 +77,23 @@ def fid_model(
         points=points,
         delay=delay if delay is not None else 0.0 if math.isnan(stored) else stored,
     )
+
+
+def acquisition_rows(model: FidModel, unit: float) -> Tensor:
+    """Make the first rows of the estimator's input, which describe the acquisition.
+
+    Args:
+        model: of the FIDs.
+        unit: largest shift (Hz), the estimator's unit of frequency.
+
+    Returns:
+        (1 + K, T), complex64. Row 0 holds times in units of one over the largest shift: real, from the first sample;
+        imaginary, from excitation. The other rows hold the lines at amplitude one.
+    """
+    at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
+    return torch.cat([at, model.basis()]).to(torch.complex64)
+
+
+def real_and_imaginary(values: Tensor) -> Tensor:
+    """Stack the real and the imaginary part: (2, ...) of a complex (...)."""
+    return torch.stack([values.real, values.imag])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -129,6 +129,8 @@ def _results(inputs: InputFolder, path: Path) -> _Results:
     in_mm = record.get("parameters", {}).get("water_mM") is not None
     others = len(metabolites) - 1
     fit_path = inputs.output_path(own, "fit")
+    if record.get("summary", {}).get("sign") == "conjugated":
+        fids = replace(fids, values=fids.values.conj())
     return _Results(
         fids=fids,
         fit=read_fids(fit_path) if fit_path.exists() else None,

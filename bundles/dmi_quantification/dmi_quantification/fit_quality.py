@@ -43,6 +43,7 @@ class FitQuality:
         linewidth: FWHM of the reference (Hz); 0 where nothing was measured.
         at_largest_shift: whether the shift is as large as the largest that is sought.
         merged: whether the lines are wider than the smallest distance between two of them.
+        not_finite: whether an estimate, or its standard deviation, is not a finite number.
         doubtful: whether any reason speaks against the fit.
     """
 
@@ -51,6 +52,7 @@ class FitQuality:
     linewidth: NDArray[np.float64]
     at_largest_shift: NDArray[np.bool_]
     merged: NDArray[np.bool_]
+    not_finite: NDArray[np.bool_]
     doubtful: NDArray[np.bool_]
 
     @property
@@ -82,6 +84,7 @@ def judge_fits(
     linewidth = np.where(measured, natural_width + estimates.broadening * largest_shift, 0.0)
     at_largest_shift = (np.abs(estimates.shift) > LARGEST_SHIFT) & measured
     merged = linewidth > nearest_lines(model.ppm) * model.larmor
+    not_finite = _not_finite(estimates) & measured
     contradicted = contradicted_by_residual(residual, metabolites).reshape(measured.shape)
     return FitQuality(
         measured=measured,
@@ -89,7 +92,8 @@ def judge_fits(
         linewidth=linewidth,
         at_largest_shift=at_largest_shift,
         merged=merged,
-        doubtful=(snr < FAINT) | at_largest_shift | merged | contradicted,
+        not_finite=not_finite,
+        doubtful=(snr < FAINT) | at_largest_shift | merged | not_finite | contradicted,
     )
 
 
@@ -104,6 +108,17 @@ def contradicted_by_residual(residual: Residual, metabolites: Sequence[str]) -> 
     if "Lac" in metabolites:
         contradicted |= residual.wider[:, metabolites.index("Lac")].numpy() > WIDE
     return contradicted
+
+
+def _not_finite(estimates: Estimates[NDArray[np.float64]]) -> NDArray[np.bool_]:
+    """Whether an estimate of each fit is not finite (V, D).
+
+    An estimator that gives no standard deviation anywhere is not asked for one.
+    """
+    single = np.stack([estimates.shift, estimates.phase, estimates.broadening, estimates.noise_sd])
+    finite = np.isfinite(estimates.amplitude).all(0) & np.isfinite(single).all(0)
+    known = np.isfinite(estimates.amplitude_sd)
+    return ~(finite & known.all(0)) if known.any() else ~finite
 
 
 def _signal_to_noise(estimates: Estimates[NDArray[np.float64]], measured: NDArray[np.bool_]) -> NDArray[np.float64]:

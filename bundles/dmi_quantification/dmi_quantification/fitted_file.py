@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from dmi_quantification.first_samples import FirstSamples
 from dmi_quantification.fit_quality import FitQuality
 from dmi_quantification.residual import Residual
+from dmi_quantification.sign import SignTest
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import Nucleus, Resonance
 
@@ -28,6 +30,9 @@ class FittedFile:
         factors: by metabolite, what the user gave for saturation and labelled nuclei.
         trained: acquisition that a network was trained at, as attributes of the model; empty without a network.
         mri_coverage: share of the fitted voxels that the MRI covers; None if nothing is smoothed.
+        misspelt: keys of the header that look like misspelt ones, and what is right.
+        sign: what the FIDs say of their sign.
+        first_samples: what is wrong with their first samples.
         quality: judgement of the fits.
         residual: what the fits leave.
     """
@@ -44,6 +49,9 @@ class FittedFile:
     factors: Mapping[str, float]
     trained: Mapping[str, float]
     mri_coverage: float | None
+    misspelt: Mapping[str, str]
+    sign: SignTest
+    first_samples: FirstSamples
     quality: FitQuality
     residual: Residual
 

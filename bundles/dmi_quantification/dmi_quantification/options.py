@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
-from dmi_quantification.acquisition import nearest_lines, output_names
+from dmi_quantification.acquisition import METABOLITES, nearest_lines, output_names
 from mrsikit.physics.nuclei import NUCLEI, Resonance
 from mrsikit.runtime.fid_checks import LONGEST_DELAY
 from mrsikit.runtime.options import Flag, OptionalFlag, RunOptions, option
-
-METABOLITES = ("water", "Glc", "Glx", "Lac")
 
 LONGEST_T2_STAR = 2.0
 """Seconds; a longer relaxation time is in another unit."""
@@ -54,6 +52,11 @@ class QuantificationOptions(RunOptions):
         lt=LONGEST_DELAY,
         example=0.0006,
         shown="from the header",
+    )
+    sign: Literal["auto", "standard", "conjugate"] = option(
+        "auto",
+        "`standard`: the FIDs have NIfTI-MRS's sign; `conjugate`: the other; `auto`: conjugated where they say "
+        "so beyond doubt",
     )
     max_shift: float = option(
         0.4,

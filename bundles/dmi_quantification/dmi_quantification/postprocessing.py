@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +18,17 @@ from torch import Tensor
 
 from dmi_quantification.acquisition import fid_model
 from dmi_quantification.estimates import Estimates
+from dmi_quantification.first_samples import FirstSamples, examine_first_samples
 from dmi_quantification.fit_quality import FAINT, FitQuality, judge_fits
 from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.metabolite_maps import metabolite_maps
 from dmi_quantification.mri_prior import RobustPrior
 from dmi_quantification.mri_smoothing import smooth_amplitudes
 from dmi_quantification.residual import Residual, examine
+from dmi_quantification.sign import SignTest
 from dmi_quantification.summary import summary_row
 from dmi_quantification.warnings import run_warnings
+from mrsikit.io.nifti_mrs import EXTENSION, misspelt_keys
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.restoration.resampling import resampling_warnings
@@ -96,16 +100,19 @@ class PostprocessFidsd(Transform):
         model = self._fid_model(out)
         residual = self._residual(out)
         single = self._single_voxel_estimates(out, residual)
+        wrong = sign_of(out).finding in ("real", "reference")
+        first = self._first_samples(out, residual)
         quality = judge_fits(
             single, residual, model, metabolites=self.metabolites, largest_shift=self._largest_shift(model)
         )
+        quality = replace(quality, doubtful=quality.doubtful | first.doubtful.reshape(quality.doubtful.shape) | wrong)
         smoothed, bias = self._smoothed(out, single, quality, voxels)
         maps = self._maps(smoothed, bias, quality, model)
         out |= {name: as_map(values, voxels, meta) for name, values in maps.items()}
         if residual.fit is not None:
             out["fit"] = as_fids(residual.fit, voxels, int(out["dynamics"]), meta)
         out["maps"] = [*maps, *(["fit"] if residual.fit is not None else [])]
-        file = self._fitted_file(out, model, quality, residual, voxels)
+        file = self._fitted_file(out, model, first, quality, residual, voxels)
         out["summary"] = summary_row(file, maps, grid=voxels.shape)
         out["flags"] = [*run_warnings(file), *resampling_warnings(out)]
         return out
@@ -121,6 +128,11 @@ class PostprocessFidsd(Transform):
         rows, estimates = convert_to_tensor(data["image"]).cpu(), convert_to_tensor(data["pred"]).cpu()
         keep = rows.numel() * 4 < LARGEST_FIT if self.save_fit is None else self.save_fit
         return examine(rows, estimates, len(self.metabolites), keep=keep)
+
+    def _first_samples(self, data: Mapping[Hashable, Any], residual: Residual) -> FirstSamples:
+        """Look for first samples that the others contradict."""
+        rows, estimates = convert_to_tensor(data["image"]).cpu(), convert_to_tensor(data["pred"]).cpu()
+        return examine_first_samples(rows, estimates, residual, len(self.metabolites))
 
     def _single_voxel_estimates(self, data: Mapping[Hashable, Any], residual: Residual) -> Estimates[Values]:
         """Read the estimates, amplitudes (K, V, D); a standard deviation that nobody estimated is NaN, not 0."""
@@ -181,6 +193,7 @@ class PostprocessFidsd(Transform):
         self,
         data: Mapping[Hashable, Any],
         model: FidModel,
+        first: FirstSamples,
         quality: FitQuality,
         residual: Residual,
         voxels: NDArray[np.bool_],
@@ -201,6 +214,9 @@ class PostprocessFidsd(Transform):
             factors=self.factors,
             trained=self.trained,
             mri_coverage=self._mri_coverage(data, voxels),
+            misspelt=misspelt_keys(json.loads(meta[EXTENSION])),
+            sign=sign_of(data),
+            first_samples=first,
             quality=quality,
             residual=residual,
         )
@@ -210,6 +226,11 @@ class PostprocessFidsd(Transform):
         if self._prior_for(data) is None or not voxels.any():
             return None
         return float(_covered(data, voxels).mean())
+
+
+def sign_of(data: Mapping[Hashable, Any]) -> SignTest:
+    """What the preprocessing found of the sign of the FIDs."""
+    return SignTest(**json.loads(data["sign"]))
 
 
 def as_array(values: Any) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
 import torch
 from monai.config import KeysCollection
@@ -13,13 +14,16 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from dmi_quantification.acquisition import fid_model
+from dmi_quantification.acquisition import METABOLITES, acquisition_rows, fid_model, real_and_imaginary
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.relaxation import fit_t2_star
+from dmi_quantification.relaxation import fit_t2_star, strongest_fids
+from dmi_quantification.sign import SignTest, find_sign
+from mrsikit.io.nifti_mrs import EXTENSION, without_single_axes
 from mrsikit.physics import spectra
-from mrsikit.physics.fid_model import FidModel
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid
 from mrsikit.runtime import as_flag
+
+Sign = Literal["auto", "standard", "conjugate"]
 
 CHUNK = 2048
 """Number of voxels whose FIDs are laid out at a time."""
@@ -42,6 +46,7 @@ class PreprocessFidsd(MapTransform):
         metabolites: names in the nucleus's table; the first is the reference.
         t2_star: relaxation times (s) by metabolite that replace those of the table.
         delay: time (s) from excitation to the first sample; None: the file's.
+        sign: of the FIDs: "standard", NIfTI-MRS's; "conjugate", the other; "auto": that which the FIDs say.
         max_shift: largest frequency shift (ppm) that the fit looks for; below half the distance of two lines.
         fit_t2_star: whether to fit the relaxation times of all but the first metabolite to the whole file.
         mask: key of the optional mask (1, X, Y, Z) of the voxels to fit.
@@ -50,8 +55,9 @@ class PreprocessFidsd(MapTransform):
     Output:
         the key holds the estimator's input (2, 1 + K + V D, T), "voxels" the mask (X, Y, Z) of the V voxels to fit, and
         "dynamics" the number D of time points. "t2_star" and "t2_star_sd" are the relaxation times (s) and their
-        standard deviations, "t2_star_given" says which of them the user gave. If there is an MRI, "mri" holds it on the
-        grid of the FIDs, 0 to 1, and "covered" (X, Y, Z) says where it covers them.
+        standard deviations, "t2_star_given" says which of them the user gave. "sign" is
+        a :class:`dmi_quantification.sign.SignTest` as JSON text, because collation would change an object. If there is
+        an MRI, "mri" holds it on the grid of the FIDs, 0 to 1, and "covered" (X, Y, Z) says where it covers them.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class PreprocessFidsd(MapTransform):
         metabolites: Sequence[str],
         t2_star: Mapping[str, float] | None = None,
         delay: float | None = None,
+        sign: Sign = "standard",
         max_shift: float = 0.4,
         fit_t2_star: bool | str = False,
         mask: str = "mask",
@@ -70,6 +77,7 @@ class PreprocessFidsd(MapTransform):
         self.metabolites = tuple(metabolites)
         self.t2_star = dict(t2_star or {})
         self.delay = delay
+        self.sign = sign
         self.max_shift = max_shift
         self.fit_t2_star = as_flag(fit_t2_star, "fit_t2_star")
         self.mask, self.mri = mask, mri
@@ -85,6 +93,7 @@ class PreprocessFidsd(MapTransform):
             fids = convert_to_tensor(out[key])[0]
             meta = dict(out[key].meta)
             grid = fids.shape[:AXES]
+            meta[EXTENSION] = json.dumps(without_single_axes(json.loads(meta[EXTENSION]), fids.shape[AXES + 1 :]))
             voxels = (fids != 0).flatten(AXES).any(-1)
             companions_to_map_grid(out, grid, torch.as_tensor(meta["affine"]), majority={self.mask: True})
             if self.mask in out:
@@ -97,6 +106,10 @@ class PreprocessFidsd(MapTransform):
             model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
             unit = self.max_shift * model.larmor
             rows = _rows(acquisition_rows(model, unit), fids, places)
+            sign = self._sign(rows, meta)
+            if sign.finding == "conjugate":
+                rows[1, 1 + len(self.metabolites) :] *= -1
+            out["sign"] = json.dumps(asdict(sign))
             spread = [0.0] * len(self.metabolites)
             if self.fit_t2_star and len(places):
                 network = FidLeastSquares(peaks=len(self.metabolites))
@@ -112,25 +125,14 @@ class PreprocessFidsd(MapTransform):
                 out["mri"], out["covered"] = on_grid(out[self.mri], grid, torch.as_tensor(meta["affine"]), voxels)
         return out
 
-
-def acquisition_rows(model: FidModel, unit: float) -> Tensor:
-    """Make the first rows of the estimator's input, which describe the acquisition.
-
-    Args:
-        model: of the FIDs.
-        unit: largest shift (Hz), the estimator's unit of frequency.
-
-    Returns:
-        (1 + K, T), complex64. Row 0 holds times in units of one over the largest shift: real, from the first sample;
-        imaginary, from excitation. The other rows hold the lines at amplitude one.
-    """
-    at = torch.complex(model.times * unit, (model.times + model.delay) * unit)[None]
-    return torch.cat([at, model.basis()]).to(torch.complex64)
-
-
-def real_and_imaginary(values: Tensor) -> Tensor:
-    """Stack the real and the imaginary part: (2, ...) of a complex (...)."""
-    return torch.stack([values.real, values.imag])
+    def _sign(self, rows: Tensor, meta: Mapping[str, Any]) -> SignTest:
+        """Tell the sign of the FIDs behind the rows that describe their acquisition, unless the user gives it."""
+        if self.sign != "auto":
+            return SignTest(finding=self.sign, given=True)
+        # a line that is not asked for is in the FIDs all the same
+        lines = list(dict.fromkeys((*self.metabolites, *METABOLITES)))
+        model = fid_model(meta, rows.shape[2], metabolites=lines, t2_star=self.t2_star, delay=self.delay)
+        return find_sign(strongest_fids(rows, 1 + len(self.metabolites)), model, max_shift=self.max_shift)
 
 
 def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:

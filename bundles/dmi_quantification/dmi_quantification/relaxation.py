@@ -39,7 +39,7 @@ def fit_t2_star(
     head = torch.complex(rows[0, :first], rows[1, :first])
     times = head[0].real
     undamped = head[1:] * torch.exp(times / unit / torch.tensor(t2_star)[:, None])
-    fids = _strongest(rows, first)
+    fids = strongest_fids(rows, first)
     rates = 1.0 / (torch.tensor(t2_star) * unit)
     information = torch.eye(count - 1, dtype=torch.float64)
     for _ in range(iterations):
@@ -52,7 +52,7 @@ def fit_t2_star(
     return fitted.tolist(), fitted_sd.tolist()
 
 
-def _strongest(rows: Tensor, first: int) -> Tensor:
+def strongest_fids(rows: Tensor, first: int) -> Tensor:
     """FIDs (N, T) of the most energy, of those behind the ``first`` rows."""
     energy = torch.cat([(part**2).sum((0, 2)) for part in rows[:, first:].split(MOST_VOXELS, 1)])
     chosen = first + energy.argsort(descending=True)[: min(MOST_VOXELS, int((energy > 0).sum()))]

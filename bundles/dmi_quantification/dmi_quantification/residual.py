@@ -23,6 +23,9 @@ NEAR = 0.35
 MIRRORED = 0.2
 """Distance (ppm) from a modelled line's mirror image within which a line of the residual is that image."""
 
+LEADING = 12
+"""Number of first samples whose residuals are kept."""
+
 CHANCE = 1e-4
 """Probability with which noise alone makes a line in the mean power spectrum of the residuals."""
 
@@ -39,6 +42,9 @@ class Residual:
             the model has it, below 0 narrower.
         power: (T,) power spectrum of the residual over that of the noise, without shift and phase, mean of the FIDs.
         early_over_late: standard deviation of the residual in the first quarter of the samples over that in the last.
+        leading: (V, 3, :data:`LEADING`) of each of the first samples: the energy that is left over that of the noise,
+            the product of fit and residual over the noise's variance, and the energy of the fit over that variance; 0
+            where a FID was not examined.
         fit: (V, T) fitted FIDs, complex64, or None.
     """
 
@@ -47,6 +53,7 @@ class Residual:
     wider: Tensor
     power: Tensor
     early_over_late: float
+    leading: Tensor
     fit: Tensor | None
 
 
@@ -62,7 +69,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
     first = 1 + peaks
     voxels, points = rows.shape[1] - first, rows.shape[2]
     quarter = max(4, points // 4)
-    tallest = torch.zeros(voxels)
+    tallest, leading = torch.zeros(voxels), torch.zeros(voxels, 3, min(LEADING, points))
     wider, power = torch.zeros(voxels, peaks), torch.zeros(points, dtype=torch.float64)
     known = Estimates.from_rows(estimates, peaks).noise_sd > 0
     fit = torch.zeros(voxels, points, dtype=torch.complex64) if keep and bool(known.any()) else None
@@ -78,6 +85,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
         early += float(chunk.squares[:, :quarter].sum())
         late += float(chunk.squares[:, -quarter:].sum())
         wider[chosen] = chunk.wider
+        leading[chosen] = chunk.leading
         if fit is not None:
             fit[chosen] = chunk.fit
     count = int(known.sum())
@@ -87,6 +95,7 @@ def examine(rows: Tensor, estimates: Tensor, peaks: int, *, keep: bool = True) -
         wider=wider,
         power=power / max(1, count),
         early_over_late=math.sqrt(early / late) if late > 0 else 1.0,
+        leading=leading,
         fit=fit,
     )
 
@@ -100,12 +109,14 @@ class _Chunk:
         heights: (N, T) absolute spectrum of the residual over the standard deviation of its noise.
         squares: (N, T) absolute residual over the standard deviation of its noise, squared.
         wider: (N, K) as of :class:`Residual`.
+        leading: (N, 3, L) as of :class:`Residual`.
     """
 
     fit: Tensor
     heights: Tensor
     squares: Tensor
     wider: Tensor
+    leading: Tensor
 
 
 def _examine_chunk(head: Tensor, fids: Tensor, estimates: Estimates[Tensor]) -> _Chunk:
@@ -133,7 +144,14 @@ def _examine_chunk(head: Tensor, fids: Tensor, estimates: Estimates[Tensor]) -> 
         heights=spectrum / (noise * math.sqrt(2.0 * fids.shape[1]))[:, None],
         squares=(residual.abs() / noise[:, None]) ** 2,
         wider=_width_scores(by_width, by_fitted, residual, noise),
+        leading=_leading(fit[:, :LEADING], residual[:, :LEADING], noise[:, None]),
     )
+
+
+def _leading(fit: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
+    """First samples (N, 3, L) of :class:`Residual`, from those of the fit and the residual (N, L)."""
+    energy, product = 0.5 * residual.abs() ** 2, (fit.conj() * residual).real
+    return torch.stack([energy, product, fit.abs() ** 2], 1) / noise[:, None] ** 2
 
 
 def _width_scores(by_width: Tensor, by_fitted: Tensor, residual: Tensor, noise: Tensor) -> Tensor:
@@ -190,17 +208,12 @@ def line_outside_model(residual: Residual, model: FidModel) -> float | None:
     return None if power.max() <= limit else float(axis[power.argmax()])
 
 
-def is_mirrored(residual: Residual, model: FidModel) -> bool:
-    """Whether the line outside the model lies where a modelled line has its mirror image.
+def ghost_of(ppm: float, model: FidModel) -> int | None:
+    """Find the line whose mirror image at the reference lies at a chemical shift (ppm): its number, or None.
 
-    FIDs of the wrong sign have a spectrum that is mirrored at the reference.
-
-    Args:
-        residual: of the FIDs.
-        model: that was fitted.
+    A receiver whose two channels differ leaves there a faint image of the line, its quadrature ghost.
     """
-    ppm = line_outside_model(residual, model)
-    if ppm is None:
-        return False
-    images = [2 * model.reference - line for line in model.ppm if abs(line - model.reference) > NEAR]
-    return any(abs(ppm - image) < MIRRORED for image in images)
+    for k, line in enumerate(model.ppm):
+        if abs(line - model.reference) > NEAR and abs(2 * model.reference - line - ppm) < MIRRORED:
+            return k
+    return None

@@ -31,6 +31,7 @@ def summary_row(file: FittedFile, maps: Mapping[str, np.ndarray], *, grid: Seque
         "dwell time (ms)": round(1e3 * model.dwell, 6),
         "points fitted": model.points,
         "reference (ppm)": model.reference,
+        "sign": "conjugated" if file.sign.finding == "conjugate" else "as NIfTI-MRS",
         **medians(maps, good if good.any() else quality.measured, file.metabolites),
         **relaxation_times(file.metabolites, model.t2_star, file.t2_star_sd),
     }

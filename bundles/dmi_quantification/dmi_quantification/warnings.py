@@ -13,7 +13,8 @@ import numpy as np
 from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.fit_quality import FAINT
 from dmi_quantification.fitted_file import FittedFile
-from dmi_quantification.residual import is_mirrored, line_outside_model
+from dmi_quantification.residual import ghost_of, line_outside_model
+from dmi_quantification.sign import FLIPPED
 from mrsikit.physics.fid_model import FidModel
 
 OTHER_FIELD = 0.15
@@ -37,21 +38,45 @@ LineRule = Callable[[FittedFile, int], Iterator[str]]
 
 
 def run_warnings(file: FittedFile) -> list[str]:
-    """Apply all rules to one fitted file.
-
-    A mirrored spectrum makes most other rules fire too, so then the user is told of that alone.
-    """
-    rules = RULES_OF_A_MIRRORED_SPECTRUM if is_mirrored(file.residual, file.model) else RULES
-    return [warning for rule in rules for warning in rule(file)]
+    """Apply all rules to one fitted file."""
+    return [warning for rule in RULES for warning in rule(file)]
 
 
 # Rules of the acquisition
+
+
+def sign(file: FittedFile) -> Iterator[str]:
+    """The FIDs have another sign or reference than NIfTI-MRS and their header say, or it cannot be told."""
+    sign = file.sign
+    if sign.finding == "conjugate" and not sign.given:
+        yield (
+            "the FIDs have the sign opposite to NIfTI-MRS's (chance of error under "
+            f"{FLIPPED:.1%}): they were conjugated; --sign standard leaves them as they are"
+        )
+    elif sign.finding == "unclear":
+        yield "the sign of the FIDs cannot be told: NIfTI-MRS's was taken; set --sign standard or --sign conjugate"
+    elif sign.finding == "real":
+        yield (
+            "the FIDs are real data stored as complex: every line has a mirror image, so the maps are wrong; give both "
+            "channels"
+        )
+    elif sign.finding == "reference":
+        yield (
+            f"the spectrum fits a reference of {sign.reference:.1f} ppm at zero frequency, not "
+            f"{file.model.reference:g} ppm, so the maps are wrong: correct SpecFreqChemShift (or RxOffset)"
+        )
 
 
 def unknown_delay(file: FittedFile) -> Iterator[str]:
     """Neither the header nor the user gives the acquisition delay."""
     if not file.delay_known:
         yield "the file gives no acquisition delay: 0 was assumed; set --delay (s)"
+
+
+def misspelt_keys(file: FittedFile) -> Iterator[str]:
+    """The header has keys that look like misspelt ones."""
+    for wrong, right in file.misspelt.items():
+        yield f"the header's {wrong} is no key of NIfTI-MRS, {right} is: nothing was taken from it"
 
 
 def long_echo_time(file: FittedFile) -> Iterator[str]:
@@ -135,17 +160,13 @@ def other_acquisition_than_trained(file: FittedFile) -> Iterator[str]:
 # Rules of the residuals of all FIDs together; they need at least one FID whose residual was examined
 
 
-def mirrored_spectrum(file: FittedFile) -> Iterator[str]:
-    """The residuals hold a line where the mirror image of a modelled line lies."""
-    if is_mirrored(file.residual, file.model):
-        yield "the spectrum looks mirrored, so the maps are worthless: conjugate the FIDs, NIfTI-MRS wants that sign"
-
-
 def extra_line(file: FittedFile) -> Iterator[str]:
     """The residuals hold a line that is not in the model."""
     ppm = line_outside_model(file.residual, file.model)
     if ppm is not None:
-        yield f"there is a line near {ppm:.1f} ppm that is not in the model"
+        ghost = ghost_of(ppm, file.model)
+        cause = "" if ghost is None else f", where a quadrature ghost of {file.metabolites[ghost]} would lie"
+        yield f"there is a line near {ppm:.1f} ppm that is not in the model{cause}"
 
 
 def lactate_too_wide(file: FittedFile, k: int) -> Iterator[str]:
@@ -189,6 +210,28 @@ def for_each_line(*rules: LineRule) -> Rule:
     return rule
 
 
+def wrong_first_samples(file: FittedFile) -> Iterator[str]:
+    """The other samples of the FIDs contradict the first ones."""
+    first = file.first_samples
+    if first.count == 0:
+        return
+    k = int(np.argmax(np.abs(first.change)))
+    one = first.count == 1
+    what, verb, them = ("sample", "is", "it") if one else (f"{first.count} samples", "are", "them")
+    yield (
+        f"the first {what} of {first.fids} FIDs {verb} wrong: the first is {first.ratio:.2g} times what the others "
+        f"predict, and without {them} {file.metabolites[k]} changes by {first.change[k]:+.0%}; cut {them} off and add "
+        f"{1e3 * first.count * file.model.dwell:.3g} ms to the delay"
+    )
+
+
+def not_finite(file: FittedFile) -> Iterator[str]:
+    """Some fits came to no number."""
+    count = int(file.quality.not_finite.sum())
+    if count:
+        yield f"the fits of {count} FIDs came to no finite number: are dwell time, delay and relaxation times right?"
+
+
 def noise_changes(file: FittedFile) -> Iterator[str]:
     """The noise of the first and the last quarter of the FIDs differ."""
     residual = file.residual
@@ -214,7 +257,10 @@ def mri_does_not_cover(file: FittedFile) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
+    sign,
+    not_finite,
     unknown_delay,
+    misspelt_keys,
     long_echo_time,
     short_fids,
     t2_star_of_another_field,
@@ -226,10 +272,10 @@ RULES: tuple[Rule, ...] = (
     other_acquisition_than_trained,
     extra_line,
     for_each_line(lactate_too_wide, lactate_fitted_as_lipid, wrong_t2_star),
+    wrong_first_samples,
     noise_changes,
     mri_does_not_cover,
 )
-RULES_OF_A_MIRRORED_SPECTRUM: tuple[Rule, ...] = (mirrored_spectrum, mri_does_not_cover)
 
 
 def _nearest_lines_hz(model: FidModel) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ EXTENSION = "header_extension"
 
 ACQUISITION = ("dwell", "larmor", "nucleus", "reference", "delay", "echo")
 """Metadata keys of the acquisition parameters; the last three are NaN if the file does not state them."""
+
+MRS_CODE = 44
+"""Code of the header extension of NIfTI-MRS."""
 
 LONGEST_FID_ECHO = 0.005
 """Longest EchoTime (s) of a FID acquisition, where it means the delay from excitation to the first sample; a longer
@@ -84,7 +88,7 @@ def read_fids(path: str | Path) -> Fids:
     from nifti_mrs.nifti_mrs import NIFTI_MRS  # here, because maps need none of it and it takes long to import
 
     try:
-        stored = NIFTI_MRS(str(path))
+        stored = NIFTI_MRS(_without_nulls(path))
         values = np.asarray(stored.image.data)
         extension = dict(stored.hdr_ext.to_dict())
         image: Any = nib.load(path)
@@ -116,6 +120,50 @@ def read_fids(path: str | Path) -> Fids:
         codes=codes,
         qform=None if np.array_equal(qform, affine) else qform,
     )
+
+
+def _without_nulls(path: str | Path) -> Any:
+    """Return the path, or the image without the header keys that are ``null``, at which the library fails.
+
+    A key that is null says as much as one that is not there.
+    """
+    image: Any = nib.load(path)
+    stored = image.header.extensions
+    codes = stored.get_codes()
+    extension = stored[codes.index(MRS_CODE)].json() if MRS_CODE in codes else {}
+    if all(value is not None for value in extension.values()):
+        return str(path)
+    given = json.dumps({key: value for key, value in extension.items() if value is not None})
+    stored[codes.index(MRS_CODE)] = nib.nifti1.Nifti1Extension(MRS_CODE, given.encode())
+    return image
+
+
+def misspelt_keys(extension: Mapping[str, Any]) -> dict[str, str]:
+    """Find keys of a header extension that look like misspelt ones of delay or reference: what is right, by them."""
+    right = {key.lower(): key for key in ("AcquisitionStartTime", "EchoTime", "SpecFreqChemShift", "RxOffset")}
+    found = {}
+    for key in extension:
+        word = key.lower()
+        near = difflib.get_close_matches(word, right, 1, 0.9)
+        # what only adds to a key, such as EchoTime2, is another
+        if near and key != right[near[0]] and not (word != near[0] and word.startswith(near[0])):
+            found[key] = right[near[0]]
+    return found
+
+
+def without_single_axes(extension: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
+    """Leave the axes of length one out of a header extension and number the others again.
+
+    Args:
+        extension: a header extension.
+        sizes: of the axes after the fourth.
+    """
+    endings = ("", "_info", "_header")
+    out = {key: value for key, value in extension.items() if key[:5] not in ("dim_5", "dim_6", "dim_7")}
+    long = [axis for axis, size in enumerate(sizes, start=5) if size > 1]
+    for new, old in enumerate(long, start=5):
+        out |= {f"dim_{new}{end}": extension[f"dim_{old}{end}"] for end in endings if f"dim_{old}{end}" in extension}
+    return out
 
 
 def _reference(extension: Mapping[str, Any], nucleus: str) -> float | None:

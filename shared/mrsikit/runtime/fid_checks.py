@@ -66,8 +66,7 @@ def acquisition_problems(fids: Fids) -> list[str]:
         problems.append("is zero in every sample; give measured FIDs")
     if fids.values.shape[3] < FEWEST_POINTS:
         problems.append(f"has FIDs of {fids.values.shape[3]} points; at least {FEWEST_POINTS} are needed")
-    if not DWELL[0] <= fids.dwell <= DWELL[1]:
-        problems.append(f"has a dwell time of {fids.dwell:g} s; set pixdim[4] in seconds")
+    problems += _dwell_problems(fids)
     if fids.delay is not None and not 0 <= fids.delay < LONGEST_DELAY:
         problems.append(
             f"has an acquisition delay of {fids.delay:g} s in its header; give seconds, under {LONGEST_DELAY:g}"
@@ -85,7 +84,27 @@ def acquisition_problems(fids: Fids) -> list[str]:
         problems.append(
             f"has the axes {' x '.join(map(str, fids.values.shape[4:]))} after the fourth; give one, of time"
         )
-    spare = [tag for tag in fids.tags if tag not in ("DIM_DYN", "DIM_MEAS", "DIM_USER_0", None)]
+    spare = [
+        tag
+        for tag, size in zip(fids.tags, fids.values.shape[4:], strict=True)
+        if size > 1 and tag not in ("DIM_DYN", "DIM_MEAS", "DIM_USER_0", None)
+    ]
     if spare:
         problems.append(f"has axes {', '.join(spare)}; combine coils and average first, time points go on DIM_DYN")
     return problems
+
+
+def _dwell_problems(fids: Fids) -> list[str]:
+    """Check the dwell time: it is plausible, and the bandwidth holds the nucleus's lines."""
+    if not DWELL[0] <= fids.dwell <= DWELL[1]:
+        unit = " (in ms?)" if DWELL[1] < fids.dwell < 1000 * DWELL[1] else ""
+        return [f"has a dwell time of {fids.dwell:g} s{unit}; set pixdim[4] in seconds"]
+    nucleus = NUCLEI.get(fids.nucleus)
+    lines = [line.ppm for line in nucleus.resonances.values()] if nucleus is not None else []
+    span = (max(lines) - min(lines)) * fids.larmor if lines else 0.0
+    if nucleus is None or 1 / fids.dwell > span or nucleus.field_of(fids.larmor) > FIELDS[1]:
+        return []
+    return [
+        f"has a bandwidth of {1 / fids.dwell:.4g} Hz, in which lines {span:.0f} Hz apart have no room: is the dwell "
+        f"time of {fids.dwell:g} s in ms? set pixdim[4] in seconds"
+    ]

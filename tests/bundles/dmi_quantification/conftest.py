@@ -12,10 +12,12 @@ from monai.data import MetaTensor
 
 from command_lines import infer
 from dmi_quantification.estimates import Estimates
+from dmi_quantification.first_samples import FirstSamples
 from dmi_quantification.fit_quality import FitQuality
 from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
-from dmi_quantification.residual import Residual
+from dmi_quantification.residual import LEADING, Residual
+from dmi_quantification.sign import SignTest
 from mrsikit.io import Fids, write_fids
 from mrsikit.io.nifti_mrs import metadata_of
 from mrsikit.phantoms.dmi import FINER, DmiPhantom, rings
@@ -71,13 +73,14 @@ def estimates_of(amplitude: np.ndarray, **changes: np.ndarray) -> Estimates:
 def sound_residual(fids: int = 100, **changes: object) -> Residual:
     """What sound fits leave of FIDs."""
     given = {"count": fids, "tallest": torch.full((fids,), 3.0), "wider": torch.zeros(fids, 4), "fit": None}
+    given["leading"] = torch.ones(fids, 3, LEADING)
     return Residual(**{**given, "power": torch.ones(MODEL.points).double(), "early_over_late": 1.0, **changes})
 
 
 def sound_quality(fids: int = 100, **changes: np.ndarray) -> FitQuality:
     """Judgement of sound fits, (fids, 1)."""
     yes, no = np.ones((fids, 1), bool), np.zeros((fids, 1), bool)
-    given = {"measured": yes, "at_largest_shift": no, "merged": no, "doubtful": no}
+    given = {"measured": yes, "at_largest_shift": no, "merged": no, "not_finite": no, "doubtful": no}
     return FitQuality(**{**given, "snr": np.full((fids, 1), 20.0), "linewidth": np.full((fids, 1), 10.6), **changes})
 
 
@@ -96,6 +99,9 @@ def sound_file(**changes: object) -> FittedFile:
         "factors": {},
         "trained": {},
         "mri_coverage": None,
+        "misspelt": {},
+        "sign": SignTest(finding="standard"),
+        "first_samples": FirstSamples(count=0, fids=0, ratio=1.0, change=(0.0,) * 4, doubtful=np.zeros(100, bool)),
         "quality": sound_quality(),
         "residual": sound_residual(),
     }

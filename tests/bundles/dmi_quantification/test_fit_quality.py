@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,3 +53,16 @@ def test_an_unknown_standard_deviation_makes_no_fit_faint() -> None:
     residual = sound_residual(1, count=0, tallest=torch.zeros(1))
     quality = judge_fits(estimates, residual, MODEL, metabolites=METABOLITES, largest_shift=LARGEST_SHIFT)
     assert quality.level.item() == 1
+
+
+@pytest.mark.parametrize("wrong", ["amplitude", "amplitude_sd", "shift", "phase", "broadening", "noise_sd"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_never_good(wrong: str, value: float) -> None:
+    amplitude = np.full((4, 2, 1), 10.0)
+    shape = amplitude.shape if "amplitude" in wrong else (2, 1)
+    values = np.ones(shape) if "amplitude" in wrong else np.zeros(shape)
+    values[..., 1, 0] = value
+    estimates = replace(estimates_of(amplitude), **{wrong: values})
+    quality = judge_fits(estimates, sound_residual(2), MODEL, metabolites=METABOLITES, largest_shift=LARGEST_SHIFT)
+    assert quality.not_finite[:, 0].tolist() == [False, True]
+    assert quality.level[1, 0] == 2

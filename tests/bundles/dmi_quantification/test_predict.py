@@ -68,7 +68,9 @@ def test_good_data_at_3_tesla_are_good() -> None:
         ({"mri": np.ones((9, 9, 9))}, "mri_affine"),
         ({"mri": np.ones((9, 9, 9)), "mri_affine": np.eye(4)}, "FIDs' affine"),
         ({"dwell": 0.4}, "dwell time of 0.4"),
+        ({"dwell": 0.04}, "bandwidth of 25 Hz"),  # ms taken for s
         ({"larmor": 45.7e6}, "give MHz"),
+        ({"sign": "minus"}, "sign minus: is none of auto, standard, conjugate"),
         ({"mask": np.ones((3, 2, 1))}, "mask is of shape"),
         ({"watermM": 10}, "watermM"),
         ({"device": "gpu"}, "device gpu"),

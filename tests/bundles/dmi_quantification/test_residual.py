@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.residual import Residual, examine, is_mirrored, line_outside_model
+from dmi_quantification.residual import Residual, examine, ghost_of, line_outside_model
 
 from .conftest import MODEL, rows_of, sound_residual
 
@@ -70,13 +70,22 @@ def test_a_line_of_the_wrong_relaxation_time_wants_another_width(life: float, si
 def test_a_line_that_is_not_in_the_model_is_found_where_it_is() -> None:
     residual = examined(draw() + extra_line(0.5, 3.0))
     assert line_outside_model(residual, MODEL) == pytest.approx(0.5, abs=0.05)
-    assert not is_mirrored(residual, MODEL)
     assert (residual.tallest > 4).float().mean() > 0.5
 
 
-def test_conjugate_fids_are_mirrored() -> None:
-    residual = examined(draw().conj().resolve_conj())
-    assert is_mirrored(residual, MODEL)
+def test_a_ghost_lies_at_the_mirror_image_of_its_line() -> None:
+    assert ghost_of(7.05, MODEL) == 2
+    assert ghost_of(4.7, MODEL) is None  # the reference is its own image
+    assert ghost_of(0.5, MODEL) is None
+
+
+def test_residuals_of_the_first_samples_are_kept() -> None:
+    fids = draw(3)
+    fids[1, 0] += 20
+    leading = examined(fids).leading
+    assert leading.shape == (3, 3, 12)
+    assert leading[:, 0, 0].argmax() == 1
+    assert leading[1, 0, 0] > 10 > leading[1, 0, 4:].max()
 
 
 def test_no_line_is_looked_for_where_nothing_was_examined() -> None:

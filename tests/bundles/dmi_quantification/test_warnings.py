@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from dmi_quantification import predict
+from dmi_quantification.first_samples import FirstSamples
+from dmi_quantification.sign import SignTest
 from dmi_quantification.warnings import run_warnings
 from mrsikit.physics import spectra
 
@@ -90,6 +92,20 @@ def test_a_sound_file_has_no_warning() -> None:
             "the noise changes along the FIDs: they were filtered, or a broad signal is left; the standard deviations "
             "are wrong",
         ),
+        (
+            {"misspelt": {"AcqusitionStartTime": "AcquisitionStartTime"}},
+            "the header's AcqusitionStartTime is no key of NIfTI-MRS, AcquisitionStartTime is: nothing was taken from "
+            "it",
+        ),
+        (
+            {"first_samples": FirstSamples(count=1, fids=9, ratio=0.5, change=(0.1, 0, 0, 0.2), doubtful=SOME[:, 0])},
+            "the first sample of 9 FIDs is wrong: the first is 0.5 times what the others predict, and without it Lac "
+            "changes by +20%; cut it off and add 0.4 ms to the delay",
+        ),
+        (
+            {"quality": sound_quality(not_finite=SOME)},
+            "the fits of 7 FIDs came to no finite number: are dwell time, delay and relaxation times right?",
+        ),
         ({"mri_coverage": 0.25}, "the MRI covers 25% of the voxels; the others are as fitted"),
         ({"mri_coverage": 0.0}, "the MRI covers 0% of the voxels; nothing was smoothed: do their headers agree?"),
     ],
@@ -117,16 +133,31 @@ def test_a_rule_is_silent_short_of_its_limit(changes: Mapping[str, object]) -> N
     assert run_warnings(sound_file(**changes)) == []
 
 
-def test_a_mirrored_spectrum_silences_all_other_rules_but_the_mris() -> None:
+def test_a_line_at_a_mirror_image_is_called_a_ghost_and_hides_no_other_warning() -> None:
     """The mirror image of Glc (3.7 ppm) at 4.7 ppm is 5.7 ppm."""
-    file = sound_file(
-        residual=sound_residual(power=tall(5.7), early_over_late=2.0, wider=wider(3, 5.0)),
-        delay_known=False,
-        mri_coverage=0.5,
-    )
-    mirrored, mri = run_warnings(file)
-    assert mirrored.startswith("the spectrum looks mirrored, so the maps are worthless: conjugate the FIDs")
+    residual = sound_residual(power=tall(5.7), early_over_late=2.0)
+    ghost, noise, mri = run_warnings(sound_file(residual=residual, mri_coverage=0.5))
+    assert ghost.startswith("there is a line near 5.7 ppm that is not in the model, where a quadrature ghost of Glc")
+    assert noise.startswith("the noise changes")
     assert mri.startswith("the MRI covers 50%")
+
+
+@pytest.mark.parametrize("finding", ["conjugate", "unclear", "real", "reference"])
+def test_what_the_sign_looks_like_is_said_before_all_else(finding: str) -> None:
+    words = {
+        "conjugate": "they were conjugated; --sign standard",
+        "unclear": "cannot be told",
+        "real": "real data",
+        "reference": "a reference of 3.7 ppm at zero frequency, not 4.7 ppm, so the maps are wrong: correct SpecFreq",
+    }
+    file = sound_file(sign=SignTest(finding=finding, reference=3.7), delay_known=False)
+    first, second = run_warnings(file)
+    assert words[finding] in first
+    assert "delay" in second
+
+
+def test_a_sign_that_the_user_gives_is_no_news() -> None:
+    assert run_warnings(sound_file(sign=SignTest(finding="conjugate", given=True))) == []
 
 
 def test_warnings_of_a_line_stand_together_in_the_order_of_the_lines() -> None:
@@ -142,7 +173,7 @@ def test_warnings_of_a_line_stand_together_in_the_order_of_the_lines() -> None:
     [
         ("noise", "mostly noise"),
         ("extra", "a line near 0.5 ppm that is not in the model"),
-        ("mirrored", "looks mirrored"),
+        ("mirrored", "they were conjugated"),
         ("filtered", "noise changes along the FIDs"),
         ("short", "cannot tell lines"),
         ("lipid", "lipid at 1.3 ppm"),

@@ -10,6 +10,7 @@ from monai.data import DataLoader, Dataset, decollate_batch
 from monai.transforms import LoadImaged
 
 from mrsikit.io import Fids, InputError, SaveImagesd, read_fids, read_map, write_fids
+from mrsikit.io.nifti_mrs import misspelt_keys, without_single_axes
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.provenance import sha256
 
@@ -135,6 +136,44 @@ def test_a_file_without_its_frequency_is_named(tmp_path):
     nib.save(image, path)
     with pytest.raises(InputError, match="SpectrometerFrequency"):
         read_fids(path)
+
+
+def with_keys(path, **keys):
+    """Write keys into the header extension of a file."""
+    image = nib.load(path)
+    stored = json.loads(image.header.extensions[0].get_content().decode()) | keys
+    image.header.extensions[:] = [nib.nifti1.Nifti1Extension(44, json.dumps(stored).encode())]
+    nib.save(image, path)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["EchoTime", "AcquisitionStartTime", "SpecFreqChemShift", "RxOffset", "TxOffset", "Manufacturer", "dim_5_info"],
+)
+def test_a_key_that_is_null_is_as_if_it_were_not_there(tmp_path, key):
+    path = tmp_path / "a.nii.gz"
+    write_fids(path, fids())
+    with_keys(path, **{key: None})
+    found = read_fids(path)
+    assert key not in found.extension
+    assert (found.reference, found.delay, found.echo) == (None, None, None)
+    np.testing.assert_array_equal(found.values, fids().values)
+
+
+def test_misspelt_keys_of_delay_and_reference_are_found_and_others_left_alone():
+    keys = ("AcqusitionStartTime", "echo_time", "RXOffset", "EchoTime", "EchoTime2", "AcquisitionTime", "ProtocolName")
+    assert misspelt_keys(dict.fromkeys(keys)) == {
+        "AcqusitionStartTime": "AcquisitionStartTime",
+        "echo_time": "EchoTime",
+        "RXOffset": "RxOffset",
+    }
+
+
+def test_axes_of_length_one_are_left_out_and_the_others_numbered_again():
+    tags = {"dim_5": "DIM_COIL", "dim_6": "DIM_DYN", "dim_6_header": {"a": 1}, "Mine": 2}
+    assert without_single_axes(tags, (1, 5)) == {"dim_5": "DIM_DYN", "dim_5_header": {"a": 1}, "Mine": 2}
+    assert without_single_axes(tags, (3, 5)) == tags
+    assert without_single_axes(tags, ()) == {"Mine": 2}
 
 
 def test_companions_are_checked_on_their_own_grids(tmp_path):

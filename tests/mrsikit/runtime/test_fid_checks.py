@@ -37,10 +37,12 @@ def with_one(place: complex) -> np.ndarray:
         fids(delay=None, reference=None),
         fids(delay=0.0),
         fids(larmor=6.53569 * 11.74),
+        fids(dwell=0.009),
+        fids(values=values(1, 5), extension={"dim_5": "DIM_COIL", "dim_6": "DIM_DYN"}),
         fids(values=values(5), extension={"dim_5": "DIM_DYN"}),
         fids(values=np.where(np.arange(3)[:, None, None, None] == 1, 0, values())),  # a voxel without data
     ],
-    ids=["plain", "silent header", "no delay", "11.7 T", "time series", "empty voxel"],
+    ids=["plain", "silent header", "no delay", "11.7 T", "narrow", "one coil", "time series", "empty voxel"],
 )
 def test_fids_as_scanners_give_them_pass(good: Fids) -> None:
     assert acquisition_problems(good) == []
@@ -53,7 +55,11 @@ def test_fids_as_scanners_give_them_pass(good: Fids) -> None:
         ({"values": with_one(complex(0, np.inf))}, "NaN or infinity"),
         ({"values": 0 * values()}, "zero in every sample"),
         ({"values": values()[..., :31]}, "31 points; at least 32"),
-        ({"dwell": 0.4}, "dwell time of 0.4 s"),  # ms taken for s
+        ({"dwell": 0.4}, "dwell time of 0.4 s (in ms?); set pixdim[4] in seconds"),
+        (
+            {"dwell": 0.05},
+            "bandwidth of 20 Hz, in which lines 91 Hz apart have no room: is the dwell time of 0.05 s in ms?",
+        ),
         ({"dwell": 4e-7}, "dwell time of 4e-07 s"),
         ({"delay": 0.5}, "delay of 0.5 s"),
         ({"delay": -1e-4}, "delay of -0.0001 s"),
