@@ -115,7 +115,7 @@ def _suspects(leading: NDArray[np.float64]) -> NDArray[np.bool_]:
     Args:
         leading: (V, 3, L) as of :class:`dmi_quantification.residual.Residual`.
     """
-    known = leading[:, 0].any(1)
+    known: NDArray[np.bool_] = np.asarray(leading[:, 0].any(1))
     fids = int(known.sum())
     if fids == 0:
         return known
@@ -127,7 +127,7 @@ def _suspects(leading: NDArray[np.float64]) -> NDArray[np.bool_]:
     if by_energy or by_factor:
         return known
     alone = known & (leading[:, 0, 0] > -math.log(CHANCE / 10))
-    return alone & (leading[:, 0, 0] > STANDS_OUT * leading[:, 0, MOST:].max(1))
+    return np.asarray(alone & (leading[:, 0, 0] > STANDS_OUT * leading[:, 0, MOST:].max(1)))
 
 
 def _fit(head: Tensor, fids: Tensor, peaks: int) -> Tensor:

@@ -118,7 +118,7 @@ def _not_finite(estimates: Estimates[NDArray[np.float64]]) -> NDArray[np.bool_]:
     single = np.stack([estimates.shift, estimates.phase, estimates.broadening, estimates.noise_sd])
     finite = np.isfinite(estimates.amplitude).all(0) & np.isfinite(single).all(0)
     known = np.isfinite(estimates.amplitude_sd)
-    return ~(finite & known.all(0)) if known.any() else ~finite
+    return np.asarray(~(finite & known.all(0)) if known.any() else ~finite)
 
 
 def _signal_to_noise(estimates: Estimates[NDArray[np.float64]], measured: NDArray[np.bool_]) -> NDArray[np.float64]:
