@@ -57,6 +57,9 @@ LATEST = 3e-3
 AXIS = 0.5
 """Distance (ppm) from zero frequency within which the signs look alike."""
 
+FAINTEST = 0.05
+"""Share of the first line that another line must have to count: the foot of an uneven water line looks like a faint one."""
+
 REAL = 1e-4
 """Share of the energy in the lesser of two orthogonal channels below which FIDs are real numbers."""
 
@@ -104,7 +107,8 @@ def find_sign(fids: Tensor, model: FidModel, *, max_shift: float) -> SignTest:
     if _chance_of_error(mirrored, as_is) < UNCLEAR:
         return SignTest(finding="standard")
     others = [as_is, *([] if moved is None else [moved])]
-    conjugate = all(_chance_of_error(other, mirrored) < FLIPPED for other in others)
+    visible = mirrored.amplitude[1:].amax() > FAINTEST * mirrored.amplitude[0]
+    conjugate = bool(visible) and all(_chance_of_error(other, mirrored) < FLIPPED for other in others)
     return SignTest(finding="conjugate" if conjugate else "unclear")
 
 
