@@ -58,7 +58,7 @@ AXIS = 0.5
 """Distance (ppm) from zero frequency within which the signs look alike."""
 
 FAINTEST = 0.05
-"""Share of the first line that another line must have to count: the foot of an uneven water line looks like a faint one."""
+"""Share of the first line that another line must have to count: the foot of an uneven water line mimics one."""
 
 REAL = 1e-4
 """Share of the energy in the lesser of two orthogonal channels below which FIDs are real numbers."""
