@@ -73,11 +73,16 @@ class PostprocessMapd(Transform):
             "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal & (measured > 0)]),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
-        out["flags"] = self._flags(plain, measured, missing, observation, brain, lost, out[self.image].ndim - 1)
+        excited = convert_to_tensor(out["excited"]).cpu().bool()
+        known = brain if "brain" in out else torch.full_like(brain, -1.0)
+        out["flags"] = self._box_flags(excited)
+        out["flags"] += self._flags(
+            plain, measured, missing, observation, known, excited, lost, out[self.image].ndim - 1
+        )
         if plain.ndim == 4 and plain.shape[-1] > 1 and out[self.image].ndim == 3 and upright != 2:
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
-            out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, brain)
+            out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
         out["flags"] += resampling_warnings(out)
         return out
 
@@ -107,17 +112,19 @@ class PostprocessMapd(Transform):
         missing: Tensor,
         observation: Tensor,
         brain: Tensor,
+        excited: Tensor,
         lost: float,
         dims: int,
     ) -> list[str]:
         flags = []
+        boxed = not excited.all()
         low, high = MATRIX[dims]
         if min(values.shape[1:3]) < low or max(values.shape[1:]) > high:
             flags.append(f"matrix {tuple(values.shape[1:])} outside the {low} to {high} a side that were tried")
         if lost > TRAINED_LOSS:
             flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
         brain_known = bool((brain > -0.5).any())
-        if bool((observation < -0.5).any()) and not brain_known:
+        if bool((observation < -0.5).any()) and not brain_known and not boxed:
             flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
         unknown = observation < -0.5
         if unknown.any() and not (missing | (unknown & (measured == 0))).any():
@@ -132,10 +139,21 @@ class PostprocessMapd(Transform):
         left = torch.isfinite(values) & (values != 0) & (measured == 0) & ~missing
         if left.any():
             where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
+            where = "the excited volume" if boxed else where
             flags.append(f"{int(left.sum())} poor fits were left as they are, for they lie outside {where}")
         if (~torch.isfinite(values) & ~missing).any():
             flags.append("NaN or infinity outside the head was left as it is")
         return flags
+
+    @staticmethod
+    def _box_flags(excited: Tensor) -> list[str]:
+        """Name the excited volume (X, Y[, Z]), if the map's outline is that of a box."""
+        if excited.all():
+            return []
+        return [
+            f"the outline is straight, as that of the volume that PRESS or semi-LASER excites ({int(excited.sum())} of "
+            f"{excited.numel()} voxels): nothing outside it was filled; if it is the head, give a brain mask"
+        ]
 
     @staticmethod
     def _mask_flags(marked: Tensor, measured: Tensor, brain: Tensor) -> list[str]:

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from mrsi_inpainting.excited_volume import excited_volume
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.resampling import companions_to_map_grid, upright_axis
@@ -36,6 +37,9 @@ class PreprocessMapd(MapTransform):
     network's input. If the user gives a mask of missing voxels, all other voxels count as observed. Without it they are
     unknown, and the network decides.
 
+    Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
+    semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input.
+
     Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, oriented so that its slices are axial.
     Other volumes go slice by slice, as they were measured, to the 2D network.
 
@@ -55,7 +59,8 @@ class PreprocessMapd(MapTransform):
     Output:
         The key: the network's input (3 n, X, Y[, Z]), with map, observation mask and brain mask of each of n maps or
         slices. "map": the map unchanged. Companions on a finer grid than the map's are resampled onto it, and
-        "resampled" names them.
+        "resampled" names them. "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is
+        no box or a mask is given.
     """
 
     def __init__(
@@ -93,7 +98,10 @@ class PreprocessMapd(MapTransform):
                 for name in (self.missing, self.crlb, self.brain)
                 if name in out
             }
-            layers = self._layers(values, companions)
+            masked = self.brain in companions or self.missing in companions
+            box = None if masked else excited_volume(values.nan_to_num(0, 0, 0).numpy())
+            out["excited"] = torch.ones(values.shape[1:], dtype=torch.bool) if box is None else torch.from_numpy(box)
+            layers = self._layers(values, companions, out["excited"])
             stacked = torch.stack(layers, 1)
             if values.ndim == 4 and self._is_volumetric(values, affine):
                 stacked = stacked.movedim(2 + upright_axis(affine), -1)
@@ -117,7 +125,7 @@ class PreprocessMapd(MapTransform):
             )
         return companion.expand_as(values)
 
-    def _layers(self, values: Tensor, companions: Mapping[str, Tensor]) -> list[Tensor]:
+    def _layers(self, values: Tensor, companions: Mapping[str, Tensor], excited: Tensor) -> list[Tensor]:
         finite = torch.isfinite(values)
         clean = torch.where(finite, values, 0.0)
         observation = torch.full_like(values, UNKNOWN)
@@ -128,6 +136,9 @@ class PreprocessMapd(MapTransform):
             lost = lost | ~torch.isfinite(bound) | (bound > self.max_crlb)
         if self.brain in companions:
             brain = (companions[self.brain] > 0).float()
+            head = brain > 0
+        elif not excited.all():
+            brain = excited.expand_as(brain).float()
             head = brain > 0
         elif not lost.any():
             head = torch.ones_like(lost)
