@@ -672,7 +672,9 @@ def _signs(context: Context) -> None:
 
     Usable: the tallest metabolite is three times the noise of a spectrum in one FID.
     """
-    wrong, unclear, missed = [], [], []
+    wrong: list[float] = []
+    unclear: list[float] = []
+    missed: list[float] = []
     for number in range(50 if context.quick else 500):
         drawn = instance(context.seed + number)
         usable = not drawn.only_water and drawn.snr > 3 * math.sqrt(len(drawn.fids))

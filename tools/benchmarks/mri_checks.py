@@ -163,7 +163,7 @@ def scalp_left_on(context: Context, sources: Sequence[str] = SOURCES) -> None:
     """Slices and stacks of 1 to 6 slices, with an MRI that has its scalp on or is stripped."""
     for source, subjects in heads(context, sources):
         rng = np.random.default_rng([context.seed, SOURCES.index(source)])
-        seen: dict[bool, list[float]] = {False: [], True: []}
+        visible: dict[bool, list[float]] = {False: [], True: []}
         for subject in subjects:
             for name, image in subject.mris.items():
                 spacing = (SPACING,) * 3
@@ -174,16 +174,16 @@ def scalp_left_on(context: Context, sources: Sequence[str] = SOURCES) -> None:
                     for scalp, values in ((True, shown[n % 2]), (False, subject.mris[name])):
                         placed = MetaTensor(values[None], affine=subject.affine)
                         share = scalp_share(placed, tissue_of(maps)[0], maps.affine)
-                        seen[scalp].append(100.0 * (share >= RING))
-        context.add(source, SCALP, STRIPPED, SAID, seen[False][:INSTANCES])
-        context.add(source, SCALP, ON, SAID, seen[True][:INSTANCES])
+                        visible[scalp].append(100.0 * (share >= RING))
+        context.add(source, SCALP, STRIPPED, SAID, visible[False][:INSTANCES])
+        context.add(source, SCALP, ON, SAID, visible[True][:INSTANCES])
 
 
 def misplaced(context: Context, sources: Sequence[str] = SOURCES) -> None:
     """Volumes of 4 to 20 slices, with an MRI in place, shifted or turned about one axis by 10 to 20 mm or degrees."""
     for source, subjects in heads(context, sources):
         rng = np.random.default_rng([context.seed, 100 + SOURCES.index(source)])
-        seen: dict[str, list[float]] = {}
+        visible: dict[str, list[float]] = {}
         for n in range(4 if context.quick else INSTANCES):
             for kind in (IN_PLACE, *WAYS):
                 if kind != IN_PLACE and n % len(WAYS) != WAYS.index(kind):
@@ -198,10 +198,10 @@ def misplaced(context: Context, sources: Sequence[str] = SOURCES) -> None:
                 found = move_needed(
                     maps.as_tensor(), tissue_of(maps), MetaTensor(image[None], affine=affine), maps.affine
                 )
-                seen.setdefault(kind, []).append(100.0 * any(found))
+                visible.setdefault(kind, []).append(100.0 * any(found))
         for kind in (IN_PLACE, *WAYS):
-            context.add(source, MISPLACED, kind, SAID, seen.get(kind, []))
-        context.add(source, MISPLACED, ANY, SAID, [v for kind in WAYS for v in seen.get(kind, [])])
+            context.add(source, MISPLACED, kind, SAID, visible.get(kind, []))
+        context.add(source, MISPLACED, ANY, SAID, [v for kind in WAYS for v in visible.get(kind, [])])
 
 
 def placement(move: Any) -> np.ndarray:

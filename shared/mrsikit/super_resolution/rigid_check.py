@@ -130,8 +130,8 @@ def _search(values: np.ndarray, points: np.ndarray, mri: np.ndarray, middle: np.
 
     def unexplained(move: np.ndarray) -> np.ndarray:
         where = points @ Rotation.from_rotvec(move[3:], degrees=True).as_matrix().T + move[:3] + middle
-        seen = ndimage.map_coordinates(mri, where.T / STEP, order=1, mode="constant")
-        regressors = np.stack([np.ones_like(seen), seen, seen**2])
+        visible = ndimage.map_coordinates(mri, where.T / STEP, order=1, mode="constant")
+        regressors = np.stack([np.ones_like(visible), visible, visible**2])
         products = regressors @ regressors.T
         weights = np.linalg.solve(products + 1e-6 * np.trace(products) * np.eye(3), regressors @ values.T)
         return np.log(np.maximum(np.mean((values - weights.T @ regressors) ** 2, 1), 1e-12))

@@ -3,7 +3,7 @@ import pytest
 
 from mrsi_inpainting import predict
 from mrsi_inpainting.excited_volume import excited_volume
-from mrsikit.phantoms.voxel_loss import slab
+from mrsikit.phantoms.voxel_loss import rim, slab
 
 from .conftest import disc
 
@@ -37,7 +37,7 @@ def test_a_box_at_the_edge_of_the_matrix(low: tuple[int, int]) -> None:
     np.testing.assert_array_equal(found, box(low=low) > 0)
 
 
-@pytest.mark.parametrize("degrees", [10, 20, 30, 45])
+@pytest.mark.parametrize("degrees", [20, 30, 45])
 def test_a_turned_box(degrees: float) -> None:
     values = turned_box(32, (10, 7), degrees)
     found = excited_volume(values[None])
@@ -69,11 +69,11 @@ def test_a_box_in_noise_and_with_failed_voxels() -> None:
 
 def test_round_outlines_are_no_boxes() -> None:
     rng = np.random.default_rng(0)
-    for size in (24, 32, 64):
+    for size in (16, 24, 32, 64):
         for seed in range(5):
             values = disc(size, seed=seed)
             assert excited_volume(values[None]) is None
-            for lose in (slab,):
+            for lose in (slab, rim):
                 assert excited_volume(np.where(lose(values > 0, 0.2, rng), 0, values)[None]) is None
     wide = 9.0 * (((np.indices((32, 32)) - 15.5) / np.array([14, 10])[:, None, None]) ** 2).sum(0).__lt__(1)
     assert excited_volume(wide[None]) is None
