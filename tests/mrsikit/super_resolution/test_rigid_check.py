@@ -19,7 +19,7 @@ OWN[:3, 3] = torch.tensor([-98.0, -98.0, -78.0])
 def head() -> np.ndarray:
     """A head that is no ellipsoid, with ventricles and a texture, on a grid of 4 mm: (50, 50, 40), 0 to about 1."""
     x, y, z = np.meshgrid(*(SIDE * (np.arange(n) - (n - 1) / 2) for n in (50, 50, 40)), indexing="ij")
-    brain = (x / (62 - 0.12 * y)) ** 2 + (y / 80) ** 2 + ((z + 0.1 * y) / 60) ** 2 < 1
+    brain = (x / (48 - 0.12 * y)) ** 2 + (y / 80) ** 2 + ((z + 0.1 * y) / 60) ** 2 < 1
     ventricles = (x / 18) ** 2 + ((y - 5) / 30) ** 2 + ((z - 5) / 14) ** 2 < 1
     texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(brain.shape), 2)
     return np.where(ventricles, 0.15, 0.6 + 0.15 * texture / texture.std()) * brain
