@@ -142,15 +142,14 @@ def edit_order(fids: Fids, path: str | Path, *, alone: bool = False) -> list[boo
     names = (fids.extension.get(f"dim_{axis}_header") or {}).get("EditCondition")
     listed = [str(name).upper() for name in names] if isinstance(names, list) else []
     known = set(listed)
+    count = fids.values.shape[axis - 1] if fids.values.ndim >= axis else 0
     if known == {"ON", "OFF"} or (alone and len(known) == 1 and known <= {"ON", "OFF"}):
-        count = fids.values.shape[axis - 1]
         if not alone and len(listed) != count:
             raise InputError(
                 f"{path}: names {len(listed)} edits but holds {count}; "
                 f"give one name for each in EditCondition of dim_{axis}_header"
             )
         return [name == "ON" for name in listed]
-    count = fids.values.shape[axis - 1] if fids.values.ndim >= axis else 0
     if max(count, len(listed)) > 2:
         raise InputError(
             f"{path}: has {max(count, len(listed))} edits{' (' + ', '.join(listed) + ')' if listed else ''}, as HERMES "

@@ -13,7 +13,7 @@ from mrs_vae_synthesis import figures
 from mrs_vae_synthesis.figures import _phased, draw_session
 from mrs_vae_synthesis.matched_filter import turned, without_water
 from mrs_vae_synthesis.sessions import Sessions
-from mrsikit.io import write_fids
+from mrsikit.io import stem_of, write_fids
 from mrsikit.physics.spectra import frequency_axis, spectrum
 
 from .conftest import as_fids
@@ -33,7 +33,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def outputs(folder: Path) -> SimpleNamespace:
-    return SimpleNamespace(output_path=lambda stem, name: folder / f"{stem}_{name}.nii.gz")
+    return SimpleNamespace(name_of=stem_of, output_path=lambda name, suffix: folder / f"{name}_{suffix}.nii.gz")
 
 
 def labels(figure: Figure) -> list[list[str]]:

@@ -36,6 +36,7 @@ def item() -> dict[str, MetaTensor]:
     values[:, 4:20, 3:17] = rng.uniform(5, 9, (1, 16, 14))
     missing = np.zeros_like(values)
     missing[:, 8:10, 7:9] = 1
+    values[missing > 0] = 0  # inside: the outline is that of an excited volume, outside which nothing is filled
     return {"image": MetaTensor(torch.from_numpy(values)), "missing": MetaTensor(torch.from_numpy(missing))}
 
 
