@@ -333,9 +333,9 @@ def table(
     lines = [headline]
     for case in cases:
         extra = {n: {by_map[str(p)][n] for p in case.maps if n in by_map.get(str(p), {})} for n in files}
-        companions = "".join(f", {len(paths)} {name}" for name, paths in extra.items() if paths)
+        counted = "".join(f", {len(paths)} {name}" for name, paths in extra.items() if paths)
         names = " ".join(read_name(stem_of(path)).metabolite or path.name for path in case.maps)
-        lines.append(f"  {case.name:{width}}  {_count(len(case.maps), 'map')}{companions}: {names}")
+        lines.append(f"  {case.name:{width}}  {_count(len(case.maps), 'map')}{counted}: {names}")
     return [*lines, *(f"  not used: {path}: {reason}" for path, reason in unused.items())]
 
 

@@ -312,7 +312,7 @@ class InputFolder:
     @property
     def taken(self) -> list[str]:
         """Inputs that another run computes."""
-        return [] if self._claims is None else [path for path in self._claims.taken]
+        return [] if self._claims is None else self._claims.taken
 
     def claim(self) -> None:
         """Take the inputs to do, so that no other run computes them meanwhile; :attr:`taken` are those it has taken."""
