@@ -103,7 +103,12 @@ def _measured(data: Path) -> dict[str, Tensor]:
 
 
 def coarse_map(
-    subject: Head, rng: np.random.Generator, *, slices: tuple[int, int], matrix: tuple[int, int]
+    subject: Head,
+    rng: np.random.Generator,
+    *,
+    slices: tuple[int, int],
+    matrix: tuple[int, int],
+    noise: Sequence[float] = (0.01, 0.02, 0.05, 0.1),
 ) -> MetaTensor:
     """Measure one map of a head: (1, N, N, Z) with its affine.
 
@@ -115,6 +120,7 @@ def coarse_map(
         rng: random generator.
         slices: smallest and largest number of slices.
         matrix: smallest and largest matrix.
+        noise: standard deviations to choose from, as shares of the maximum.
     """
     count, size = int(rng.integers(slices[0], slices[1] + 1)), 2 * int(rng.integers(matrix[0] // 2, matrix[1] // 2 + 1))
     side, thick = rng.uniform(190, 240) / size, rng.uniform(5, 12)
@@ -133,10 +139,8 @@ def coarse_map(
     brain = (values > 0.2 * values.max()).numpy()
     if rng.random() < 0.5:
         values[torch.from_numpy(rim(brain, rng.uniform(0.05, 0.3), rng))] = 0
-    noise = (
-        rng.choice([0.01, 0.02, 0.05, 0.1]) * float(values.max()) * torch.from_numpy(rng.standard_normal(values.shape))
-    )
-    values = values + noise.float() * (1 if rng.random() < 0.5 else values != 0)
+    drawn = rng.choice(noise) * float(values.max()) * torch.from_numpy(rng.standard_normal(values.shape))
+    values = values + drawn.float() * (1 if rng.random() < 0.5 else values != 0)
     return MetaTensor(values[None].float(), affine=affine)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
-from benchmarks import dicom_series, mri_checks
+from benchmarks import dicom_series, interpolated_maps, mri_checks
 from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
@@ -529,7 +529,7 @@ PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "measured maps": _measured, "public": _public,
     "dicom": dicom_series.refused_series,
-    **mri_checks.PARTS,
+    **mri_checks.PARTS, **interpolated_maps.PARTS,
 }  # fmt: skip
 
 
@@ -626,6 +626,7 @@ TABLES = [
     Table("DICOM series that are no regular volume", dicom_series.CONDITION, {dicom_series.METRIC: "%.0f"},
           "Of 1 to 3 slices gone, those at an end of the volume cannot be seen, and change no geometry."),
     *mri_checks.TABLES,
+    *interpolated_maps.TABLES,
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
 

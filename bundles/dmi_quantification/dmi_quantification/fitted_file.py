@@ -30,6 +30,8 @@ class FittedFile:
         factors: by metabolite, what the user gave for saturation and labelled nuclei.
         trained: acquisition that a network was trained at, as attributes of the model; empty without a network.
         mri_coverage: share of the fitted voxels that the MRI covers; None if nothing is smoothed.
+        grid: number of voxels of the FIDs along each axis.
+        sampled: for each axis the number of measured voxels if the FIDs were interpolated, else 0.
         misspelt: keys of the header that look like misspelt ones, and what is right.
         sign: what the FIDs say of their sign.
         first_samples: what is wrong with their first samples.
@@ -49,6 +51,8 @@ class FittedFile:
     factors: Mapping[str, float]
     trained: Mapping[str, float]
     mri_coverage: float | None
+    grid: Sequence[int]
+    sampled: Sequence[int]
     misspelt: Mapping[str, str]
     sign: SignTest
     first_samples: FirstSamples

@@ -214,6 +214,8 @@ class PostprocessFidsd(Transform):
             factors=self.factors,
             trained=self.trained,
             mri_coverage=self._mri_coverage(data, voxels),
+            grid=voxels.shape,
+            sampled=data["sampled"],
             misspelt=misspelt_keys(json.loads(meta[EXTENSION])),
             sign=sign_of(data),
             first_samples=first,

@@ -21,6 +21,7 @@ from dmi_quantification.sign import SignTest, find_sign
 from mrsikit.io.nifti_mrs import EXTENSION, without_single_axes
 from mrsikit.physics import spectra
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid
+from mrsikit.restoration.sampled_matrix import sampled_matrix
 from mrsikit.runtime import as_flag
 
 Sign = Literal["auto", "standard", "conjugate"]
@@ -33,6 +34,9 @@ SOME = 1024
 
 AXES = 3
 """Number of spatial axes of NIfTI-MRS."""
+
+FEW_POINTS = 8
+"""Number of points of the FIDs in which interpolation between the voxels is looked for."""
 
 FINER = 5
 """Number of points along each axis of a voxel at which the MRI is read."""
@@ -101,6 +105,7 @@ class PreprocessFidsd(MapTransform):
                 voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0
             places = voxels.nonzero()
             fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
+            out["sampled"] = _sampled(fids[..., 0] * voxels[..., None])
             some = fids[tuple(places[:: max(1, len(places) // SOME)].T)]
             acquired = spectra.acquired_points(some.transpose(1, 2)) if len(places) else fids.shape[AXES]
             model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
@@ -133,6 +138,15 @@ class PreprocessFidsd(MapTransform):
         lines = list(dict.fromkeys((*self.metabolites, *METABOLITES)))
         model = fid_model(meta, rows.shape[2], metabolites=lines, t2_star=self.t2_star, delay=self.delay)
         return find_sign(strongest_fids(rows, 1 + len(self.metabolites)), model, max_shift=self.max_shift)
+
+
+def _sampled(fids: Tensor) -> list[int]:
+    """Find the matrix that FIDs (X, Y, Z, T) were measured with, 0 for axes that have it (see :func:`sampled_matrix`).
+
+    A few points of the first half of the FIDs serve as maps.
+    """
+    points = torch.linspace(0, fids.shape[AXES] // 2, FEW_POINTS).long()
+    return sampled_matrix(fids[..., points].movedim(-1, 0).numpy(), support=0.0)
 
 
 def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:

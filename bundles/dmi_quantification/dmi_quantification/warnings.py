@@ -16,6 +16,7 @@ from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.residual import ghost_of, line_outside_model
 from dmi_quantification.sign import FLIPPED
 from mrsikit.physics.fid_model import FidModel
+from mrsikit.restoration.sampled_matrix import interpolated_in_words
 
 OTHER_FIELD = 0.15
 """Relative difference of two fields beyond which one field's T2* is doubtful at the other."""
@@ -245,7 +246,17 @@ def noise_changes(file: FittedFile) -> Iterator[str]:
         )
 
 
-# Rules of the MRI
+# Rules of the voxels and the MRI
+
+
+def interpolated_voxels(file: FittedFile) -> Iterator[str]:
+    """The FIDs were interpolated between the voxels."""
+    if any(file.sampled):
+        effect = "" if file.mri_coverage is None else ", and the deviations of smoothed maps are too small"
+        yield (
+            f"{interpolated_in_words(file.sampled, file.grid)}: neighbours share signal and noise, so errors of "
+            f"regions are larger than their voxels' say{effect}"
+        )
 
 
 def mri_does_not_cover(file: FittedFile) -> Iterator[str]:
@@ -274,6 +285,7 @@ RULES: tuple[Rule, ...] = (
     for_each_line(lactate_too_wide, lactate_fitted_as_lipid, wrong_t2_star),
     wrong_first_samples,
     noise_changes,
+    interpolated_voxels,
     mri_does_not_cover,
 )
 

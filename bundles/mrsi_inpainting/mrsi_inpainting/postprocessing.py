@@ -14,6 +14,7 @@ from torch import Tensor
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
+from mrsikit.restoration.sampled_matrix import interpolated_in_words, sampled_matrix
 
 MATRIX = {2: (12, 128), 3: (12, 64)}
 """Smallest and largest matrix on which a network was trained or tested, by its number of dimensions."""
@@ -75,7 +76,7 @@ class PostprocessMapd(Transform):
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         excited = convert_to_tensor(out["excited"]).cpu().bool()
         known = brain if "brain" in out else torch.full_like(brain, -1.0)
-        out["flags"] = self._box_flags(excited)
+        out["flags"] = self._interpolation_flags(plain) + self._box_flags(excited)
         out["flags"] += self._flags(
             plain, measured, missing, observation, known, excited, lost, out[self.image].ndim - 1
         )
@@ -144,6 +145,17 @@ class PostprocessMapd(Transform):
         if (~torch.isfinite(values) & ~missing).any():
             flags.append("NaN or infinity outside the head was left as it is")
         return flags
+
+    @staticmethod
+    def _interpolation_flags(plain: Tensor) -> list[str]:
+        """Name the measured matrix of maps (M, X, Y[, Z]) that were interpolated."""
+        sampled = sampled_matrix((plain if plain.ndim == 4 else plain[..., None]).numpy())
+        if not any(sampled):
+            return []
+        return [
+            f"{interpolated_in_words(sampled, plain.shape[1:])}: failed voxels have spread into their neighbours, "
+            "which are taken for measured; fill the map on the matrix that was measured"
+        ]
 
     @staticmethod
     def _box_flags(excited: Tensor) -> list[str]:

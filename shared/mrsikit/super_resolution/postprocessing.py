@@ -24,6 +24,9 @@ from mrsikit.super_resolution.warnings import Case, warnings_of
 LEAST_DENOMINATOR = 3.0
 """A ratio is NaN where its denominator is below 3 x the denominator's standard deviation."""
 
+TYPICAL_SD = "median uncertainty / median of map"
+"""Column of the run's table."""
+
 
 class PostprocessFineMapd(Transform):
     """Assemble the network's slices into maps in the input's unit on the fine grid.
@@ -45,10 +48,11 @@ class PostprocessFineMapd(Transform):
         denoised: whether the user asked to denoise the map first, which requires a known noise.
 
     Output:
-        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit; with MRIs, "without_mri", the map
-        super-resolved without them; on request, "ratio" and "ratio_uncertainty", NaN where the denominator is below
-        :data:`LEAST_DENOMINATOR` x its standard deviation or below :data:`SUPPORT` x its maximum; "names", the keys of
-        these; "summary", one row of the run's table; "flags", the warnings.
+        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit (the uncertainties of an interpolated map
+        are NaN); with MRIs, "without_mri", the map super-resolved without them; on request, "ratio" and
+        "ratio_uncertainty", NaN where the denominator is below :data:`LEAST_DENOMINATOR` x its standard deviation or
+        below :data:`SUPPORT` x its maximum; "names", the keys of these; "summary", one row of the run's table; "flags",
+        the warnings.
     """
 
     def __init__(
@@ -108,7 +112,16 @@ class PostprocessFineMapd(Transform):
             change = (out["sr"] - without_mri).abs()
             out["summary"]["median change by the MRIs / median of map"] = self._relative(change, out["sr"])
         self._add_ratios(out, len(plain), meta)
+        if any(out["sampled"]):
+            self._withdraw_uncertainty(out)
         return out
+
+    @staticmethod
+    def _withdraw_uncertainty(out: dict[Hashable, Any]) -> None:
+        """Replace the standard deviations of an interpolated map, which hold for measured voxels only, by NaN."""
+        for name in {"uncertainty", "ratio_uncertainty"} & set(out["names"]):
+            out[name] = torch.full_like(out[name], torch.nan)
+        out["summary"][TYPICAL_SD] = "not given"
 
     def _fine_maps(self, data: Mapping[Hashable, Any], count: int) -> Tensor:
         """Return map, standard deviation and map without the MRIs, (3, M, factor X, ...), in the map's unit.
@@ -145,7 +158,7 @@ class PostprocessFineMapd(Transform):
             **({"method": method} if method else {}),
             "noise": data["noise_from"],
             "noise / maximum": shares[0] if len(set(shares)) == 1 else ", ".join(shares),
-            "median uncertainty / median of map": self._relative(data["uncertainty"], data["sr"]),
+            TYPICAL_SD: self._relative(data["uncertainty"], data["sr"]),
         }
 
     def _add_ratios(self, out: dict[Hashable, Any], count: int, meta: Mapping[str, Any]) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from mrsikit.io.readers import CODES
 from mrsikit.physics.spatial_encoding import BLOCK, PSF_CODES, interpolate, pseudo_inverse
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid, upright_axis
+from mrsikit.restoration.sampled_matrix import sampled_matrix
 from mrsikit.runtime import as_flag
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, share_outside_brain, shift_needed
@@ -81,7 +82,9 @@ class PreprocessCoarseMapd(MapTransform):
         of the noise; "noise_share" (M,), the median noise over the maximum (NaN: unknown); "lost", the number of voxels
         of the head that were not measured; "unmeasured" (M, Z), True for slices without any measurement; "lowest" (M,),
         the lowest measured value over the maximum; "unplaced", the names of the MRIs whose headers give no position;
-        "resampled", the names of the companions that were resampled onto the map's grid.
+        "resampled", the names of the companions that were resampled onto the map's grid; "sampled", for each axis of
+        the file the number of measured voxels if the map was interpolated, else 0
+        (:func:`mrsikit.restoration.sampled_matrix.sampled_matrix`).
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class PreprocessCoarseMapd(MapTransform):
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
             companions_to_map_grid(out, values.shape[1:], affine, majority={self.crlb: False})
             maps = values if values.ndim == 4 else values[..., None]
+            out["sampled"] = sampled_matrix(maps.numpy())
             axis = slice_axis(affine) if maps.shape[3] > 1 else 2
             maps = maps.movedim(1 + axis, -1)
             bounds = self._bounds(out, axis, maps)

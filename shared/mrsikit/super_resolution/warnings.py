@@ -12,6 +12,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
+from mrsikit.restoration.sampled_matrix import interpolated_in_words
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.preprocessing import without_position
@@ -106,6 +107,15 @@ def not_denoised(case: Case) -> Iterator[str]:
     """Denoising requires a known noise."""
     if case.denoised and (case.noise is None or case.noise.isnan().any()):
         yield "--denoised: maps whose noise is not known were not denoised"
+
+
+def interpolated_map(case: Case) -> Iterator[str]:
+    """The outer k-space of the map is empty."""
+    if any(case.data["sampled"]):
+        yield (
+            f"{interpolated_in_words(case.data['sampled'], case.maps.shape[1:])}: no standard deviation is given, as "
+            "detail and noise are not those of measured voxels; give the map on the matrix that was measured"
+        )
 
 
 def untried_matrix(case: Case) -> Iterator[str]:
@@ -230,6 +240,7 @@ RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     unused_noise,
     unknown_noise,
     not_denoised,
+    interpolated_map,
     untried_matrix,
     imputed_voxels,
     three_dimensional_encoding,

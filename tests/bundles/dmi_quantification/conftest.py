@@ -99,6 +99,8 @@ def sound_file(**changes: object) -> FittedFile:
         "factors": {},
         "trained": {},
         "mri_coverage": None,
+        "grid": (10, 10, 1),
+        "sampled": (0, 0, 0),
         "misspelt": {},
         "sign": SignTest(finding="standard"),
         "first_samples": FirstSamples(count=0, fids=0, ratio=1.0, change=(0.0,) * 4, doubtful=np.zeros(100, bool)),

@@ -1,6 +1,9 @@
+import re
+
 import numpy as np
 import pytest
 import torch
+from scipy.signal import resample
 
 from dmi_quantification import predict
 from mrsikit.io import InputError
@@ -106,3 +109,12 @@ def test_an_mri_elsewhere_is_refused() -> None:
             dwell=MODEL.dwell,
             larmor=MODEL.larmor,
         )
+
+
+def test_fids_interpolated_between_voxels_are_named() -> None:
+    amplitudes = np.random.default_rng(0).uniform(1, 10, (8, 8, 1, 4))
+    measured = simulated(amplitudes, 30.0)
+    fine = resample(resample(measured, 16, axis=0), 16, axis=1)
+    flags = predict(fine, **ACQUISITION).flags
+    assert re.search("the 16 x 16 x 1 voxels look interpolated from about [89] x [89] x 1", " ".join(flags))
+    assert "interpolated" not in " ".join(predict(measured, **ACQUISITION).flags)

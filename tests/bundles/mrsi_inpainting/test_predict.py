@@ -4,6 +4,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from mrsi_inpainting import predict
 from mrsi_inpainting.predict import COMPANIONS
@@ -136,3 +137,10 @@ def test_measured_values_are_left_alone_unless_asked(weights: Path) -> None:
     values = disc(16)
     assert not predict(values, weights=weights).holes[values != 0].any()
     assert predict(values, weights=weights, wrong_threshold=1e-6).holes[values != 0].any()
+
+
+def test_an_interpolated_map_is_named(weights: Path) -> None:
+    measured = disc(24) * (1 + 0.1 * np.random.default_rng(0).standard_normal((24, 24)))
+    fine = ndimage.zoom(measured, 2, order=1, grid_mode=True, mode="nearest")
+    assert "48 x 48 voxels look interpolated from about 2" in " ".join(predict(fine, weights=weights).flags)
+    assert "interpolated" not in " ".join(predict(measured, weights=weights).flags)

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from coarse_maps import flair_grid, grid, head
 from mrsi_super_resolution import predict
@@ -98,3 +100,21 @@ def test_what_the_mri_adds_can_be_told() -> None:
     assert plain.without_mri is None
     np.testing.assert_allclose(guided.without_mri, plain.sr, atol=1e-4)
     assert np.abs(guided.sr - plain.sr).max() > 0.1
+
+
+@pytest.mark.parametrize("order", [1, 3])
+def test_the_uncertainty_of_an_interpolated_map_is_not_claimed(order: int) -> None:
+    rng = np.random.default_rng(0)
+    measured = np.stack([head(grid(), (24, 24)), 0.5 * head(grid(), (24, 24))], -1)[:, :, None]
+    measured = measured + 0.3 * rng.standard_normal(measured.shape)
+    fine = ndimage.zoom(measured, (2, 2, 1, 1), order=order, grid_mode=True, mode="nearest")
+    found = predict(fine, noise=0.3, ratios="1/2", factor=2)
+    assert re.search("48 x 48 x 1 voxels look interpolated from about 2[2-6] x 2[2-6] x 1", " ".join(found.flags))
+    assert np.isfinite(found.sr).all()
+    assert np.isnan(found.uncertainty).all()
+    assert found.ratio is not None
+    assert np.isfinite(found.ratio).any()
+    assert np.isnan(found.ratio_uncertainty).all()
+    sound = predict(measured, noise=0.3, factor=2)
+    assert "interpolated" not in " ".join(sound.flags)
+    assert np.isfinite(sound.uncertainty).all()

@@ -29,6 +29,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "outside_brain": {},
         "move": {},
         "scalp": {},
+        "sampled": [0, 0, 0],
     }
     options: dict[str, Any] = {
         "noise": torch.full(shape[:1], 0.02),
