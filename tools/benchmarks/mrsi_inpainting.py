@@ -17,6 +17,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
+from benchmarks import file_names as names
 from benchmarks.carbon13 import carbon13_maps
 from mrsi_inpainting import predict
 from mrsi_inpainting.reference_pham import PhamUNet
@@ -582,7 +583,8 @@ MIXED, SOLID = "2D 64x64, 20 %, mixed", "3D 64^3, 15 %, mixed"
 SCATTERED, SOLID_SCATTERED = "2D 64x64, 20 %, clusters and singles", "3D 64^3, 15 %, clusters and singles"
 EDGES = "2D 64x64, 10 %, rim and slab"
 THRESHOLDS = f"{SCATTERED}, by threshold"
-PARTS = {"cost": _cost, "really measured maps": _real, "development": lambda context: _develop(context, 36)}
+PARTS = {"cost": _cost, "really measured maps": _real, "development": lambda context: _develop(context, 36),
+         **names.PARTS}  # fmt: skip
 ACCEPTANCE = [
     Demand(
         "2D, mask-free with brain mask: hole MSE / biharmonic with the true mask", 0.8, True, _ratio(MIXED, FREE_BRAIN)
@@ -714,6 +716,7 @@ TABLES = [
           {FREE_BRAIN: "mask-free, brain mask", GIVEN_BRAIN: "mask and brain given"}, "hole MSE / better biharmonic"),
     *(Table(f"Voxels that are wrong, not zero: times {f:g}", f"2 % of voxels times {f:g}, SNR 20",
             {"recall": "%.2f", "precision": "%.2f"}) for f in (0.5, 2.0, 5.0)),
+    *names.TABLES,
     Table("Cost of a 64^3 volume", "cost of a 64^3 volume",
           {"time / biharmonic": "%.1f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip

@@ -23,11 +23,38 @@ REPEAT = re.compile(r"(run|rep|repeat)\d*", re.IGNORECASE)
 NO_MEANING = ("mrsi", "mrsimap")
 """Suffixes of BIDS that say nothing about a file beyond what the other parts say."""
 
-SAME = {
-    "t1w": "t1", "t2w": "t2", "pdw": "pd", "brainmask": "brain", "bet": "brain", "crb": "crlb", "crlbs": "crlb",
-    "std": "sd", "stdev": "sd", "se": "sd", "lw": "fwhm", "linewidth": "fwhm", "width": "fwhm", "dseg": "seg",
-    "labels": "seg", "roi": "seg", "freq": "shift", "qc": "quality", "resid": "residual",
-}  # fmt: skip
+SPELLINGS = {
+    "brain": "brainmask bet skullstripped",
+    "mask": "masks skull voi box pressbox outline contour fov",
+    "crlb": "crb crlbs crbs crmvb sdpc bound bounds relsd relerr percentsd cramer rao",
+    "sd": "std stdev se sem sigma variance conf",
+    "error": "err errors fehler",
+    "uncertainty": "uncertainties unc confidence",
+    "snr": "noise psnr",
+    "fwhm": "lw linewidth linewidths width linienbreite broadening",
+    "shift": "freq frequency offset shifts deltaf dfreq phase ph0 ph1",
+    "quality": "qc valid failed rejected accepted outlier outliers pvalue pval tstat zstat tmap zmap",
+    "residual": "resid residuals residuum baseline chi2 chisq chisquare rmse mse sse gof fiterror",
+    "seg": "dseg labels label roi rois atlas aseg aparc wmparc ribbon parcellation segmentation segmentierung synthseg "
+    "pveseg mixeltype segm segs lesion lesions tumor tumour ventricle ventricles hippocampus thalamus edema oedema "
+    "necrosis enhancing infarct cavity parcels parc aal schaefer harvardoxford maxprob",
+    "b0": "fieldmap phasediff magnitude deltab0 df0 fmap feldkarte shim homogeneity",
+    "b1": "tb1 tb1tfl b1plus flip flipangle famp afi dream gfactor sensitivity sensitivities",
+    "probseg": "prob probs probability posterior posteriors pve tpm matter tissue",
+    "gm": "graymatter greymatter grey gray",
+    "wm": "whitematter",
+    "csf": "liquor",
+    "t1": "mprage mp2rage memprage mpr tfl tfe bravo spgr vibe unit1",
+    "flair": "tirm darkfluid",
+    "mri": "localizer localiser scout survey anatomy anatomical structural tse haste ciss cube stir dixon fiesta bssfp "
+    "trufi dess inphase outphase dwi dti trace fa md epi bold sbref fmri swi qsm gre tof asl cbf cbv rcbv rcbf "
+    "perfusion dce dsc ktrans mtt r2star t2star t1rho myelin mwf mtr mtsat cest noddi dki kurtosis inv1 inv2 inplane "
+    "template warp warpfield deformation jacobian",
+    "pet": "suv fdg fet ct cbct dose gtv ctv ptv planning",
+}
+"""Words that mean the same as one of :data:`NO_MAPS`."""
+
+SAME = {word: kind for kind, words in SPELLINGS.items() for word in words.split()}
 """Other spellings of the words in :data:`NO_MAPS`."""
 
 NO_MAPS = {
@@ -44,16 +71,64 @@ NO_MAPS = {
     "residual": "residuals",
     "fit": "a fit",
     "seg": "a segmentation",
+    "pet": "a PET, CT or dose image",
     **dict.fromkeys(("sd", "uncertainty", "error"), "standard deviations"),
     **dict.fromkeys(("b0", "b1"), "a field map"),
-    **dict.fromkeys(("t1", "t1c", "t1ce", "t2", "flair", "pd", "mprage", "mri", "anat", "adc"), "an MRI"),
+    **dict.fromkeys(("t1", "t1c", "t1ce", "t2", "flair", "pd", "mri", "anat", "adc"), "an MRI"),
     **dict.fromkeys(("gm", "wm", "csf", "probseg"), "a tissue map"),
 }
-"""Words at the end of a name, or in the BIDS entity ``desc``, that name something else than a metabolite map.
+"""Words that name something else than a metabolite map.
 
 It holds the companions and the quality maps of all bundles, so that every bundle knows those of the others.
 """
 
+MRI = re.compile(r"(t1|t2|pd|flair)(?:w|gd|post|pre|tse|se|fse|space|star|flair|tirm|mpr|mprage|mp2rage|tfl|km)+")
+"""Names of MRIs with their sequence, such as ``t1w``, ``t1gd``, ``t2flair``, ``t2tse``."""
+
+TISSUE = re.compile(r"[mwrs]*[cp][0-6](.+)")
+"""Names of SPM's and CAT12's tissue maps of an image, such as ``c1T1`` and ``mwp2T1``."""
+
+NEUTRAL = re.compile(
+    r"\d+|maps?|karte|ima?ge?|vol|volume|reg|registered|coreg|resliced|resampled|bin|manual|auto|final|new|edited"
+    r"|hz|ppm|perc|percent|pct|mean|total|all|v\d+|slice\d*"
+)
+"""Words after one of :data:`NO_MAPS` that change nothing, such as in ``snr_map`` and ``T1_reg``."""
+
+BEFORE = ("crlb", "sd", "uncertainty", "error", "snr", "fwhm", "shift", "quality", "residual", "mask", "b0", "b1")
+AFTER = ("crlb", "sd", "uncertainty", "error", "snr", "fwhm", "mask")
+"""Words that count also where they stand just before or just after a metabolite, such as in ``CRLB_NAA_pat07``."""
+
+LAST = (
+    "brain",
+    "fit",
+    "bias",
+    "lesion",
+    "lesions",
+    "tumor",
+    "tumour",
+    "fa",
+    "md",
+    "error",
+    "quality",
+    "width",
+    "planning",
+)
+"""Words that count only at the end: elsewhere they may be part of a study's name, such as ``brain_study``."""
+
+TOWARDS = ("in", "to", "on", "space")
+"""Words before the image on whose grid a map lies, such as in ``NAA_to_T1w`` and ``space-T1w``."""
+
+PATIENTS = ("brain", "t1", "t2", "pd", "sd", "se", "fa", "md", "ct", "gm", "wm")
+"""Words that, with a number alone, may be the name of a patient, such as ``PD_01``."""
+
+MASKS = ("mask", "maske", "masker", "masque")
+"""Ends of words that name a mask."""
+
+_LONG = sorted((word for word in (*SAME, *NO_MAPS) if len(word) > 2 or word in ("b0", "b1")), key=len, reverse=True)
+COMPOUND = re.compile(rf"(?:{'|'.join(_LONG)})*?({'|'.join(_LONG)})(?:maps?|karte|image|volume|fraction)?")
+"""Words written as one, such as ``freqshift`` and ``snrmap``; the last one counts."""
+
+_CAPITAL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
 _PART = re.compile(r"([_\-. +]*)([^_\-. +]+)")
 
 
@@ -82,7 +157,7 @@ def read_name(stem: str) -> FileName:
         >>> read_name("sub-01_met-tCr_desc-signal_mrsi").session
         'sub-01'
     """
-    parts: list[tuple[str, str]] = _PART.findall(stem)
+    parts = [part for separator, word in _PART.findall(stem) for part in _capitals(separator, word)]
     base, kind = _without_kind(parts)
     metabolites: list[str] = []
     session: list[tuple[str, str]] = []
@@ -96,6 +171,14 @@ def read_name(stem: str) -> FileName:
         elif not entity and not REPEAT.fullmatch(word):
             session.append((separator, word))
     return FileName(_joined(base), _joined(session), "+".join(metabolites), kind)
+
+
+def _capitals(separator: str, word: str) -> list[tuple[str, str]]:
+    """Split a word that is written as ``SnrMap`` or ``ConcNAA``."""
+    if METABOLITE.fullmatch(word):
+        return [(separator, word)]
+    first, *others = _CAPITAL.split(word)
+    return [(separator, first), *(("", other) for other in others)]
 
 
 def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], str]:
@@ -115,14 +198,48 @@ def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
                 continue
         if word.lower() not in NO_MEANING:
             kept.append((separator, word))
-    if not kind and kept and (kind := _kind_of(kept[-1][1])):
-        kept.pop()
-    return kept, kind
+    if kind or not kept:
+        return kept, kind
+    place = _place_of_kind([word.lower() for _, word in kept])
+    if place is None:
+        return kept, ""
+    word = kept[place][1]
+    ends = all(NEUTRAL.fullmatch(after.lower()) for _, after in kept[place + 1 :])
+    return kept[:place] + ([] if ends else kept[place + 1 :]), _kind_of(word)
+
+
+def _place_of_kind(words: list[str]) -> int | None:
+    """Find the word that says that a file is no map; None if none does."""
+    kinds = ["" if before in TOWARDS else _kind_of(word) for before, word in zip(["", *words], words, strict=False)]
+    neutral = [bool(NEUTRAL.fullmatch(word)) for word in words]
+    last = max((k for k, plain in enumerate(neutral) if not plain), default=len(words) - 1)
+    numbered = words[last] in PATIENTS and words[last + 1 :] and all(word.isdigit() for word in words[last + 1 :])
+    if kinds[last] and not numbered:
+        return last
+    metabolites = [bool(METABOLITE.fullmatch(word)) for word in words]
+    for k, kind in enumerate(kinds):
+        before, after = metabolites[k + 1 : k + 2] == [True], k > 0 and metabolites[k - 1]
+        if (before and kind in BEFORE) or (after and kind in AFTER):
+            return k
+    if any(metabolites) or len(words) - sum(neutral) == 1:
+        return None
+    return next((k for k in reversed(range(len(words))) if kinds[k] and words[k] not in LAST), None)
 
 
 def _kind_of(word: str) -> str:
-    word = SAME.get(word.lower(), word.lower())
-    return word if word in NO_MAPS else ""
+    """Return which of :data:`NO_MAPS` a word means; empty if none."""
+    word = word.lower()
+    if (tissue := TISSUE.fullmatch(word)) and NO_MAPS.get(_kind_of(tissue[1])) == "an MRI":
+        return "gm"
+    if mri := MRI.fullmatch(word):
+        return "flair" if "flair" in word or "tirm" in word else mri[1]
+    bare = word.strip("0123456789")
+    bare = word if bare in PATIENTS else bare
+    for short in (word, bare):
+        if SAME.get(short, short) in NO_MAPS:
+            return SAME.get(short, short)
+    parts = COMPOUND.fullmatch(bare)
+    return _kind_of(parts[1]) if parts else "mask" if bare.endswith(MASKS) else ""
 
 
 def _joined(parts: list[tuple[str, str]]) -> str:

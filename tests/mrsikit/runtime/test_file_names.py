@@ -21,10 +21,35 @@ from mrsikit.runtime.file_names import NO_MAPS, SAME, read_name
         ("NAA_flair", "NAA", "", "NAA", "flair"),
         ("NAA_SD", "NAA", "", "NAA", "sd"),
         ("t1_study_NAA", "t1_study_NAA", "t1_study", "NAA", ""),
+        ("CRLB_NAA", "NAA", "", "NAA", "crlb"),
+        ("CrlbNAA", "NAA", "", "NAA", "crlb"),
+        ("ConcNAA", "ConcNAA", "Conc", "NAA", ""),
+        ("p7_NAA_sd_percent", "p7_NAA", "p7", "NAA", "sd"),
+        ("snr_map", "", "", "", "snr"),
+        ("mask_lesion", "mask", "mask", "", "seg"),
+        ("sub-01_space-T1w_met-NAA_mrsi", "sub-01_space-T1w_met-NAA", "sub-01_space-T1w", "NAA", ""),
     ],
 )
 def test_names_are_read(stem: str, base: str, session: str, metabolite: str, kind: str) -> None:
     assert read_name(stem) == (base, session, metabolite, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "stems"),
+    [
+        ("an MRI", "T1_reg 5_t1_mprage_sag_p2_iso t2_tse_tra t2flair MP2RAGE localizer sub-01_dwi"),
+        ("a tissue map", "c1T1 mwp2T1 T1_pve_1 csf_prob GrayMatterFraction"),
+        ("a segmentation", "aseg aparc+aseg T1_seg GliomaSeg_v2 tumour"),
+        ("a mask", "lesion_mask hersenmasker qmask mask_01"),
+        ("a field map", "b0map B1_map phasediff sub-01_magnitude1 flip_angle_map"),
+        ("a frequency shift", "freqshift frequency_offset_hz"),
+        ("a linewidth", "FWHMmap MeanLinewidth"),
+        ("", "map map1 session2 brain1 brain_study_3T PD_01 T1_01 NAA_to_T1w NAA_masked tumor_NAA T1corrected_NAA"),
+    ],
+)
+def test_common_names(kind: str, stems: str) -> None:
+    found = {stem: NO_MAPS.get(read_name(stem).kind, "") for stem in stems.split()}
+    assert found == dict.fromkeys(found, kind)
 
 
 def test_two_people_are_two_sessions() -> None:

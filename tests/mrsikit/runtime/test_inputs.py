@@ -246,11 +246,11 @@ def test_what_holds_only_zeros_and_ones_is_no_map(tmp_path: Path) -> None:
     save(tmp_path / "NAA.nii.gz", (9, 9, 9))
     data = np.zeros((9, 9, 9), np.float32)
     data[2:5, 3:6, 4:7] = 1
-    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "lesion.nii.gz")
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "patient7.nii.gz")
     inputs = folder(tmp_path)
     assert inputs.check() == {}
     assert inputs.names() == ["NAA"]
-    assert "only 0 and 1" in inputs.unused()[tmp_path / "lesion.nii.gz"]
+    assert "only 0 and 1" in inputs.unused()[tmp_path / "patient7.nii.gz"]
 
 
 def test_what_a_run_has_found_is_told(tmp_path: Path) -> None:
