@@ -200,12 +200,12 @@ def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
             kept.append((separator, word))
     if kind or not kept:
         return kept, kind
-    place = _place_of_kind([word.lower() for _, word in kept])
-    if place is None:
+    named = _place_of_kind([word.lower() for _, word in kept])
+    if named is None:
         return kept, ""
-    word = kept[place][1]
-    ends = all(NEUTRAL.fullmatch(after.lower()) for _, after in kept[place + 1 :])
-    return kept[:place] + ([] if ends else kept[place + 1 :]), _kind_of(word)
+    before, (_, word), behind = kept[:named], kept[named], kept[named + 1 :]
+    ends = all(NEUTRAL.fullmatch(after.lower()) for _, after in behind)
+    return before if ends else before + behind, _kind_of(word)
 
 
 def _place_of_kind(words: list[str]) -> int | None:
