@@ -25,7 +25,7 @@ from dmi_quantification.metabolite_maps import metabolite_maps
 from dmi_quantification.mri_prior import RobustPrior
 from dmi_quantification.mri_smoothing import smooth_amplitudes
 from dmi_quantification.residual import Residual, examine
-from dmi_quantification.sign import SignTest
+from dmi_quantification.sign import FAINTEST, SignTest
 from dmi_quantification.summary import summary_row
 from dmi_quantification.warnings import run_warnings
 from mrsikit.io.nifti_mrs import EXTENSION, misspelt_keys
@@ -100,7 +100,7 @@ class PostprocessFidsd(Transform):
         model = self._fid_model(out)
         residual = self._residual(out)
         single = self._single_voxel_estimates(out, residual)
-        wrong = sign_of(out).finding in ("real", "reference")
+        wrong = self._of_wrong_sign(out, single)
         first = self._first_samples(out, residual)
         quality = judge_fits(
             single, residual, model, metabolites=self.metabolites, largest_shift=self._largest_shift(model)
@@ -116,6 +116,14 @@ class PostprocessFidsd(Transform):
         out["summary"] = summary_row(file, maps, grid=voxels.shape)
         out["flags"] = [*run_warnings(file), *resampling_warnings(out)]
         return out
+
+    def _of_wrong_sign(self, data: Mapping[Hashable, Any], single: Estimates[Values]) -> NDArray[np.bool_]:
+        """Whether the sign of each FID (V, D) is wrong, or cannot be told although a metabolite is visible."""
+        finding = sign_of(data).finding
+        first, others = single.amplitude[0], single.amplitude[1:]
+        if finding == "unclear" and len(others):
+            return others.max(0) > FAINTEST * first
+        return np.full(first.shape, finding in ("real", "reference"))
 
     def _fid_model(self, data: Mapping[Hashable, Any]) -> FidModel:
         """Model of the FIDs that were fitted, with the relaxation times that the preprocessing chose or fitted."""

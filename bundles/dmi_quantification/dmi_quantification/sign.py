@@ -102,14 +102,30 @@ def find_sign(fids: Tensor, model: FidModel, *, max_shift: float) -> SignTest:
     fids, mirrored_fids = _strongest(fids, FEWER_FIDS), _strongest(mirrored_fids, FEWER_FIDS)
     as_is, mirrored = _best_delay(fids, model, max_shift), _best_delay(mirrored_fids, model, max_shift)
     moved = _best_reference(fids, model, {model.delay, mirrored.model.delay}, max_shift)
-    if moved is not None and all(_chance_of_error(other, moved) < UNCLEAR for other in (as_is, mirrored)):
+    if moved is not None and all(_is_the_reference(moved, other) for other in (as_is, mirrored)):
         return SignTest(finding="reference", reference=moved.reference(max_shift))
     if _chance_of_error(mirrored, as_is) < UNCLEAR:
         return SignTest(finding="standard")
     others = [as_is, *([] if moved is None else [moved])]
-    visible = mirrored.amplitude[1:].amax() > FAINTEST * mirrored.amplitude[0]
-    conjugate = bool(visible) and all(_chance_of_error(other, mirrored) < FLIPPED for other in others)
+    conjugate = _visible(mirrored) and all(_chance_of_error(other, mirrored) < FLIPPED for other in others)
     return SignTest(finding="conjugate" if conjugate else "unclear")
+
+
+def _is_the_reference(moved: _Fit, other: _Fit) -> bool:
+    """Whether a fit at another reference is right, and not the other fit, at the file's reference.
+
+    If the other one has a line taller than water, the one at another reference need only be as good, if it is beyond
+    noise and shows more than water. A line taller than water may be real, but then no other reference fits so well.
+    """
+    if _chance_of_error(other, moved) < UNCLEAR:
+        return True
+    odd = other.amplitude[0] < other.amplitude.abs().max()
+    return bool(odd) and _left(moved) <= _left(other) and _visible(moved) and moved.chance_of_noise < FLIPPED
+
+
+def _visible(fit: _Fit) -> bool:
+    """Whether a fit shows a line beside the first one."""
+    return bool(fit.amplitude[1:].amax() > FAINTEST * fit.amplitude[0])
 
 
 def is_real(fids: Tensor) -> bool:
@@ -149,6 +165,13 @@ class _Fit:
         """Chemical shift (ppm) of zero frequency, with the median of the shifts, whose unit is ``max_shift`` (ppm)."""
         shift = Estimates.from_rows(self.estimates, len(self.model.ppm)).shift
         return self.model.reference + max_shift * float(shift.median())
+
+    @property
+    def chance_of_noise(self) -> float:
+        """Largest chance that noise alone is explained as well."""
+        energy = self.rows[:, 1 + len(self.model.ppm) :].double().square().sum((0, 2))
+        x = float(((energy - self.squares) / (2.0 * self.variance)).sum())
+        return _chernoff(x, (len(self.amplitude) + 2) * len(self.variance))
 
     @property
     def unexplained(self) -> float:

@@ -131,3 +131,29 @@ def test_the_measured_voxel_is_brought_in_with_the_texts_sign_or_the_standards()
         assert found == pytest.approx([0.190, 0.207, 0.087], abs=1e-3)
         assert any("they were conjugated" in flag for flag in result.flags) == conjugated
         assert not any("cannot be told" in flag for flag in result.flags)
+
+
+@pytest.mark.skipif(not VOXEL.exists(), reason="needs shared/data")
+@pytest.mark.parametrize("reference", [2.7, 3.2, 3.7, 4.2, 5.7, 6.7])
+def test_a_wrong_reference_of_the_measured_voxel_is_named_on_either_side(reference: float) -> None:
+    stored = np.loadtxt(VOXEL)
+    fids = (stored[:, 0] - 1j * stored[:, 1]).astype(np.complex64).reshape(1, 1, 1, -1)
+    result = predict(fids, dwell=2e-4, larmor=19.613053, delay=0.0, reference=reference)
+    assert f"a reference of 4.8 ppm at zero frequency, not {reference:g} ppm" in result.flags[0]
+    assert (result.maps["quality"] == 2).all()
+    mirrored = predict(fids.conj(), dwell=2e-4, larmor=19.613053, delay=0.0, reference=reference)
+    assert not (mirrored.maps["quality"] == 1).any()  # two faults at once: the sign cannot be told
+
+
+def test_a_metabolite_taller_than_water_is_no_wrong_reference() -> None:
+    rich = torch.tensor([10.0, 20.0, 3.0, 3.0])
+    for noise in (0.3, 1.0, 3.0):
+        assert find_sign(draw(rich, noise=noise), MODEL, max_shift=0.4).finding == "standard"
+
+
+def test_fids_whose_sign_cannot_be_told_are_good_only_where_water_is_alone() -> None:
+    for truth, good in ((torch.tensor([10.0, 0, 0, 0]), True), (torch.tensor([10.0, 0.5, 0.0, 0.0]), False)):
+        fids = draw(truth, count=1)
+        result = predict(fids.numpy().reshape(1, 1, 1, -1), **ACQUISITION)
+        assert any("cannot be told" in flag for flag in result.flags)
+        assert (result.maps["quality"] == 1).all() == good
