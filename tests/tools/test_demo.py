@@ -19,6 +19,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def warnings_in(folder: Path) -> set[str]:
+    """All that the runs in a folder warn of."""
+    records = [
+        json.loads(path.read_text()) for path in folder.rglob("*.json") if path.with_name("report.html").exists()
+    ]
+    assert records
+    return {flag for record in records for flag in record["flags"]}
+
+
 def test_quick_demo_shows_table_figure_and_report(
     tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +70,11 @@ def test_quick_demo_shows_table_figure_and_report(
         assert str(path) in out
 
     folder = tmp_path / "mrs_vae_synthesis"
+    names = ("mrsi_super_resolution", "mrsi_gan_super_resolution", "dmi_quantification", "mrs_vae_synthesis")
+    assert {flag for name in names for flag in warnings_in(tmp_path / name)} == {
+        "mM without --factors: no saturation or number of labelled nuclei was accounted for"
+    }
+
     told = json.loads((folder / "table.json").read_text())
     assert 0.8 < told["noise"] < 1.25
     assert told["where noise shows"] < 0.75
