@@ -106,8 +106,8 @@ def move_needed(maps: Tensor, tissue: Tensor, image: MetaTensor, affine: Tensor)
     Returns:
         The move that the MRI needs, about the middle of the tissue: the shift in mm to the right, to the front and up,
         then the turn in degrees about the same axes (positive: nose up, top of the head to the right, nose to the
-        left). It may fall short by some mm or degrees. :data:`NO_MOVE` if no move is large and clearly better, or if the
-        maps have fewer slices than a volume.
+        left). It may fall short by some mm or degrees. :data:`NO_MOVE` if no move is large and clearly better, or if
+        the maps have fewer slices than a volume.
     """
     affine = affine.double()
     sides = torch.linalg.vector_norm(affine[:3, :3], dim=0).numpy()

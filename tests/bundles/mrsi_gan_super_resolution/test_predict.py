@@ -8,6 +8,7 @@ from mrsi_gan_super_resolution import predict
 from mrsikit.io import InputError, read_map
 
 MAP = head(grid(), (24, 24))
+SODIUM = Path(__file__).parents[3] / "../shared/data/sodium_coarse_fine"
 
 
 @pytest.mark.parametrize("stem", ["three", "plain", "volume"])
@@ -72,3 +73,14 @@ def test_method_2_keeps_out_what_only_the_flair_shows() -> None:
     lesion = head(grid(), (24, 24), level=1, lesion=1) > 1.5
     change = (fine["shown"] - fine["plain"])[lesion.repeat(4, 0).repeat(4, 1)]
     assert abs(float(change.mean())) < 0.02 * 0.8 * MAP.max()
+
+
+@pytest.mark.skipif(not SODIUM.exists(), reason="needs shared/data")
+def test_a_measured_map_beside_its_image_is_named() -> None:
+    """The coarse sodium map lies 2 to 3.5 voxels (here of 1.5 mm) beside the fine one."""
+    coarse, fine = (read_map(SODIUM / f"{name}.nii.gz")[0][0] for name in ("Na_lr_2D", "Na_hr_2D"))
+    affine, own = np.diag([1.5 * 160 / 42, 1.5 * 160 / 42, 5, 1]), np.diag([1.5, 1.5, 5, 1])
+    for matrix, size in ((affine, 42), (own, 160)):
+        matrix[:2, 3] = -(size - 1) / 2 * matrix[0, 0]
+    result = predict(coarse, affine=affine, t1=fine, t1_affine=own, noise=2e-4, psf="kspace", device="cpu")
+    assert any("moved by +3, +4, +0 mm (right, front, up): check its registration" in flag for flag in result.flags)

@@ -8,6 +8,8 @@ from coarse_maps import flair_grid, grid, head
 from mrsi_super_resolution import predict
 from mrsikit.io import InputError, read_map
 
+SODIUM = Path(__file__).parents[3] / "../shared/data/sodium_coarse_fine"
+
 
 def companions(folder: Path, stem: str) -> dict:
     found = {}
@@ -98,3 +100,32 @@ def test_what_the_mri_adds_can_be_told() -> None:
     assert plain.without_mri is None
     np.testing.assert_allclose(guided.without_mri, plain.sr, atol=1e-4)
     assert np.abs(guided.sr - plain.sr).max() > 0.1
+
+
+def slice_with_affine(name: str, side: float) -> tuple[np.ndarray, np.ndarray]:
+    """A slice of the sodium data, and its affine about the middle of the field of view; voxels of ``side`` mm."""
+    values = read_map(SODIUM / f"{name}.nii.gz")[0][0]
+    affine = np.diag([side, side, 5.0, 1.0])
+    affine[:2, 3] = [-side * (n - 1) / 2 for n in values.shape]
+    return values, affine
+
+
+@pytest.mark.skipif(not SODIUM.exists(), reason="needs shared/data")
+@pytest.mark.parametrize(
+    ("companion", "name", "warning"),
+    [
+        ("Na_hr_2D", "t1", "moved by +3, +4, +0 mm (right, front, up)"),
+        ("T1_2D", "t1", "moved by +1, +3, +0 mm (right, front, up)"),
+        ("PD_2D", "t1", "9% of the tissue lies outside the brain that the t1 shows"),
+        ("T2_2D", "flair", "10% of the tissue lies outside the brain that the flair shows"),
+    ],
+)
+def test_a_measured_map_beside_its_images_is_named(companion: str, name: str, warning: str) -> None:
+    """The coarse sodium map lies 2 to 3.5 voxels (here of 1.5 mm) beside the fine one and the MRIs."""
+    values, affine = slice_with_affine("Na_lr_2D", 1.5 * 160 / 42)
+    image, own = slice_with_affine(companion, 1.5)
+    given = {name: image, f"{name}_affine": own}
+    flags = predict(values, affine=affine, noise=2e-4, psf="kspace", device="cpu", **given).flags
+    assert len(flags) == 1
+    assert warning in flags[0]
+    assert "check its registration" in flags[0]
