@@ -31,7 +31,7 @@ FINE = 4
 
 DIMENSIONS = ("slice", "stack", "volume")
 WAYS = {"rim": rim, "slab": slab, "mixed": mixed, "singles": singles}
-INSTANCES = 51
+INSTANCES = 36
 """Boxes, and brains, of each source."""
 
 CONDITION, ALL = "box or brain, no mask", "all three"
@@ -130,7 +130,7 @@ def excited_box(subject: Head, rng: np.random.Generator, dimensions: str) -> Ins
         pose = turn([*rng.normal(0, 5, 2), rng.normal(0, 10)])
         pose[:3, 3] = rng.uniform(-25, 25), rng.uniform(-50, 40), rng.uniform(-10, 45)
         pose[:2, 3] -= pose[:2, :2] @ (centre * side)
-        scan = Scan((*map(int, matrix), count), np.array([side, side, thick]), pose)
+        scan = Scan((int(matrix[0]), int(matrix[1]), count), np.array([side, side, thick]), pose)
         box = Box(np.array([*centre * side, 0]), np.array([*sides, height]), angle, rng.uniform(0.5, 1.5))
         profile = box.profile(scan.points())
         if (profile * scan.sampled(subject.brain, subject)).sum() >= 0.88 * profile.sum():

@@ -24,7 +24,7 @@ from skimage.morphology import convex_hull_image, reconstruction
 ELLIPSE, BOX = 2.0, 8.0
 """Exponents of the two superellipses."""
 
-BOX_GAIN, BOX_GAIN_SHORT, UNSURE_GAIN = 0.25, 0.05, -0.05
+BOX_GAIN, BOX_GAIN_SHORT, UNSURE_GAIN = 0.2, 0.05, -0.05
 """An outline is that of a box from this gain on, if it may be a head's or is too short for one; below it, down to the
 third, the two cannot be told apart. The gain is log(misfit of the ellipse / misfit of the box). Chosen on virtual
 brains and BrainWeb 1."""
@@ -111,7 +111,7 @@ def excited_volume(maps: np.ndarray, spacing: float | None = None) -> ExcitedVol
     gain = np.log((ellipse.misfit + 1e-4) / (box.misfit + 1e-4))
     length = None if spacing is None or spacing * max(plane.shape) < HEAD else spacing * _length(signal)
     short = length is not None and length < HEAD
-    certain = bool(gain > (BOX_GAIN_SHORT if short else BOX_GAIN)) and box.corners(plane.shape) > 2 - short
+    certain = bool(gain > (BOX_GAIN_SHORT if short else BOX_GAIN)) and box.corners(plane.shape) >= 2
     if not certain and gain < UNSURE_GAIN and not short:
         return None
     first, last = np.flatnonzero(slices)[[0, -1]]
