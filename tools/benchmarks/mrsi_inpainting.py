@@ -17,6 +17,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
+from benchmarks import excited_volumes
 from benchmarks import file_names as names
 from benchmarks.carbon13 import carbon13_maps
 from mrsi_inpainting import predict
@@ -316,6 +317,7 @@ def measure(context: Context) -> None:
         cases = spoil(solid, _scattered, 0.15, rng)
         record(context, set_, SOLID_SCATTERED, cases, _volume_methods(cases))
     _examples(pictures, context.figures)
+    excited_volumes.measure_excited_volumes(context)
     _real(context)
     _cost(context)
 
@@ -583,8 +585,23 @@ MIXED, SOLID = "2D 64x64, 20 %, mixed", "3D 64^3, 15 %, mixed"
 SCATTERED, SOLID_SCATTERED = "2D 64x64, 20 %, clusters and singles", "3D 64^3, 15 %, clusters and singles"
 EDGES = "2D 64x64, 10 %, rim and slab"
 THRESHOLDS = f"{SCATTERED}, by threshold"
-PARTS = {"cost": _cost, "really measured maps": _real, "development": lambda context: _develop(context, 36),
-         **names.PARTS}  # fmt: skip
+
+
+def _not_recognised(rows: Sequence[dict[str, Any]], set_: str) -> float:
+    return 100 - find(rows, set_, excited_volumes.CONDITION, "box, any", excited_volumes.TAKEN)
+
+
+def _taken_for_boxes(rows: Sequence[dict[str, Any]], set_: str) -> float:
+    return find(rows, set_, excited_volumes.CONDITION, "brain, any", excited_volumes.TAKEN)
+
+
+PARTS = {
+    "cost": _cost,
+    "excited volumes": excited_volumes.measure_excited_volumes,
+    "really measured maps": _real,
+    "development": lambda context: _develop(context, 36),
+    **names.PARTS,
+}
 ACCEPTANCE = [
     Demand(
         "2D, mask-free with brain mask: hole MSE / biharmonic with the true mask", 0.8, True, _ratio(MIXED, FREE_BRAIN)
@@ -661,6 +678,8 @@ ACCEPTANCE = [
         "%.0f",
     ),
     Demand("the same, mask-free", 5, False, _measured_maps_held(FREE), "%.0f"),
+    Demand("excited boxes not recognised without a mask, %", 10, True, _not_recognised, "%.1f"),
+    Demand("brains taken for excited boxes, %", 2, True, _taken_for_boxes, "%.1f"),
     Demand(
         "a 64^3 volume: time / biharmonic",
         15,
@@ -717,6 +736,7 @@ TABLES = [
     *(Table(f"Voxels that are wrong, not zero: times {f:g}", f"2 % of voxels times {f:g}, SNR 20",
             {"recall": "%.2f", "precision": "%.2f"}) for f in (0.5, 2.0, 5.0)),
     *names.TABLES,
+    *excited_volumes.TABLES,
     Table("Cost of a 64^3 volume", "cost of a 64^3 volume",
           {"time / biharmonic": "%.1f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip

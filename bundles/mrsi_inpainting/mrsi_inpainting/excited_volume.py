@@ -1,4 +1,13 @@
-"""Excited volume: recognise a map of tissue that PRESS or semi-LASER selected, by its straight outline."""
+r"""Excited volume: recognise a map of tissue that PRESS or semi-LASER selected, by its straight outline.
+
+The signal of a slice is fitted twice, by a blurred box and by a blurred ellipse. Both are superellipses,
+
+.. math:: |u / a|^p + |v / b|^p \le 1, \qquad p = 8 \text{ or } 2,
+
+with free centre, sides, angle and blur. The outline is that of a box if the box fits better. Voxels that failed inside
+do not count, and neither does what the matrix cuts off. In millimetres, an outline too short for a head is more likely
+a box.
+"""
 
 from __future__ import annotations
 
@@ -7,210 +16,220 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.optimize import least_squares
 from scipy.spatial import ConvexHull, QhullError
 from skimage.filters import threshold_otsu
+from skimage.morphology import convex_hull_image, reconstruction
 
-ROUNDNESS = 0.2
-"""An outline is straight if its corners lack less than 0.2 x what those of an ellipse lack. Chosen on virtual brains
-and BrainWeb 1, so low that a brain without its rim or a slab is no box. Over half of the boxes in noise are missed."""
+ELLIPSE, BOX = 2.0, 8.0
+"""Exponents of the two superellipses."""
 
-FEWEST = 20
+BOX_GAIN, BOX_GAIN_SHORT, UNSURE_GAIN = 0.2, 0.05, -0.05
+"""An outline is that of a box from this gain on, if it may be a head's or is too short for one; below it, down to the
+third, the two cannot be told apart. The gain is log(misfit of the ellipse / misfit of the box). Chosen on virtual
+brains and BrainWeb 1."""
+
+HEAD = 130.0
+"""Shortest outline (mm) that may well be a whole section of an adult's brain: shorter ones are cut or near the vertex.
+In a field of view that holds no such outline, lengths say nothing. Chosen as the gains."""
+
+FEWEST = 12
 """Fewest voxels of an outline whose shape can be told."""
 
-FEWEST_SIDE = 5.0
-"""Shortest side of an excited volume whose shape can be told, in voxels."""
+FULL, BLUR = 0.8, 0.7
+"""Signal counts fully from 0.8 x its typical value, found after a Gaussian blur of this standard deviation (voxels)."""
 
-ALIGNED = 1.05
-"""A rectangle along the axes of the matrix is preferred if its area is at most 1.05 x the smallest one's."""
+THIN = 0.4
+"""A slice counts if it holds at least 0.4 x as much signal as the fullest one."""
 
-THIN = 0.2
-"""An outermost row of a rectangle counts as outside if less than a fifth of it holds signal."""
+FINEST = 20
+"""Longest outline in voxels that is fitted as it is; longer ones are averaged in blocks first."""
 
-FILLED, EMPTY = 0.6, 0.2
-"""Signal must fill at least 0.6 of the rectangle, and at most 0.2 of the slice beside it."""
-
-HALF = 0.5
-"""In noise, signal is what exceeds half of its typical value: there lies the edge of a blurred box."""
-
-BLUR = 0.7
-"""Standard deviation of the Gaussian that averages noise before that, in voxels."""
-
-NEAR = np.ones((3, 3))
-POINTS = (np.stack(np.meshgrid(*[(np.arange(12) + 0.5) / 12] * 2, indexing="ij"), -1)).reshape(-1, 2)
-BEYOND_ELLIPSE = float(((POINTS**2).sum(1) > 1).mean())
+NEAR = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)
-class Rectangle:
-    """Smallest rectangle around the signal of a slice.
+class ExcitedVolume:
+    """Voxels outside which nothing was measured.
 
     Attributes:
-        axes: (2, 2), unit vectors along the sides, one a row.
-        low, high: (2,), first and last voxel centre along each axis, in voxels.
-        roundness: what the roundest but one of its corners inside the matrix lacks (the roundest, of one or two), over
-            what the corner of an ellipse lacks.
+        mask: (X, Y[, Z]), bool: the box or, if not certain, the convex hull of the signal.
+        certain: whether the outline is that of a box. If not, it may as well be a head's.
     """
 
-    axes: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    roundness: float
-
-    @property
-    def straight(self) -> bool:
-        """Whether the outline has the corners of a box."""
-        return self.roundness < ROUNDNESS and bool((self.high - self.low + 1 >= FEWEST_SIDE).all())
-
-    def mask(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Voxels (X, Y) whose centre lies in the rectangle."""
-        return _within(_coordinates(shape, self.axes), self.low, self.high)
+    mask: np.ndarray
+    certain: bool
 
 
-def excited_volume(maps: np.ndarray) -> np.ndarray | None:
-    """Find the excited volume of a map whose outline is a box.
+@dataclass(frozen=True)
+class Outline:
+    """Fit of a superellipse: parameters (centre 2, log half sides 2, angle in radians, log blur) and its misfit."""
 
-    PRESS and semi-LASER excite a box. Tissue outside it was never measured, so its zeros are no failed fits. The
-    outline is compared with its smallest rectangle, in the slices together and in each alone. The rectangle may be
-    turned and may be cut by the matrix. A box fills its corners; a brain does not. Where the background holds noise,
-    signal is what exceeds half of the typical signal.
+    parameters: np.ndarray
+    misfit: float
+
+    def sides(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Position over the half sides: (2, ...), within -1 to 1 in the box."""
+        return _sides(self.parameters, x, y)
+
+    def corners(self, shape: tuple[int, ...]) -> int:
+        """Number of the box's corners inside a matrix, to half a voxel."""
+        cx, cy, *logs, angle, _ = self.parameters
+        half = np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]) * np.exp(logs) @ _axes(angle) + (cx, cy)
+        return int(((half > -1) & (half < np.array(shape[:2]))).all(1).sum())
+
+
+def excited_volume(maps: np.ndarray, spacing: float | None = None) -> ExcitedVolume | None:
+    """Find the excited volume of maps whose outline is, or may be, a box.
+
+    PRESS and semi-LASER excite a box. Tissue outside it was never measured, so its zeros are no failed fits. The box
+    may be turned in plane and may be cut by the matrix.
 
     Args:
-        maps: (M, X, Y[, Z]), finite, zero where nothing was measured; all of one session. Voxels are square in plane.
+        maps: (M, X, Y[, Z]), finite, zero where nothing was measured; all of one session.
+        spacing: voxel size in plane (mm), if it is known.
 
     Returns:
-        (X, Y[, Z]), True within the box; None if the outline is not that of a box, or if the box fills the matrix.
+        The excited volume; None if the outline is a head's, or if signal fills the matrix.
     """
-    magnitude = np.abs(maps).reshape(*maps.shape[:3], -1)
-    for signal in (magnitude > 0, _above_noise(magnitude)):
-        common = signal[signal.any((1, 2, 3))]
-        if not len(common):
-            return None
-        found = _box(common.mean(0) >= 0.5)
-        if found is not None:  # the background holds no noise
-            return found.reshape(maps.shape[1:]) if 0 < found.sum() < found.size else None
-    return None
-
-
-def _above_noise(magnitude: np.ndarray) -> np.ndarray:
-    """Voxels (M, X, Y, Z) above half of the typical signal of each map, after slight smoothing in plane."""
-    out = np.zeros(magnitude.shape, bool)
-    for m, values in enumerate(magnitude):
-        smooth = ndimage.gaussian_filter(values, (BLUR, BLUR, 0))
-        positive = smooth[smooth > 0]
-        if len(positive) < FEWEST:
-            continue
-        positive = np.minimum(positive, np.percentile(positive, 95))
-        if positive.max() > positive.min():
-            out[m] = smooth > HALF * np.median(positive[positive > threshold_otsu(positive)])
-    return out
-
-
-def _box(signal: np.ndarray) -> np.ndarray | None:
-    """Box (X, Y, Z) of a mask of signal, common to the slices or else one rectangle a slice.
-
-    Returns:
-        True within the box, nowhere True if the outline is none; None if signal has no outline inside the matrix.
-    """
-    box = np.zeros(signal.shape, bool)
-    filled = [z for z in range(signal.shape[2]) if signal[..., z].sum() >= FEWEST]
-    if not filled:
+    volume = np.abs(maps).reshape(*maps.shape[:3], -1)
+    members = [m for m in map(_membership, volume) if m is not None]
+    if not members:
         return None
-    common = _rectangle(signal[..., filled].mean(2) >= 0.5)
-    if common is not None and common.straight:
-        box[..., filled] = common.mask(signal.shape[:2])[..., None]
-        return box
-    each = {z: rectangle for z in filled if (rectangle := _rectangle(signal[..., z])) is not None}
-    if 2 * sum(rectangle.straight for rectangle in each.values()) > len(filled):
-        for z, rectangle in each.items():
-            box[..., z] = rectangle.mask(signal.shape[:2])
-    return box if each or common is not None else None
-
-
-def _rectangle(signal: np.ndarray) -> Rectangle | None:
-    """Smallest rectangle around the largest piece of signal (X, Y), without its thin outermost rows.
-
-    None if none of its corners lies inside the matrix, or if signal lies beside it.
-    """
-    whole = signal
-    for _ in range(2):  # voxels with few neighbours are noise
-        signal = signal & (ndimage.convolve(signal.astype(int), NEAR.astype(int), mode="nearest") > 3)
-    pieces, _ = ndimage.label(ndimage.binary_dilation(signal, NEAR), NEAR)
-    sizes = np.bincount(pieces[signal], minlength=1)
-    if len(sizes) < 2:
+    member = np.mean(members, 0)
+    filled = (member > 0.5).sum((0, 1))
+    slices = filled >= max(FEWEST, THIN * filled.max())
+    if not slices.any():
         return None
-    signal = signal & (pieces == sizes.argmax())
-    for _ in range(2):
-        found = _tightest(signal)
-        if found is None:
-            return None
-        axes, low, high = found
-        at = _coordinates(signal.shape, axes)
-        for axis, end in ((0, low), (0, high), (1, low), (1, high)):
-            row = _within(at, low, high) & (np.abs(at[..., axis] - end[axis]) < 0.5)
-            if row.any() and signal[row].mean() < THIN:
-                end[axis] += 1 if end is low else -1
-        signal = signal & _within(at, low, high)
-    found = _tightest(signal)
-    if found is None:
+    plane = _closed(np.median(member[..., slices], -1))
+    signal = _largest(plane > 0.5)
+    if signal.sum() < FEWEST or _fills(signal):
         return None
-    inside = _within(_coordinates(signal.shape, found[0]), *found[1:])
-    if signal[inside].mean() < FILLED or (not inside.all() and whole[~inside].mean() > EMPTY):
+    box, ellipse = (_fitted(plane, signal, exponent) for exponent in (BOX, ELLIPSE))
+    if box is None or ellipse is None:
         return None
-    roundness = _roundness(signal, *found)
-    return None if roundness is None else Rectangle(*found, roundness)
+    gain = np.log((ellipse.misfit + 1e-4) / (box.misfit + 1e-4))
+    length = None if spacing is None or spacing * max(plane.shape) < HEAD else spacing * _length(signal)
+    short = length is not None and length < HEAD
+    certain = bool(gain > (BOX_GAIN_SHORT if short else BOX_GAIN)) and box.corners(plane.shape) >= 2
+    if not certain and gain < UNSURE_GAIN and not short:
+        return None
+    first, last = np.flatnonzero(slices)[[0, -1]]
+    inside = np.zeros(member.shape, bool)
+    if certain:
+        at = np.abs(box.sides(*np.indices(plane.shape))).max(0) <= 1
+        inside[..., first : last + 1] = (at | signal)[..., None]
+    else:
+        for z in range(first, last + 1):
+            inside[..., z] = _hull(_largest(_closed(member[..., z]) > 0.5) if slices[z] else signal)
+    return ExcitedVolume(inside.reshape(maps.shape[1:]), certain) if 0 < inside.sum() < inside.size else None
 
 
-def _tightest(signal: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Axes, low and high end of the smallest rectangle around signal (X, Y); a side lies along one of its hull's."""
-    points = np.argwhere(signal)
-    if len(points) < FEWEST:
+def _membership(values: np.ndarray) -> np.ndarray | None:
+    """Signal (X, Y, Z) over its typical value, at most 1; None where there is no signal."""
+    smooth = ndimage.gaussian_filter(values, (BLUR, BLUR, 0))
+    positive = smooth[smooth > 0]
+    if len(positive) < FEWEST:
         return None
+    top = np.sort(positive)[-max(FEWEST, len(positive) // 100)]  # artefacts are brighter
+    limited = np.minimum(smooth, top)
+    typical = np.median(limited[limited > threshold_otsu(limited.ravel())]) if limited.min() < top else top
+    return np.minimum(values / (FULL * typical), 1)
+
+
+def _closed(plane: np.ndarray) -> np.ndarray:
+    """Close notches of a voxel and enclosed holes."""
+    closed = ndimage.grey_closing(np.pad(plane, 3, mode="edge"), footprint=NEAR)[3:-3, 3:-3]
+    seed = closed.copy()
+    seed[1:-1, 1:-1] = closed.max()
+    return reconstruction(seed, closed, method="erosion")
+
+
+def _largest(signal: np.ndarray) -> np.ndarray:
+    """Largest piece of a mask (X, Y), without threads of one voxel."""
+    opened = ndimage.binary_opening(np.pad(signal, 2, mode="edge"), np.ones((2, 2)))[2:-2, 2:-2] & signal
+    pieces, count = ndimage.label(opened, NEAR)
+    return pieces == np.bincount(pieces[pieces > 0]).argmax() if count else opened
+
+
+def _hull(signal: np.ndarray) -> np.ndarray:
+    return convex_hull_image(signal) if signal.any() else signal
+
+
+def _fills(signal: np.ndarray) -> bool:
+    """Whether signal reaches all four edges of the matrix, so that little of its outline shows."""
+    edges = (signal[0], signal[-1], signal[:, 0], signal[:, -1])
+    return all(edge.any() for edge in edges) and signal.mean() > 0.9
+
+
+def _length(signal: np.ndarray) -> float:
+    """Longest distance across a mask, in voxels."""
+    points = np.argwhere(signal ^ ndimage.binary_erosion(signal))
+    return float(np.sqrt(((points[:, None] - points) ** 2).sum(-1).max())) + 1
+
+
+def _fitted(plane: np.ndarray, signal: np.ndarray, exponent: float) -> Outline | None:
+    """Fit a superellipse to a plane (X, Y) of membership; None if ``signal`` is a line."""
+    low, high = np.maximum(np.argwhere(signal).min(0) - 4, 0), np.argwhere(signal).max(0) + 5
+    crop = (slice(low[0], high[0]), slice(low[1], high[1]))
+    block = max(1, round(max(np.ptp(np.argwhere(signal), axis=0) + 1) / FINEST))
+    x, y, wanted = (_averaged(a[crop], block).ravel() for a in (*np.indices(plane.shape).astype(float), plane))
+
+    def misfit(parameters: np.ndarray) -> np.ndarray:
+        return _superellipse(parameters, x, y, exponent) - wanted
+
+    lower = np.array([-np.inf, -np.inf, np.log(1.5), np.log(1.5), -np.inf, np.log(0.15)])
+    upper = np.array([np.inf, np.inf, np.log(200.0), np.log(200.0), np.inf, np.log(1.2 * block)])
+    starts = sorted((np.clip(s, lower, upper) for s in _starts(signal)), key=lambda s: np.abs(misfit(s)).sum())
+    fits = [
+        least_squares(misfit, s, bounds=(lower, upper), loss="soft_l1", f_scale=0.3,
+                      x_scale=[1, 1, 0.1, 0.1, 0.1, 0.5], max_nfev=25)
+        for s in starts[:2]
+    ]  # fmt: skip
+    best = min(fits, key=lambda f: f.cost, default=None)
+    return None if best is None else Outline(best.x, float(best.cost) / len(wanted))
+
+
+def _averaged(values: np.ndarray, block: int) -> np.ndarray:
+    x, y = (n // block for n in values.shape)
+    return values[: x * block, : y * block].reshape(x, block, y, block).mean((1, 3))
+
+
+def _starts(signal: np.ndarray) -> Iterator[np.ndarray]:
+    """Parameters of rectangles around a mask: along the matrix, the smallest one's, the principal axes, and between."""
+    points = np.argwhere(signal).astype(float)
     try:
         hull = ConvexHull(points)
     except QhullError:
-        return None
-    corners = points[hull.vertices]
-    found = [(axes, *_ends(corners @ axes.T)) for axes in _turned(hull)]
-    areas = [float(np.prod(high - low + 1)) for _, low, high in found]
-    best = int(np.argmin(areas))
-    return found[0 if areas[0] <= ALIGNED * areas[best] else best]
+        return
+    spread = np.linalg.eigh(np.cov(points.T))[1][:, 1]
+    principal = float(np.arctan2(spread[1], spread[0]))
+    along = np.arctan2(hull.equations[:, 1], hull.equations[:, 0])
+    areas = [np.prod(np.ptp(points[hull.vertices] @ _axes(a).T, axis=0) + 1) for a in along]
+    for angle in (0.0, float(along[np.argmin(areas)]), principal, principal + np.pi / 4):
+        at = points @ _axes(angle).T
+        centre = (at.min(0) + at.max(0)) / 2 @ _axes(angle)
+        yield np.array([*centre, *np.log((np.ptp(at, axis=0) + 1) / 2), angle, np.log(0.4)])
 
 
-def _turned(hull: ConvexHull) -> Iterator[np.ndarray]:
-    yield np.eye(2)
-    for x, y in hull.equations[:, :2]:
-        yield np.array([[x, y], [-y, x]])
+def _axes(angle: float) -> np.ndarray:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, s], [-s, c]])
 
 
-def _ends(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return at.min(0).astype(float), at.max(0).astype(float)
+def _sides(parameters: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    cx, cy, log_a, log_b, angle, _ = parameters
+    (c, s), _ = _axes(angle)
+    return np.stack([(c * (x - cx) + s * (y - cy)) / np.exp(log_a), (c * (y - cy) - s * (x - cx)) / np.exp(log_b)])
 
 
-def _coordinates(shape: tuple[int, ...], axes: np.ndarray) -> np.ndarray:
-    return np.moveaxis(np.indices(shape), 0, -1) @ axes.T
-
-
-def _within(at: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    return np.all((at > low - 0.3) & (at < high + 0.3), axis=-1)
-
-
-def _roundness(signal: np.ndarray, axes: np.ndarray, low: np.ndarray, high: np.ndarray) -> float | None:
-    hull = ConvexHull(np.argwhere(signal))
-    last = np.array(signal.shape) - 1
-    centre, half = (low + high) / 2, (high - low) / 2
-    lacking = []
-    at = _coordinates(signal.shape, axes) - centre
-    border = np.pad(np.zeros(last - 1, bool), 1, constant_values=True)
-    for corner in np.array([(-1, -1), (-1, 1), (1, -1), (1, 1)]):
-        # Beyond a side that the matrix cuts lies nothing that would tell a box from a brain.
-        beyond = np.array([half * (1, 0.5) + (1, 0), half * (0.5, 1) + (0, 1)])
-        cut = not _within((centre + corner * beyond) @ axes, np.zeros(2), last).all()
-        if cut and (signal & border & (at * corner >= 0).all(-1)).any():
-            continue
-        points = (centre + corner * POINTS * half) @ axes
-        inside = (points @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-6).all(1)
-        lacking.append(1 - float(inside.mean()))
-    if not lacking:
-        return None
-    # One corner of four may be lost; a brain cut by a slab has two round ones.
-    return sorted(lacking)[-2 if len(lacking) > 2 else -1] / BEYOND_ELLIPSE
+def _superellipse(parameters: np.ndarray, x: np.ndarray, y: np.ndarray, exponent: float) -> np.ndarray:
+    """Blurred superellipse: about 1 inside, 0.5 on the outline, to first order in the distance from it."""
+    u, v = np.abs(_sides(parameters, x, y)) + 1e-6
+    largest = np.maximum(u, v)
+    radius = largest * ((u / largest) ** exponent + (v / largest) ** exponent) ** (1 / exponent)
+    steepness = np.hypot(
+        (u / radius) ** (exponent - 1) / np.exp(parameters[2]), (v / radius) ** (exponent - 1) / np.exp(parameters[3])
+    )
+    distance = (1 - radius) / np.maximum(steepness, 1e-6)
+    return 1 / (1 + np.exp(-np.clip(distance / np.exp(parameters[5]), -30, 30)))

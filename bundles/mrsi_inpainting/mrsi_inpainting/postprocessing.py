@@ -76,7 +76,7 @@ class PostprocessMapd(Transform):
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         excited = convert_to_tensor(out["excited"]).cpu().bool()
         known = brain if "brain" in out else torch.full_like(brain, -1.0)
-        out["flags"] = self._interpolation_flags(plain) + self._box_flags(excited)
+        out["flags"] = self._interpolation_flags(plain) + self._box_flags(excited, out["excited_certain"])
         out["flags"] += self._flags(
             plain, measured, missing, observation, known, excited, lost, out[self.image].ndim - 1
         )
@@ -140,7 +140,7 @@ class PostprocessMapd(Transform):
         left = torch.isfinite(values) & (values != 0) & (measured == 0) & ~missing
         if left.any():
             where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
-            where = "the excited volume" if boxed else where
+            where = "the outline of the signal" if boxed else where
             flags.append(f"{int(left.sum())} poor fits were left as they are, for they lie outside {where}")
         if (~torch.isfinite(values) & ~missing).any():
             flags.append("NaN or infinity outside the head was left as it is")
@@ -158,10 +158,15 @@ class PostprocessMapd(Transform):
         ]
 
     @staticmethod
-    def _box_flags(excited: Tensor) -> list[str]:
-        """Name the excited volume (X, Y[, Z]), if the map's outline is that of a box."""
+    def _box_flags(excited: Tensor, certain: bool) -> list[str]:
+        """Name the excited volume (X, Y[, Z]), if the map's outline is or may be that of a box."""
         if excited.all():
             return []
+        if not certain:
+            return [
+                "the outline may be a head's or that of the volume that PRESS or semi-LASER excites: only voxels in "
+                f"it were filled ({int(excited.sum())} of {excited.numel()} voxels); give a brain mask to fill the rim"
+            ]
         return [
             f"the outline is straight, as that of the volume that PRESS or semi-LASER excites ({int(excited.sum())} of "
             f"{excited.numel()} voxels): nothing outside it was filled; if it is the head, give a brain mask"

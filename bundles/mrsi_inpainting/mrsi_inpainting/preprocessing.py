@@ -38,7 +38,8 @@ class PreprocessMapd(MapTransform):
     unknown, and the network decides.
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
-    semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input.
+    semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a
+    box and a head cannot be told apart, the convex hull of the signal does.
 
     Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, oriented so that its slices are axial.
     Other volumes go slice by slice, as they were measured, to the 2D network.
@@ -60,7 +61,7 @@ class PreprocessMapd(MapTransform):
         The key: the network's input (3 n, X, Y[, Z]), with map, observation mask and brain mask of each of n maps or
         slices. "map": the map unchanged. Companions on a finer grid than the map's are resampled onto it, and
         "resampled" names them. "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is
-        no box or a mask is given.
+        a head's or a mask is given. "excited_certain": bool, False if that outline may as well be a head's.
     """
 
     def __init__(
@@ -99,8 +100,9 @@ class PreprocessMapd(MapTransform):
                 if name in out
             }
             masked = self.brain in companions or self.missing in companions
-            box = None if masked else excited_volume(values.nan_to_num(0, 0, 0).numpy())
-            out["excited"] = torch.ones(values.shape[1:], dtype=torch.bool) if box is None else torch.from_numpy(box)
+            out["excited"], out["excited_certain"] = torch.ones(values.shape[1:], dtype=torch.bool), True
+            if not masked:
+                out["excited"], out["excited_certain"] = self._excited(values, affine)
             layers = self._layers(values, companions, out["excited"])
             stacked = torch.stack(layers, 1)
             if values.ndim == 4 and self._is_volumetric(values, affine):
@@ -110,6 +112,21 @@ class PreprocessMapd(MapTransform):
             out["map"] = MetaTensor(values, meta={**meta, "affine": affine})
             out[key] = MetaTensor(stacked.flatten(0, 1), meta={**meta, "affine": affine})
         return out
+
+    def _excited(self, values: Tensor, affine: Tensor) -> tuple[Tensor, bool]:
+        """Return the excited volume (X, Y[, Z]), and whether it is certain; slices of volumes are read axially."""
+        spacing = affine_to_spacing(affine, 3)
+        axis = upright_axis(affine) if values.ndim == 4 and self._is_volumetric(values, affine) else 2
+        maps = values.nan_to_num(0, 0, 0)
+        maps = maps.movedim(1 + axis, -1) if maps.ndim == 4 else maps
+        # Arrays without an affine have voxels of 1 mm.
+        known = not torch.allclose(spacing, torch.ones_like(spacing))
+        side = float(torch.cat([spacing[:axis], spacing[axis + 1 :]]).mean()) if known else None
+        found = excited_volume(maps.numpy(), side)
+        if found is None:
+            return torch.ones(values.shape[1:], dtype=torch.bool), True
+        mask = torch.from_numpy(found.mask)
+        return mask.movedim(-1, axis) if mask.ndim == 3 else mask, found.certain
 
     @staticmethod
     def _companion(data: Mapping[Hashable, Any], name: str, values: Tensor) -> Tensor:
