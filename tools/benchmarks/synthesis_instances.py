@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mrs_vae_synthesis.conversion import rereferenced
 from mrs_vae_synthesis.sessions import Acquisition
+from mrsikit.io import Fids
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.simulation.density_matrix import simulated_basis
 from mrsikit.simulation.edited_mrs import CONCENTRATIONS, TransientModel
@@ -63,45 +64,58 @@ def model_of(larmor: float, points: int, dwell: float, tumour: bool) -> Transien
     return TransientModel(basis, concentrations=TUMOUR if tumour else CONCENTRATIONS)
 
 
-def instance(seed: int, kind: Kind = "session", *, extras: bool = True) -> Instance:
-    """Draw transients.
+def instance(
+    seed: int,
+    kind: Kind = "session",
+    *,
+    acquisition: tuple[float, int, float] | None = None,
+    noisier: float = 20.0,
+    misread: float = 0.15,
+) -> Instance:
+    """Draw transients, with what a simulated session does not have.
+
+    That is: tumours, more noise, badly suppressed water, tall lipids, a quadrature ghost, a constant offset, a
+    transmitter elsewhere than on water.
 
     Args:
         seed: of all draws.
         kind: what they are of.
-        extras: whether to add what a simulated session does not have: tumours, noise up to twenty times as high, badly
-            suppressed water, tall lipids, a quadrature ghost, a constant offset, a wrong reference.
+        acquisition: one of :data:`ACQUISITIONS`; None: drawn.
+        noisier: largest factor of the noise.
+        misread: share of the files that do not say where the transmitter was.
     """
     rng = np.random.default_rng([seed, 7])
-    larmor, points, dwell = ACQUISITIONS[rng.integers(len(ACQUISITIONS))]
-    model = model_of(larmor, points, dwell, bool(extras and rng.random() < 0.2))
+    larmor, points, dwell = acquisition or ACQUISITIONS[rng.integers(len(ACQUISITIONS))]
+    model = model_of(larmor, points, dwell, bool(rng.random() < 0.2))
     count = 2 * int(np.exp(rng.uniform(math.log(2), math.log(32))))
     drawn = model.session(rng, transients=count)
-    values, sigma = drawn.fids.to(torch.complex128), drawn.sigma
-    at = model.at
+    values = drawn.fids.to(torch.complex128)
     if kind == "noise":
         values = values - drawn.clean
     elif kind == "water reference":
         values = values + _water(rng, model, drawn.phase, rng.uniform(0.5, 1.0))
-    elif extras and rng.random() < 0.4:  # bad suppression: up to four hundredths of the water are left
+    elif rng.random() < 0.4:  # bad suppression: up to four hundredths of the water are left
         values = values + _water(rng, model, drawn.phase, math.exp(rng.uniform(math.log(3e-4), math.log(4e-2))))
-    if extras:
-        values, sigma = _with_extras(values, model, rng, sigma, lipids=kind == "session")
+    sigma = drawn.sigma * math.exp(rng.uniform(0, math.log(noisier)))
+    values = _with_extras(values, model, rng, math.sqrt(sigma**2 - drawn.sigma**2), lipids=kind == "session")
     transmitter = model.reference if rng.random() < 0.6 else float(rng.uniform(1.9, model.reference))
     values = rereferenced(values, dwell, (transmitter - model.reference) * larmor)
-    sound = not (extras and rng.random() < 0.15)
     stated = transmitter
-    if not sound:  # the header says nothing of the transmitter, or something else
+    if rng.random() < misread:  # the header says nothing of the transmitter, or something else
         stated = model.reference if rng.random() < 0.5 else transmitter + float(rng.uniform(-3, 3))
-        sound = abs(stated - transmitter) < 0.1
     known = Acquisition(
         dwell=dwell, larmor=larmor, reference=stated, echo=model.echo, points=points, edited=True, water=True
     )
-    spectra = torch.fft.fft(drawn.clean * torch.exp(-math.pi * 2 * at), dim=-1).abs()
+    spectra = torch.fft.fft(drawn.clean * torch.exp(-math.pi * 2 * model.at), dim=-1).abs()
     ppm = model.reference - torch.fft.fftfreq(points, dwell) / larmor
     height = float(spectra[:, (ppm > 1.9) & (ppm < 3.3)].amax(-1).mean())
     return Instance(
-        values.to(torch.complex64), drawn.on, known, kind, height / (sigma * math.sqrt(points) * math.sqrt(2)), sound
+        values.to(torch.complex64),
+        drawn.on,
+        known,
+        kind,
+        height / (sigma * math.sqrt(points) * math.sqrt(2)),
+        abs(stated - transmitter) < 0.1,
     )
 
 
@@ -116,11 +130,10 @@ def _water(rng: np.random.Generator, model: TransientModel, phase: Tensor, share
 
 def _with_extras(
     values: Tensor, model: TransientModel, rng: np.random.Generator, sigma: float, *, lipids: bool
-) -> tuple[Tensor, float]:
-    """Transients (N, T) with extras, and the standard deviation of their noise in each channel."""
-    more = math.exp(rng.uniform(0, math.log(20)))
+) -> Tensor:
+    """Transients (N, T) with extras, and more noise of a standard deviation in each channel."""
     white = torch.from_numpy(rng.standard_normal((2, *values.shape)))
-    values = values + sigma * math.sqrt(more**2 - 1) * torch.complex(white[0], white[1])
+    values = values + sigma * torch.complex(white[0], white[1])
     if lipids and rng.random() < 0.3:  # from the scalp
         hz = (model.reference - 1.3) * model.larmor
         line = torch.exp((2j * math.pi * hz - math.pi * rng.uniform(12, 35)) * model.at)
@@ -130,4 +143,16 @@ def _with_extras(
         values = values + rng.uniform(0, 0.05) * values.conj() * np.exp(2j * math.pi * rng.random())
     if rng.random() < 0.1:  # offset of a receiver
         values = values + rng.uniform(0, 0.01) * values[:, :1].abs().mean() * np.exp(2j * math.pi * rng.random())
-    return values, sigma * more
+    return values
+
+
+def as_fids(drawn: Instance, *, mirrored: bool = False) -> Fids:
+    """The file of an instance, with ON and OFF on DIM_DYN; ``mirrored``: of the sign that is not NIfTI-MRS's."""
+    names = ["ON" if on else "OFF" for on in drawn.on.tolist()]
+    values = drawn.values.conj().resolve_conj() if mirrored else drawn.values
+    known = drawn.acquisition
+    return Fids(
+        values=values.T[None, None, None].numpy(), affine=np.eye(4), dwell=known.dwell, larmor=known.larmor,
+        nucleus="1H", reference=known.reference, delay=None, echo=known.echo,
+        extension={"dim_5": "DIM_DYN", "dim_5_header": {"EditCondition": names}},
+    )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrs_vae_synthesis.inputs import session_problems
+from mrs_vae_synthesis.measured_session import session_problems
 from mrs_vae_synthesis.metabolite_signal import reference_problem, unlike_the_others, water_over_metabolites
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
