@@ -109,14 +109,8 @@ def instance(
     spectra = torch.fft.fft(drawn.clean * torch.exp(-math.pi * 2 * model.at), dim=-1).abs()
     ppm = model.reference - torch.fft.fftfreq(points, dwell) / larmor
     height = float(spectra[:, (ppm > 1.9) & (ppm < 3.3)].amax(-1).mean())
-    return Instance(
-        values.to(torch.complex64),
-        drawn.on,
-        known,
-        kind,
-        height / (sigma * math.sqrt(points) * math.sqrt(2)),
-        abs(stated - transmitter) < 0.1,
-    )
+    snr = height / (sigma * math.sqrt(2 * points))
+    return Instance(values.to(torch.complex64), drawn.on, known, kind, snr, abs(stated - transmitter) < 0.1)
 
 
 def _water(rng: np.random.Generator, model: TransientModel, phase: Tensor, share: float) -> Tensor:

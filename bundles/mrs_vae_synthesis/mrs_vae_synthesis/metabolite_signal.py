@@ -17,8 +17,8 @@ DURATION, SHORTEST = 0.4, 0.1
 """Duration of the FID that is used, and the shortest one that parts water from metabolites (s)."""
 
 UNSUPPRESSED = 100.0
-"""Height of the water over the tallest metabolite line, from which on a file is a water reference. It was chosen on Big
-GABA's sites P1 and P3 and on simulated sessions: water-suppressed files reach 35, references start at 120."""
+"""Height of the water over the tallest metabolite line, from which on a file is a water reference. It errs as often on
+300 simulated sessions, with up to 4 % of the water left, as on 300 simulated references: on one of each."""
 
 LEAST = 0.5
 """Similarity to the other sessions, relative to the usual one, below which a session is not one of them."""
