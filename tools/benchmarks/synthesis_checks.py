@@ -55,7 +55,9 @@ def problems(drawn: Instance, **options: Any) -> list[str]:
 def signs(context: Context) -> None:
     """Signs of simulated files: wrong flips, and files a run takes that are not flipped when mirrored."""
     network, known = shipped(), Acquisition.of(shipped().acquisition)
-    wrong, unclear, missed = [], [], []
+    wrong: list[float] = []
+    unclear: list[float] = []
+    missed: list[float] = []
     for number in tqdm(range(50 if context.quick else 500), desc="signs", delay=2, leave=False):
         drawn = instance(context.seed + number)
         found = find_sign(drawn.values, drawn.acquisition, known, network.templates).finding
@@ -74,7 +76,9 @@ def signs(context: Context) -> None:
 
 def orders(context: Context) -> None:
     """Files with ON and OFF on one axis: each of four true orders, as each of four that a user may give."""
-    wrong, right, number = [], [], 0
+    wrong: list[float] = []
+    right: list[float] = []
+    number = 0
     while len(right) < (20 if context.quick else 100):
         number += 1
         drawn = instance(context.seed + 5000 + number)
@@ -100,7 +104,7 @@ def metabolite_signal(context: Context) -> None:
     known = Acquisition.of(shipped().acquisition)
     missed: dict[str, list[float]] = {RUN: [], TRAINING: []}
     refused: dict[str, list[float]] = {RUN: [], TRAINING: []}
-    kinds: list[Kind] = [*["session"] * 5, *["water reference"] * 4, "noise"]  # type: ignore[list-item]
+    kinds: list[Kind] = [*["session"] * 5, *["water reference"] * 4, "noise"]
     for group in range(2 if context.quick else 10):
         acquisition = ACQUISITIONS[group % len(ACQUISITIONS)]
         seeds = [context.seed + 20000 + 100 * group + k for k in range(len(kinds))]

@@ -17,8 +17,9 @@ from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
 from mrs_vae_synthesis.alignment import Aligned, aligned, network_input
+from mrs_vae_synthesis.edit_consistency import edit_problem
 from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
-from mrs_vae_synthesis.metabolite_signal import reference_problem, unlike_the_others
+from mrs_vae_synthesis.metabolite_signal import mirrored_problem, reference_problem, unlike_the_others
 from mrs_vae_synthesis.network import EXTRA, SessionVae
 from mrs_vae_synthesis.nifti_sessions import EditOrder, measured_sessions, read_session
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
@@ -84,7 +85,8 @@ class TrainingSessions:
 def own_sessions(dataset_dir: str, edit_order: EditOrder = "header", sign: str = "standard") -> Sessions:
     """Read all sessions of a folder, sorted by name, once for both training and validation.
 
-    Water references, and files that have no lines like the others, are left out with a warning that names them.
+    Water references, files of the other sign, and files that have no lines like the others are left out with a warning
+    that names them.
 
     Args:
         dataset_dir: folder of NIfTI-MRS files.
@@ -92,7 +94,8 @@ def own_sessions(dataset_dir: str, edit_order: EditOrder = "header", sign: str =
         sign: as of :class:`TrainingSessions`.
 
     Raises:
-        InputError: the folder holds fewer than five sessions, or files of several protocols.
+        InputError: the folder holds fewer than five sessions, or files of several protocols, or a file
+            whose transients do not have the edits that they are said to have.
     """
     given: dict[str, Any] = {"edit_order": edit_order, "conjugate": sign == "conjugate"}
     found = InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files
@@ -106,10 +109,17 @@ def own_sessions(dataset_dir: str, edit_order: EditOrder = "header", sign: str =
 
 
 def _is_kept(path: Path, one: Sessions) -> bool:
-    """Whether a file, read as a session, is no water reference; says so if it is one."""
-    problem = reference_problem(one.fids[0], one.dwell, one.larmor, one.reference)
+    """Whether a file, read as a session, has metabolite lines of its sign and no unsuppressed water; says why not.
+
+    Raises:
+        InputError: its transients do not have the edits that they are said to have.
+    """
+    about = (one.fids[0], one.dwell, one.larmor, one.reference)
+    problem = reference_problem(*about) or mirrored_problem(*about)
     if problem is not None:
         logger.warning("%s: %s; left out of the training", path, problem.removesuffix("; leave it out"))
+    elif wrong := edit_problem(one):
+        raise InputError(f"{path}: {wrong}")
     return problem is None
 
 
