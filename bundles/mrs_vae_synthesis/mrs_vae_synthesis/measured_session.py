@@ -124,12 +124,15 @@ def acquisition_problems(
         session = measured_session(fids, known, templates, name, edit_order=edit_order, sign=sign)
     except InputError as error:
         return [str(error)]
+    if session.sign.finding == "real":
+        return [f"{name}: holds real data stored as complex, so every line has a mirror image; give both channels"]
     if problem := reference_problem(session.fids, known.dwell, known.larmor, known.reference):
         return [f"{name}: {problem}"]
     alike = similarities(templates, known, session.fids)
-    if problem := _lines_problem(alike, session.sign) or _edit_problem(alike, on, known):
-        return [f"{name}: {problem}"]
-    return []
+    found = [_lines_problem(alike, session.sign), _edit_problem(alike, on, known)]
+    if not known.edited:  # an edit that it does not know has no lines either
+        found.reverse()
+    return [f"{name}: {problem}" for problem in found if problem is not None][:1]
 
 
 def _lines_problem(alike: Tensor, sign: SignTest) -> str | None:
@@ -146,7 +149,9 @@ def _lines_problem(alike: Tensor, sign: SignTest) -> str | None:
 def _edit_problem(alike: Tensor, on: Tensor, known: Acquisition) -> str | None:
     """Say that the edits (N,) are not those of transients with similarities (N, 2) to OFF and ON."""
     if not known.edited:
-        return None
+        unknown = ~alike.any(0)[on.long()]
+        edit = "ON" if on[unknown].any() else "OFF"
+        return f"holds transients {edit}, on which the network was not trained" if unknown.any() else None
     looks_on = alike[:, 1] > alike[:, 0]
     if on.all() or not on.any():
         missing = "OFF" if on.any() else "ON"

@@ -60,7 +60,8 @@ class PostprocessSessiond(Transform):
         out[SYNTHETIC] = MetaTensor(torch.from_numpy(fids.values)[None], meta={**keep, **metadata_of(fids)})
         out["names"] = [SYNTHETIC]
         out["summary"] = {
-            "transients": len(values), "ON": int(on.sum()), "sampling": self.sampling, "seed": self.seed,
+            "transients": int(np.prod(fids.values.shape[4:])),
+            "ON": fids.values.shape[4] if both else int(on.sum()), "sampling": self.sampling, "seed": self.seed,
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
         out["flags"] = list(json.loads(out.get("measured_warnings", "[]")))

@@ -117,7 +117,9 @@ class PreprocessSessiond(MapTransform):
         if self.sampling == "reconstruct":
             return edits
         if self.sampling != "random":
-            return edits_of(measured if self.number is None else self.number, self.condition, bool(edits.any()))
+            pairs = self.condition == "both" and bool(edits.any())
+            count = measured - measured % 2 if pairs else measured
+            return edits_of(count if self.number is None else self.number, self.condition, bool(edits.any()))
         edited = Acquisition.of(self.network.acquisition.cpu()).edited
         count = self.transients
         if self.total is not None:

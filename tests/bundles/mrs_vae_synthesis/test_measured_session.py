@@ -1,6 +1,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -143,3 +144,21 @@ def test_each_edit_needs_its_transients(unseen: Sessions, network: SessionVae) -
     few = as_fids(unseen, 0, values=values, extension=header)
     problems = acquisition_problems(few, known, network.templates, "a")
     assert problems == ["a: holds 4 transients ON and 1 OFF; give at least 2 of each"]
+
+
+def test_an_edit_that_the_network_does_not_know_is_refused(unseen: Sessions, network: SessionVae) -> None:
+    known = replace(Acquisition.of(network.acquisition), edited=False)
+    templates = network.templates.clone()
+    templates[1] = 0
+    whole = as_fids(unseen, 0)
+    assert acquisition_problems(whole, known, templates, "a") == [
+        "a: holds transients ON, on which the network was not trained"
+    ]
+    off = as_fids(unseen, 0, values=whole.values[..., 1], extension={"dim_5": "DIM_DYN"})
+    assert acquisition_problems(off, known, templates, "a") == []
+
+
+def test_real_numbers_are_refused(unseen: Sessions, network: SessionVae) -> None:
+    real = as_fids(unseen, 0, values=as_fids(unseen, 0).values.real.astype(np.complex64))
+    problems = acquisition_problems(real, Acquisition.of(network.acquisition), network.templates, "a")
+    assert problems == ["a: holds real data stored as complex, so every line has a mirror image; give both channels"]
