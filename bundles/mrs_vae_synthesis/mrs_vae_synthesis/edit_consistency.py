@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from mrs_vae_synthesis.matched_filter import in_band, matched, turned, without_water
-from mrs_vae_synthesis.nifti_sessions import EditOrder, ordered_edits
+from mrs_vae_synthesis.nifti_sessions import ordered_edits
 from mrs_vae_synthesis.sessions import Sessions
 
 FEWEST = 8
 """Fewest transients that are judged."""
 
-MISLABELLED = 0.2
-"""Share of transients that are nearer to those of the other edit from which on their edits are wrong."""
+CLEAR, APART = 0.9, 0.3
+"""Share of transients that are nearer to the others of their group, and difference of the groups' means over their size,
+from which on two groups are of two edits. NAA alone sets ON and OFF further apart."""
 
-APART = 0.3
-"""Difference of the means of two groups, over their size, from which on they are of two edits; NAA alone gives more."""
+AGREE = 0.8
+"""Share of transients on which the edits that are named must agree with those that are seen."""
 
 
 def edit_problem(session: Sessions) -> str | None:
     """Say that the edits of a session (S = 1) are not those that its transients show.
 
-    The transients are aligned, and each is compared with the means of the others of its own edit and of the other one.
+    The transients are aligned and parted in two groups: in turn, in blocks, and two by two. If each is clearly nearer
+    to the others of its group, the groups are the edits.
     """
     fids, on = session.fids[0], session.on[0]
     if len(fids) < FEWEST:
@@ -34,25 +35,18 @@ def edit_problem(session: Sessions) -> str | None:
     dry = in_band(without_water(fids, *about), *about)
     phase, shift, _ = matched(dry, dry[:1].expand_as(dry), session.dwell)
     rows = turned(dry, -phase, -shift.double(), session.dwell)
-    looks = {order: _nearer(rows, ordered_edits(len(rows), order)) for order in _ORDERS}
-    likely = [order for order, (share, apart) in looks.items() if share > 1 - MISLABELLED / 2 and apart > APART]
-    if not on.any():
-        if not likely:
-            return None
-        swapped = likely[0].replace("on_off", "off_on")
-        return f"looks as if ON and OFF were {_words(likely[0])}; set --edit_order {likely[0]} or {swapped}"
-    if on.all() or _nearer(rows, on)[0] > 1 - MISLABELLED:
-        return None
-    hint = f", which look {_words(likely[0])}" if likely else ""
-    return f"does not have the edits of its header or of --edit_order: ON are not like ON, OFF not like OFF{hint}"
-
-
-_ORDERS: tuple[EditOrder, ...] = tuple(order for order in get_args(EditOrder) if order.startswith("on_"))
-"""Orders that part the transients in two groups; those that begin with OFF part them alike."""
-
-
-def _words(order: str) -> str:
-    return "in turn" if order.endswith("interleaved") else "in blocks"
+    at = torch.arange(len(rows))
+    groups = {
+        "in turn": ordered_edits(len(rows), "on_off_interleaved"),
+        "in blocks": ordered_edits(len(rows), "on_off_blocks"),
+        "two by two": at % 4 < 2,
+    }
+    for words, group in groups.items():
+        near, apart = _nearer(rows, group)
+        agreement = float((group == on).float().mean())
+        if near > CLEAR and apart > APART and 1 - AGREE < agreement < AGREE:
+            return f"has two edits {words}, not the ON and OFF of EditCondition or --edit_order; correct them"
+    return None
 
 
 def _nearer(rows: Tensor, on: Tensor) -> tuple[float, float]:

@@ -102,24 +102,20 @@ def own_sessions(dataset_dir: str, edit_order: EditOrder = "header", sign: str =
     files = [path for path in found if _is_kept(path, read_session(path, **given))]
     own = _enough(measured_sessions(files, **given) if files else None, dataset_dir)
     unlike = unlike_the_others(own)
-    for path, left_out in zip(files, unlike.tolist(), strict=True):
+    for place, (path, left_out) in enumerate(zip(files, unlike.tolist(), strict=True)):
         if left_out:
             logger.warning("%s: has no metabolite lines like the other sessions; left out of the training", path)
+        elif wrong := edit_problem(replace(own, fids=own.fids[place : place + 1], on=own.on[place : place + 1])):
+            raise InputError(f"{path}: {wrong}")
     return _enough(replace(own, fids=own.fids[~unlike], on=own.on[~unlike]), dataset_dir)
 
 
 def _is_kept(path: Path, one: Sessions) -> bool:
-    """Whether a file, read as a session, has metabolite lines of its sign and no unsuppressed water; says why not.
-
-    Raises:
-        InputError: its transients do not have the edits that they are said to have.
-    """
+    """Whether a file, read as a session, has metabolite lines of its sign and no unsuppressed water; says why not."""
     about = (one.fids[0], one.dwell, one.larmor, one.reference)
     problem = reference_problem(*about) or mirrored_problem(*about)
     if problem is not None:
         logger.warning("%s: %s; left out of the training", path, problem.removesuffix("; leave it out"))
-    elif wrong := edit_problem(one):
-        raise InputError(f"{path}: {wrong}")
     return problem is None
 
 

@@ -104,7 +104,7 @@ def test_training_refuses_files_whose_edits_nobody_names(unseen: Sessions, tmp_p
         plain = as_fids(unseen, place)
         values = plain.values.reshape(1, 1, 1, 2048, 16)
         write_fids(tmp_path / f"S{place}.nii.gz", replace(plain, values=values, extension={"dim_5": "DIM_DYN"}))
-    with pytest.raises(InputError, match=r"S0.nii.gz: looks as if ON and OFF were in turn; set --edit_order"):
+    with pytest.raises(InputError, match=r"S0.nii.gz: has two edits in turn, not the ON and OFF"):
         own_sessions(str(tmp_path))
     found = own_sessions(str(tmp_path), edit_order="on_off_interleaved")
     assert torch.equal(found.on, unseen.on[:5])
