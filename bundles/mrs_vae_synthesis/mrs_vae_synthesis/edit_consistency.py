@@ -15,8 +15,8 @@ FEWEST = 8
 """Fewest transients that are judged."""
 
 CLEAR, APART = 0.9, 0.3
-"""Share of transients that are nearer to the others of their group, and difference of the groups' means over their size,
-from which on two groups are of two edits. NAA alone sets ON and OFF further apart."""
+"""Share of transients that are nearer to the others of their group, and difference of the groups' means over their
+size, from which on two groups are of two edits. NAA alone sets ON and OFF further apart."""
 
 AGREE = 0.8
 """Share of transients on which the edits that are named must agree with those that are seen."""
