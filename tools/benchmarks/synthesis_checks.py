@@ -104,9 +104,9 @@ def metabolite_signal(context: Context) -> None:
     known = Acquisition.of(shipped().acquisition)
     missed: dict[str, list[float]] = {RUN: [], TRAINING: []}
     refused: dict[str, list[float]] = {RUN: [], TRAINING: []}
-    kinds: list[Kind] = [*["session"] * 5, *["water reference"] * 4, "noise"]
-    for group in range(2 if context.quick else 10):
-        acquisition = ACQUISITIONS[group % len(ACQUISITIONS)]
+    kinds: list[Kind] = [*["session"] * 10, *["water reference"] * 8, *["noise"] * 2]
+    for group in range(1 if context.quick else 5):
+        acquisition = ACQUISITIONS[group]
         seeds = [context.seed + 20000 + 100 * group + k for k in range(len(kinds))]
         drawn = [
             instance(seed, kind, acquisition=acquisition, noisier=5, misread=0)
