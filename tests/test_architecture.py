@@ -38,11 +38,11 @@ FORBIDDEN_WORDS = {
 FORBIDDEN_PHRASE = "linear_start"
 # identifier -> where it may stand, and why
 WORD_EXCEPTIONS = {
-    "holes": (
+    "holes": (  # an output that users already have
         "bundles/mrsi_inpainting/*",
         "tools/benchmarks/mrsi_inpainting.py",
         "tools/benchmarks/excited_volumes.py",
-    ),  # an output that users already have
+    ),
     "baseline": ("shared/mrsikit/fitting/linear_combination.py",),  # of a spectrum: the field's word
     "binary_fill_holes": ("*",),  # scipy's
     "DataFrame": ("*",),  # of pandas

@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, Demand, Table, find, peak_memory
+from benchmarks import synthesis_checks
 from mrs_vae_synthesis.alignment import EDGE, Aligned, aligned, network_input, spectra_of
 from mrs_vae_synthesis.checks import EACH, SHOWN, averages, concentrations, mean_rows, rows_of, steps_of
 from mrs_vae_synthesis.embedding import draw_embedding, embed, overlap
@@ -780,7 +781,7 @@ ERROR, BATCHED = "error / noise", "batched fit, 1024 spectra"
 PARTS: dict[str, Callable[[Context], Any]] = {
     "reconstruction": _reconstruction, "distributions": _distributions, "classifier": _classifier, "umap": _umap,
     "concentrations": _concentrations, "application": _application, "downstream": _downstream, "fit": _fit,
-    "basis": _basis, "measured": _measured, "cost": _cost,
+    "basis": _basis, "measured": _measured, "cost": _cost, **synthesis_checks.PARTS,
 }  # fmt: skip
 
 
@@ -845,6 +846,7 @@ ACCEPTANCE = [
     *(Demand(f"PRESS, {m}: correlation of shape", 0.98, False,
              _row(BASIS, f"PRESS, {m}", "correlation of shape", "any"), "%.3f")
       for m in ("NAA", "Cr", "Glu", "Gln", "GABA", "mI")),
+    *synthesis_checks.ACCEPTANCE,
 ]  # fmt: skip
 
 TABLES = [
@@ -886,5 +888,6 @@ TABLES = [
         "largest bias, % of the CRLB": "%.1f", "spread / stated": "%.2f"},
           "Of 17 metabolites without any bias, 0.8 would lie beyond 2 standard errors by chance."),
     Table("The simulator", BASIS, {"correlation of shape": "%.3f", "ON less OFF, of OFF": "%.3f"}),
+    *synthesis_checks.TABLES,
     Table("Cost", COST, {"peak memory of the process, GB": "%.2f", "minutes": "%.1f"}),
 ]  # fmt: skip

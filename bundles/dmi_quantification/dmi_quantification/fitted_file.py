@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dmi_quantification.first_samples import FirstSamples
 from dmi_quantification.fit_quality import FitQuality
 from dmi_quantification.residual import Residual
-from dmi_quantification.sign import SignTest
+from mrsikit.fitting.sign_test import SignTest
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import Nucleus, Resonance
 

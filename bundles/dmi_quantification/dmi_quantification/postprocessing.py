@@ -25,9 +25,10 @@ from dmi_quantification.metabolite_maps import metabolite_maps
 from dmi_quantification.mri_prior import RobustPrior
 from dmi_quantification.mri_smoothing import smooth_amplitudes
 from dmi_quantification.residual import Residual, examine
-from dmi_quantification.sign import FAINTEST, SignTest
+from dmi_quantification.sign import FAINTEST
 from dmi_quantification.summary import summary_row
 from dmi_quantification.warnings import run_warnings
+from mrsikit.fitting.sign_test import SignTest
 from mrsikit.io.nifti_mrs import EXTENSION, misspelt_keys
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI

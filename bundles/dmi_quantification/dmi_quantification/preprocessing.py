@@ -17,7 +17,8 @@ from torch import Tensor
 from dmi_quantification.acquisition import METABOLITES, acquisition_rows, fid_model, real_and_imaginary
 from dmi_quantification.network import FidLeastSquares
 from dmi_quantification.relaxation import fit_t2_star, strongest_fids
-from dmi_quantification.sign import SignTest, find_sign
+from dmi_quantification.sign import find_sign
+from mrsikit.fitting.sign_test import SignTest
 from mrsikit.io.nifti_mrs import EXTENSION, without_single_axes
 from mrsikit.physics import spectra
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid
@@ -60,7 +61,7 @@ class PreprocessFidsd(MapTransform):
         the key holds the estimator's input (2, 1 + K + V D, T), "voxels" the mask (X, Y, Z) of the V voxels to fit, and
         "dynamics" the number D of time points. "t2_star" and "t2_star_sd" are the relaxation times (s) and their
         standard deviations, "t2_star_given" says which of them the user gave. "sign" is
-        a :class:`dmi_quantification.sign.SignTest` as JSON text, because collation would change an object. If there is
+        a :class:`mrsikit.fitting.sign_test.SignTest` as JSON text, because collation would change an object. With
         an MRI, "mri" holds it on the grid of the FIDs, 0 to 1, and "covered" (X, Y, Z) says where it covers them.
     """
 

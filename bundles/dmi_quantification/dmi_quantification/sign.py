@@ -1,18 +1,4 @@
-r"""Tell the sign of FIDs: whether their frequencies fall with the chemical shift, as NIfTI-MRS has them, or rise.
-
-Some scanners and text files hold the conjugates of NIfTI-MRS's FIDs. Both signs are fitted, and the sum over the FIDs
-of the differences of their log likelihoods says which is right:
-
-.. math:: x = \sum_v \frac{R_v(\text{the other sign}) - R_v(\text{this sign})}{2 \sigma_v^2}
-
-with the sums of squares :math:`R` that the fits leave and the noise :math:`\sigma` of the better fit. Two things can
-feign such a difference. The chance of error is the greater of the two:
-
-- *Noise*, where no line tells the signs apart. Then a term is half the difference of two :math:`\chi^2` of m degrees of
-  freedom, and the sum over V FIDs exceeds x with a probability of at most
-  :math:`e^{-s x} (1 - s^2)^{-m V / 2}`, for any s from 0 to 1 (Chernoff's bound).
-- *A signal that neither sign explains*, such as a line that is not in the model. Then the chance is :math:`e^{-x / L}`
-  with L the energy of the tallest line that is left, in the units of x.
+"""Tell the sign of deuterium FIDs by fits of both signs; :mod:`mrsikit.fitting.sign_test` says what they are held to.
 
 A wrong reference, such as that of a transmitter on glucose, can look like the wrong sign. So the standard's sign is
 tried at other references too, and FIDs are conjugated only if none of them explains the spectrum as well.
@@ -23,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -33,14 +18,9 @@ from dmi_quantification.acquisition import acquisition_rows, real_and_imaginary
 from dmi_quantification.estimates import Estimates
 from dmi_quantification.network import FidLeastSquares
 from dmi_quantification.residual import examine
+from mrsikit.fitting.sign_test import FLIPPED, UNCLEAR, SignTest, chance_of_error, is_real
 from mrsikit.physics import spectra
 from mrsikit.physics.fid_model import FidModel
-
-UNCLEAR = 1e-2
-"""Chance of error above which the sign cannot be told."""
-
-FLIPPED = 1e-3
-"""Chance of error below which FIDs are conjugated; lower, because a wrong flip is worse than a warning."""
 
 FEWER_FIDS = 64
 """Largest number of FIDs at which other delays and references are tried: those of the most energy."""
@@ -59,27 +39,6 @@ AXIS = 0.5
 
 FAINTEST = 0.05
 """Share of the first line that another line must have to count: the foot of an uneven water line mimics one."""
-
-REAL = 1e-4
-"""Share of the energy in the lesser of two orthogonal channels below which FIDs are real numbers."""
-
-Finding = Literal["standard", "conjugate", "unclear", "real", "reference"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SignTest:
-    """What FIDs say of their sign.
-
-    Attributes:
-        finding: the sign; or "unclear"; or "real": FIDs of real numbers, which have no sign; or "reference": the sign
-            is the standard's, and the chemical shift of zero frequency is not what the file says.
-        reference: chemical shift (ppm) of zero frequency that explains the FIDs better than the file's, or None.
-        given: whether the user gave the sign, so that the FIDs were not asked.
-    """
-
-    finding: Finding
-    reference: float | None = None
-    given: bool = False
 
 
 def find_sign(fids: Tensor, model: FidModel, *, max_shift: float) -> SignTest:
@@ -128,19 +87,6 @@ def _visible(fit: _Fit) -> bool:
     return bool(fit.amplitude[1:].amax() > FAINTEST * fit.amplitude[0])
 
 
-def is_real(fids: Tensor) -> bool:
-    """Whether FIDs (V, T) are real numbers stored as complex ones: one channel is empty, to the end of the FIDs."""
-    tail = fids[:, -max(8, fids.shape[1] // 4) :]
-    return _lesser_share(fids) < REAL and _lesser_share(tail) < REAL
-
-
-def _lesser_share(fids: Tensor) -> float:
-    """Share of the energy of FIDs that lies in the lesser of the two orthogonal channels that differ most."""
-    values = fids.to(torch.complex128)
-    energy = float((values.abs() ** 2).sum())
-    return 0.0 if energy == 0 else 0.5 - 0.5 * float((values**2).sum().abs()) / energy
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Fit:
     """Fits of V FIDs by one model.
@@ -171,7 +117,7 @@ class _Fit:
         """Largest chance that noise alone is explained as well."""
         energy = self.rows[:, 1 + len(self.model.ppm) :].double().square().sum((0, 2))
         x = float(((energy - self.squares) / (2.0 * self.variance)).sum())
-        return _chernoff(x, (len(self.amplitude) + 2) * len(self.variance))
+        return chance_of_error(x, freedom=(len(self.amplitude) + 2) * len(self.variance), unexplained=0.0)
 
     @property
     def unexplained(self) -> float:
@@ -224,16 +170,7 @@ def _chance_of_error(worse: _Fit, better: _Fit) -> float:
     variance = torch.minimum(worse.variance, better.variance)
     x = float(((worse.squares - better.squares) / (2.0 * variance)).sum())
     freedom = len(better.amplitude) + 2
-    by_noise = _chernoff(x, freedom * len(variance))
-    return max(by_noise, math.exp(-max(0.0, x) / max(1.0, better.unexplained)))
-
-
-def _chernoff(x: float, freedom: int) -> float:
-    """Upper bound of the probability that half the difference of two chi-squares exceeds x."""
-    if not x > 0:
-        return 1.0
-    s = (math.sqrt(freedom**2 + 4.0 * x**2) - freedom) / (2.0 * x)
-    return math.exp(-s * x - 0.5 * freedom * math.log1p(-s * s))
+    return chance_of_error(x, freedom=freedom * len(variance), unexplained=better.unexplained)
 
 
 def _best_delay(fids: Tensor, model: FidModel, max_shift: float) -> _Fit:

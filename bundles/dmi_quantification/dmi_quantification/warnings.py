@@ -14,7 +14,7 @@ from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.fit_quality import FAINT
 from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.residual import ghost_of, line_outside_model
-from dmi_quantification.sign import FLIPPED
+from mrsikit.fitting.sign_test import sign_warnings
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.restoration.sampled_matrix import interpolated_in_words
 
@@ -48,24 +48,7 @@ def run_warnings(file: FittedFile) -> list[str]:
 
 def sign(file: FittedFile) -> Iterator[str]:
     """The FIDs have another sign or reference than NIfTI-MRS and their header say, or it cannot be told."""
-    sign = file.sign
-    if sign.finding == "conjugate" and not sign.given:
-        yield (
-            "the FIDs have the sign opposite to NIfTI-MRS's (chance of error under "
-            f"{FLIPPED:.1%}): they were conjugated; --sign standard leaves them as they are"
-        )
-    elif sign.finding == "unclear":
-        yield "the sign of the FIDs cannot be told: NIfTI-MRS's was taken; set --sign standard or --sign conjugate"
-    elif sign.finding == "real":
-        yield (
-            "the FIDs are real data stored as complex: every line has a mirror image, so the maps are wrong; give both "
-            "channels"
-        )
-    elif sign.finding == "reference":
-        yield (
-            f"the spectrum fits a reference of {sign.reference:.1f} ppm at zero frequency, not "
-            f"{file.model.reference:g} ppm, so the maps are wrong: correct SpecFreqChemShift (or RxOffset)"
-        )
+    yield from sign_warnings(file.sign, reference=file.model.reference, result="maps")
 
 
 def unknown_delay(file: FittedFile) -> Iterator[str]:

@@ -104,18 +104,15 @@ def matched_sessions(
     return phase, shift, height
 
 
-def likeness(templates: Tensor, known: Acquisition, fids: Tensor, on: Tensor) -> tuple[float, float]:
-    """Similarity of transients (N, T) to the templates (2, 2 T) of their own edit and of the other edit, 0 to 1.
+def similarities(templates: Tensor, known: Acquisition, fids: Tensor) -> Tensor:
+    """Similarity of each transient (N, T) to the templates (2, 2 T) of OFF and of ON, (N, 2), 0 to 1.
 
-    It is the normalised correlation in band, without water and at the best phase and shift; the median over transients
-    counts.
+    It is the normalised correlation in band, without water and at the best phase and shift. A template of an edit that
+    the network does not know has a similarity of 0.
     """
-    known_lines = as_complex(templates.float())
+    rows = as_complex(templates.float())
     about = (known.dwell, known.larmor, known.reference)
     moved = in_band(without_water(fids, *about), *about)
-    size = moved.abs().square().sum(-1)
-    out = []
-    for rows in (known_lines[on.long()], known_lines[(~on).long()]):
-        height = matched(moved, rows, known.dwell)[2]
-        out.append(float((height * (rows.abs().square().sum(-1) / size.clamp(min=1e-300)).sqrt()).median()))
-    return out[0], out[1]
+    size = torch.linalg.vector_norm(moved, dim=-1).clamp(min=1e-30)
+    heights = [matched(moved, row.expand_as(moved), known.dwell)[2] * torch.linalg.vector_norm(row) for row in rows]
+    return torch.stack(heights, -1) / size[:, None]

@@ -70,7 +70,7 @@ def set_checks(inputs: SynthesisInputs, network: SessionVae) -> list[str]:
     if not made:
         return []
     if inputs.reads_files:
-        return _against_measured(made, [read_session(path) for path in done])
+        return _against_measured(made, [inputs.measured(path) for path in done])
     if len(made) < FEWEST:
         return [f"{len(made)} sessions are too few to judge as a set; from {FEWEST} on they are"]
     fewest = min(one.fids.shape[1] for one in made)

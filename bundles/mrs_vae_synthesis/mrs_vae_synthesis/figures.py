@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from mrs_vae_synthesis.inputs import SynthesisInputs
 from mrs_vae_synthesis.matched_filter import without_water
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
@@ -20,7 +21,6 @@ from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import InputError
 from mrsikit.physics import spectra
 from mrsikit.physics.nuclei import NUCLEI
-from mrsikit.runtime import InputFolder
 
 ABOVE_NAA = 2.2
 """Chemical shift above which the difference spectrum sets its vertical scale (ppm)."""
@@ -28,7 +28,7 @@ ABOVE_NAA = 2.2
 MEASURED, MADE = "#888888", "#1f77b4"
 
 
-def draw_session(inputs: InputFolder, path: Path) -> bytes:
+def draw_session(inputs: SynthesisInputs, path: Path) -> bytes:
     """Draw a synthetic session over the measured session that it was made from, if there is one.
 
     Args:
@@ -42,7 +42,7 @@ def draw_session(inputs: InputFolder, path: Path) -> bytes:
     measured = None
     if Path(path).exists():
         try:
-            measured = read_session(path)
+            measured = inputs.measured(path)
         except InputError:
             measured = None
     figure = Figure(figsize=(12, 3.6))

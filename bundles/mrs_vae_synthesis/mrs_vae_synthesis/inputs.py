@@ -8,16 +8,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.alignment import likeness
-from mrs_vae_synthesis.metabolite_signal import reference_problem
-from mrs_vae_synthesis.nifti_sessions import SAME, SAME_ECHO, SAME_FIELD, laid_out, referenced
-from mrs_vae_synthesis.sessions import Acquisition
-from mrsikit.io import Fids, InputError, read_fids
-from mrsikit.physics.nuclei import NUCLEI
+from mrs_vae_synthesis.measured_session import measured_session, session_problems
+from mrs_vae_synthesis.nifti_sessions import EditOrder
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrsikit.fitting.sign_test import Sign
+from mrsikit.io import read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.cases import Case
 
@@ -27,12 +25,6 @@ USUAL = 32
 USUAL_NUMBER = 320
 """Default total number of new transients."""
 
-FEWEST = 2
-"""Fewest transients of each edit that a measured session must hold."""
-
-UNLIKE = 0.65
-"""Similarity to the templates below which a session is refused; simulated sessions reach at least .77, most .97."""
-
 
 class SynthesisInputs(InputFolder):
     """Sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.runtime.InputFolder`).
@@ -41,6 +33,9 @@ class SynthesisInputs(InputFolder):
         sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
         number: total number of transients with random sampling; None: :data:`USUAL_NUMBER`.
         transients: number of transients of a new session; None: :data:`USUAL`.
+        edit_order: order of ON and OFF of measured transients, as of
+            :func:`mrs_vae_synthesis.nifti_sessions.laid_out`.
+        sign: of measured FIDs, as of :func:`mrs_vae_synthesis.measured_session.measured_session`.
         weights: file of the network's weights, which also store the acquisition it was trained on.
         folder: arguments of InputFolder.
     """
@@ -51,6 +46,8 @@ class SynthesisInputs(InputFolder):
         sampling: str = "random",
         number: int | None = None,
         transients: int | None = None,
+        edit_order: EditOrder = "header",
+        sign: Sign = "auto",
         weights: str | Path | None = None,
         **folder: Any,
     ) -> None:
@@ -58,6 +55,7 @@ class SynthesisInputs(InputFolder):
         self.sampling = sampling
         self.number = USUAL_NUMBER if number is None else number
         self.transients = USUAL if transients is None else transients
+        self.edit_order, self.sign = edit_order, sign
         self.weights = weights
 
     @property
@@ -87,7 +85,25 @@ class SynthesisInputs(InputFolder):
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
         """Problems that keep the network from using one file."""
-        return session_problems(item["image"], Acquisition.of(self.state["acquisition"]), self.state["templates"])
+        return session_problems(item["image"], *self._known, edit_order=self.edit_order, sign=self.sign)
+
+    def measured(self, path: str | Path) -> Sessions:
+        """Read a measured session (S = 1) as the network takes it.
+
+        Raises:
+            InputError: the file cannot be read, or its edits cannot be known.
+        """
+        known, templates = self._known
+        one = measured_session(read_fids(path), known, templates, path, edit_order=self.edit_order, sign=self.sign)
+        return Sessions(
+            fids=one.fids[None], on=one.on[None], dwell=known.dwell, larmor=known.larmor, reference=known.reference,
+            echo=known.echo,
+        )  # fmt: skip
+
+    @property
+    def _known(self) -> tuple[Acquisition, Tensor]:
+        """Acquisition and templates of the network."""
+        return Acquisition.of(self.state["acquisition"]), self.state["templates"]
 
     @functools.cached_property
     def state(self) -> dict[str, Tensor]:
@@ -127,69 +143,3 @@ class SynthesisInputs(InputFolder):
         if self.reads_files:
             return super().datalist()
         return [item for item in self.items() if self.is_to_do(item["image"])]
-
-
-def session_problems(path: str | Path, known: Acquisition, templates: Tensor) -> list[str]:
-    """List what keeps a file from being a session of the acquisition that a network was trained on.
-
-    Args:
-        path: NIfTI-MRS file.
-        known: acquisition that the network was trained on.
-        templates: (2, 2 T) templates of the network.
-    """
-    try:
-        return acquisition_problems(read_fids(path), known, templates, path)
-    except InputError as error:
-        return [str(error)]
-
-
-def acquisition_problems(fids: Fids, known: Acquisition, templates: Tensor, name: str | Path) -> list[str]:
-    """List what keeps FIDs from being a session of the acquisition that a network was trained on.
-
-    Args:
-        fids: FIDs as read from a file or given from Python.
-        known: acquisition that the network was trained on.
-        templates: (2, 2 T) templates of the network.
-        name: name of the file, for the messages.
-    """
-    if fids.nucleus != "1H":
-        return [f"{name}: is of nucleus {fids.nucleus}; give 1H"]
-    if not np.isfinite(fids.values).all():
-        return [f"{name}: holds NaN or infinity; leave such transients out"]
-    train = "; train a network on files like it"
-    problems = []
-    if abs(fids.larmor / known.larmor - 1) > SAME_FIELD:
-        fields = [NUCLEI["1H"].field_of(mhz) for mhz in (fids.larmor, known.larmor)]
-        problems.append(f"{name}: is of {fields[0]:.3g} T, the network of {fields[1]:.3g} T{train}")
-    if abs(fids.dwell / known.dwell - 1) > SAME:
-        problems.append(f"{name}: has a bandwidth of {1 / fids.dwell:g} Hz, the network {1 / known.dwell:g}{train}")
-    if fids.values.shape[3] != known.points:
-        problems.append(f"{name}: has FIDs of {fids.values.shape[3]} points, the network {known.points}{train}")
-    if fids.echo is not None and abs(fids.echo - known.echo) > SAME_ECHO:
-        problems.append(f"{name}: has an echo time of {1e3 * fids.echo:g} ms, the network {1e3 * known.echo:g}{train}")
-    if problems:
-        return problems
-    try:
-        values, on = laid_out(fids, name)
-    except InputError as error:
-        return [str(error)]
-    if known.edited and not (on.any() and (~on).any()):
-        return [f"{name}: has no axis DIM_EDIT with ON and OFF, which the network was trained on"]
-    if len(values) < FEWEST * (1 + known.edited):
-        return [
-            f"{name}: holds {len(values)} transients; give at least {FEWEST} of each edit, before they are averaged"
-        ]
-    if not (values.abs().amax(-1) > 0).all():
-        return [f"{name}: holds transients that are zero throughout; leave them out"]
-    reference = NUCLEI["1H"].reference if fids.reference is None else fids.reference
-    if problem := reference_problem(values, fids.dwell, fids.larmor, reference):
-        return [f"{name}: {problem}"]
-    own, other = likeness(templates, known, referenced(values, fids, known), on)
-    if max(own, other) < UNLIKE:
-        return [
-            f"{name}: has no lines where the network knows them ({own:.0%} alike): is the FID conjugated, of another "
-            "region or sequence, or SpecFreqChemShift wrong?"
-        ]
-    if known.edited and other > own:
-        return [f"{name}: its ON looks like OFF and its OFF like ON; is EditCondition in the right order?"]
-    return []

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
+from mrs_vae_synthesis.nifti_sessions import EditOrder
 from mrs_vae_synthesis.sampling import Condition, Sampling
+from mrsikit.fitting.sign_test import Sign
 from mrsikit.runtime.options import Flag, OptionalPath, RunOptions, check_path_option, option
 
 MOST_TRANSIENTS = 1024
@@ -41,6 +43,16 @@ class SynthesisOptions(RunOptions):
         None, "transients of a new session, ON and OFF together", ge=1, example=32, shown="32"
     )
     condition: Condition = option("both", "`on`, `off`, or both in turn")
+    edit_order: EditOrder = option(
+        "header",
+        "order of ON and OFF on the axis of transients: `header`, as EditCondition says; `..._interleaved`, in turn; "
+        "`..._blocks`, one half and then the other",
+    )
+    sign: Sign = option(
+        "auto",
+        "`standard`: measured FIDs have NIfTI-MRS's sign; `conjugate`: the other; `auto`: conjugated where they say "
+        "so beyond doubt",
+    )
     seed: int = option(0, "same seed, same spectra", ge=0, le=LARGEST_SEED)
     noise: Flag = option(True, "`false`: spectra without noise")
 

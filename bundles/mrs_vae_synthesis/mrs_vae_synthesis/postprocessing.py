@@ -14,6 +14,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 import mrsikit
+from mrs_vae_synthesis.conversion import dwell_at
 from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import EDITED, by_edit
@@ -59,10 +60,11 @@ class PostprocessSessiond(Transform):
         out[SYNTHETIC] = MetaTensor(torch.from_numpy(fids.values)[None], meta={**keep, **metadata_of(fids)})
         out["names"] = [SYNTHETIC]
         out["summary"] = {
-            "transients": len(values), "ON": int(on.sum()), "sampling": self.sampling, "seed": self.seed,
+            "transients": int(np.prod(fids.values.shape[4:])),
+            "ON": fids.values.shape[4] if both else int(on.sum()), "sampling": self.sampling, "seed": self.seed,
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
-        out["flags"] = []
+        out["flags"] = list(json.loads(out.get("measured_warnings", "[]")))
         if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
             out["flags"].append(f"the file does not give its echo time; it was taken for {1e3 * known.echo:g} ms")
         if any(SIGNATURE in str(step.get("Program")) for step in _header(meta).get("ProcessingApplied", [])):
@@ -74,9 +76,13 @@ class PostprocessSessiond(Transform):
         return out
 
     def _fids(self, values: Tensor, on: Tensor, both: bool, known: Acquisition, meta: Mapping[str, Any]) -> Fids:
-        """FIDs of values (T, N, 1 or 2) with their header."""
+        """FIDs of values (T, N, 1 or 2) with their header.
+
+        They have the Larmor frequency of the measured session, and the dwell time at which their chemical shifts are
+        those that the network gave them.
+        """
         given = _header(meta)
-        extension = {k: v for k, v in given.items() if not k.startswith("dim_")}
+        extension = {k: v for k, v in given.items() if not k.startswith("dim_") and k != "SpectralWidth"}
         extension |= {
             "dim_5": "DIM_DYN",
             "ProcessingApplied": [
@@ -91,11 +97,12 @@ class PostprocessSessiond(Transform):
             extension |= EDITED
         elif known.edited:
             extension["EditCondition"] = ["ON" if bool(on.any()) else "OFF"]
+        larmor = float(meta.get("larmor", known.larmor))
         shaped = values.numpy().astype(np.complex64)[None, None, None]
         return Fids(
             values=shaped if both else shaped[..., 0],
             affine=np.asarray(meta.get("affine", np.eye(4)), float),
-            dwell=known.dwell, larmor=known.larmor, nucleus="1H", reference=known.reference, delay=None,
+            dwell=dwell_at(known, larmor), larmor=larmor, nucleus="1H", reference=known.reference, delay=None,
             extension=extension, echo=known.echo,
         )  # fmt: skip
 

@@ -11,13 +11,14 @@ from monai.data import MetaTensor
 from monai.utils import ImageMetaKey, convert_to_tensor
 from numpy.typing import NDArray
 
-from mrs_vae_synthesis.inputs import acquisition_problems
+from mrs_vae_synthesis.measured_session import acquisition_problems
 from mrs_vae_synthesis.nifti_sessions import EDITED
 from mrs_vae_synthesis.options import SynthesisOptions
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
+from mrsikit.fitting.sign_test import Sign
 from mrsikit.io import Fids, InputError
-from mrsikit.io.nifti_mrs import metadata_of
+from mrsikit.io.nifti_mrs import fids_of, metadata_of
 from mrsikit.runtime.pipeline import cached_pipeline, check_positive
 
 BUNDLE_ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ class Synthesised(NamedTuple):
     Attributes:
         fids: complex (T, N, 2), ON and OFF last, or (T, N) if all have one edit.
         dwell: time between two samples (s).
-        larmor: Larmor frequency (MHz).
+        larmor: Larmor frequency (MHz), that of the measured FIDs if there are any.
         reference: chemical shift of zero frequency (ppm).
         flags: warnings.
     """
@@ -49,6 +50,7 @@ def predict(
     sampling: str | None = None,
     number: int | None = None,
     condition: str = "both",
+    sign: Sign = "auto",
     seed: int = 0,
     noise: bool = True,
     bundle_root: str | Path = BUNDLE_ROOT,
@@ -63,6 +65,7 @@ def predict(
         sampling: "hybrid", "interpolate" or "reconstruct" with ``fids``; "random" without. None: hybrid or random.
         number: total number of new transients; None: as many as were measured, or 32.
         condition: "both", "on" or "off".
+        sign: of ``fids``: "standard", NIfTI-MRS's; "conjugate", the other; "auto": that which the FIDs say.
         seed: the same seed gives the same spectra.
         noise: whether to add noise as measured spectra have it.
         bundle_root: folder of the bundle.
@@ -80,7 +83,8 @@ def predict(
     if chosen == "random":  # one session with all transients that are asked for
         given = {"number": number, "transients": number}
     options = SynthesisOptions.keywords(
-        {"sampling": chosen, "condition": condition, "seed": seed, "noise": noise, "device": device, **given}
+        {"sampling": chosen, "condition": condition, "sign": sign, "seed": seed, "noise": noise, "device": device}
+        | given
     )
     if (fids is None) != (chosen == "random"):
         raise InputError("random sampling takes no fids, all others do")
@@ -90,14 +94,14 @@ def predict(
     known = Acquisition.of(pipeline.network.acquisition.cpu())  # type: ignore[arg-type]
     item: dict[str, Any] = {"image": "session", "place": 0}
     if fids is not None:
-        item["fids"] = _measured(np.asarray(fids), dwell, larmor, known, pipeline.network.templates.cpu())
+        item["fids"] = _measured(np.asarray(fids), dwell, larmor, known, pipeline.network.templates.cpu(), sign)
     out = pipeline(item)
-    values = convert_to_tensor(out[SYNTHETIC]).numpy()[0, 0, 0, 0]
-    return Synthesised(values, known.dwell, known.larmor, known.reference, out["flags"])
+    made = fids_of(convert_to_tensor(out[SYNTHETIC])[0].numpy(), out[SYNTHETIC].meta)
+    return Synthesised(made.values[0, 0, 0], made.dwell, made.larmor, known.reference, out["flags"])
 
 
 def _measured(
-    values: NDArray[Any], dwell: float | None, larmor: float | None, known: Acquisition, templates: Any
+    values: NDArray[Any], dwell: float | None, larmor: float | None, known: Acquisition, templates: Any, sign: Sign
 ) -> MetaTensor:
     if not np.iscomplexobj(values) or values.ndim != 3 or values.shape[2] != 2:
         raise InputError(f"fids must be complex (T, N, 2), ON and OFF last, not {values.dtype} of {values.shape}")
@@ -110,7 +114,7 @@ def _measured(
         larmor=float(larmor or 0), nucleus="1H", reference=known.reference, delay=None, echo=known.echo,
         extension={"dim_5": "DIM_DYN", "EchoTime": known.echo, **EDITED},
     )  # fmt: skip
-    problems = acquisition_problems(stored, known, templates, "fids")
+    problems = acquisition_problems(stored, known, templates, "fids", sign=sign)
     if problems:
         raise InputError(problems[0])
     meta = {**metadata_of(stored), ImageMetaKey.FILENAME_OR_OBJ: "fids"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -14,10 +15,12 @@ from monai.utils import ImageMetaKey, convert_to_tensor
 
 from mrs_vae_synthesis.inputs import USUAL
 from mrs_vae_synthesis.matched_filter import as_real
+from mrs_vae_synthesis.measured_session import measured_session
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import laid_out, referenced
+from mrs_vae_synthesis.nifti_sessions import EditOrder
 from mrs_vae_synthesis.sampling import edits_of, width_of
 from mrs_vae_synthesis.sessions import Acquisition
+from mrsikit.fitting.sign_test import Sign
 from mrsikit.io.nifti_mrs import fids_of
 
 PLAN = 4
@@ -39,13 +42,17 @@ class PreprocessSessiond(MapTransform):
         seed: seed of the run.
         total: transients of all new sessions together, so that the last session may have fewer; None: all sessions
             have the same number.
+        edit_order: order of ON and OFF of measured transients, as of
+            :func:`mrs_vae_synthesis.nifti_sessions.laid_out`.
+        sign: of measured FIDs, as of :func:`mrs_vae_synthesis.measured_session.measured_session`.
         fids: key of the measured FIDs (1, X, Y, Z, T, ...), with the metadata of
             :class:`mrsikit.io.NiftiMRSReader`.
 
     Output:
         The key holds (R, W + 4 + 2 T): normal deviates, the columns of :data:`PLAN`, and real and imaginary parts of
         the measured FIDs. R is the larger of the numbers of new and of measured transients. The metadata are those of
-        the FIDs, or the name of the new session.
+        the FIDs, or the name of the new session. "measured_warnings" holds what was done to the measured FIDs, as JSON
+        text, because collation would change a list.
     """
 
     def __init__(
@@ -59,6 +66,8 @@ class PreprocessSessiond(MapTransform):
         condition: str = "both",
         seed: int = 0,
         total: int | None = None,
+        edit_order: EditOrder = "header",
+        sign: Sign = "standard",
         fids: str = "fids",
     ) -> None:
         super().__init__(keys)
@@ -67,19 +76,28 @@ class PreprocessSessiond(MapTransform):
         self.sampling, self.number, self.condition = sampling, number, condition
         self.transients = USUAL if transients is None else transients
         self.seed, self.total, self.fids = seed, total, fids
+        self.edit_order, self.sign = edit_order, sign
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw the deviates of one session and arrange its input."""
         out = dict(data)
         place = int(out.get("place", 0))
         measured, edits = torch.zeros(0, self.points, dtype=torch.complex64), torch.zeros(0, dtype=torch.bool)
+        warnings: tuple[str, ...] = ()
         meta: dict[str, Any] = {ImageMetaKey.FILENAME_OR_OBJ: str(out.get("image", "session"))}
         if self.sampling != "random":
             image = out[self.fids]
             meta = dict(image.meta)
             stored = fids_of(convert_to_tensor(image)[0].numpy(), meta)
-            measured, edits = laid_out(stored, meta.get(ImageMetaKey.FILENAME_OR_OBJ, "fids"))
-            measured = referenced(measured, stored, Acquisition.of(self.network.acquisition.cpu()))
+            session = measured_session(
+                stored,
+                Acquisition.of(self.network.acquisition.cpu()),
+                self.network.templates.cpu(),
+                meta.get(ImageMetaKey.FILENAME_OR_OBJ, "fids"),
+                edit_order=self.edit_order,
+                sign=self.sign,
+            )
+            measured, edits, warnings = session.fids, session.on, session.warnings
         wanted = self._wanted(place, len(measured), edits)
         rows = max(len(wanted), len(measured))
         rng = np.random.default_rng([self.seed, place])
@@ -89,6 +107,7 @@ class PreprocessSessiond(MapTransform):
         plan[: len(wanted), 0], plan[: len(wanted), 1] = 1, wanted.float()
         plan[: len(measured), 2], plan[: len(measured), 3] = 1, edits.float()
         values[: len(measured), self.width + PLAN :] = as_real(measured)
+        out["measured_warnings"] = json.dumps(warnings)
         for key in self.keys:
             out[key] = MetaTensor(values, meta=meta)
         return out
@@ -98,7 +117,9 @@ class PreprocessSessiond(MapTransform):
         if self.sampling == "reconstruct":
             return edits
         if self.sampling != "random":
-            return edits_of(measured if self.number is None else self.number, self.condition, bool(edits.any()))
+            pairs = self.condition == "both" and bool(edits.any())
+            count = measured - measured % 2 if pairs else measured
+            return edits_of(count if self.number is None else self.number, self.condition, bool(edits.any()))
         edited = Acquisition.of(self.network.acquisition.cpu()).edited
         count = self.transients
         if self.total is not None:

@@ -102,6 +102,7 @@ def simulated_sessions(
     te: float = 0.068,
     points: int = 2048,
     dwell: float = 0.0005,
+    larmor: float = LARMOR,
 ) -> Sessions:
     """Simulate sessions of virtual subjects.
 
@@ -113,8 +114,9 @@ def simulated_sessions(
         te: echo time (s).
         points: samples T of a FID.
         dwell: time between two samples (s).
+        larmor: Larmor frequency (MHz).
     """
-    model = transient_model(sequence, te, points, dwell)
+    model = transient_model(sequence, te, points, dwell, larmor)
     drawn = [
         model.session(np.random.default_rng([seed, k]), transients=transients)
         for k in tqdm(range(number), desc="simulating sessions", delay=2, leave=False)

@@ -17,10 +17,11 @@ from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
 from mrs_vae_synthesis.alignment import Aligned, aligned, network_input
+from mrs_vae_synthesis.edit_consistency import edit_problem
 from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
-from mrs_vae_synthesis.metabolite_signal import reference_problem, unlike_the_others
+from mrs_vae_synthesis.metabolite_signal import mirrored_problem, reference_problem, unlike_the_others
 from mrs_vae_synthesis.network import EXTRA, SessionVae
-from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session
+from mrs_vae_synthesis.nifti_sessions import EditOrder, measured_sessions, read_session
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder, as_flag
@@ -44,6 +45,8 @@ class TrainingSessions:
         number: number of simulated sessions.
         seed: seed of the simulated sessions.
         validation: take the held-out ones of the user's sessions (every fifth, sorted by name) instead of the others.
+        edit_order: order of ON and OFF in the user's files, as of :func:`mrs_vae_synthesis.nifti_sessions.laid_out`.
+        sign: of the FIDs of the user's files: "standard", NIfTI-MRS's, or "conjugate", the other.
         simulation: further arguments of :func:`simulated_sessions`.
 
     Raises:
@@ -51,10 +54,18 @@ class TrainingSessions:
     """
 
     def __init__(
-        self, *, dataset_dir: str | None, number: int, seed: int, validation: bool = False, **simulation: Any
+        self,
+        *,
+        dataset_dir: str | None,
+        number: int,
+        seed: int,
+        validation: bool = False,
+        edit_order: EditOrder = "header",
+        sign: str = "standard",
+        **simulation: Any,
     ) -> None:
         self.dataset_dir, self.number, self.seed, self.validation = dataset_dir, number, seed, validation
-        self.simulation = simulation
+        self.edit_order, self.sign, self.simulation = edit_order, sign, simulation
 
     def __len__(self) -> int:
         """Number of sessions."""
@@ -65,35 +76,44 @@ class TrainingSessions:
         """Sessions of the data set."""
         if self.dataset_dir is None:
             return simulated_sessions(self.number, seed=self.seed, **self.simulation)
-        own = own_sessions(self.dataset_dir)
+        own = own_sessions(self.dataset_dir, self.edit_order, self.sign)
         mine = (torch.arange(len(own.fids)) % HELD_OUT == HELD_OUT - 1) == self.validation
         return replace(own, fids=own.fids[mine], on=own.on[mine])
 
 
 @functools.lru_cache(maxsize=1)
-def own_sessions(dataset_dir: str) -> Sessions:
+def own_sessions(dataset_dir: str, edit_order: EditOrder = "header", sign: str = "standard") -> Sessions:
     """Read all sessions of a folder, sorted by name, once for both training and validation.
 
-    Water references, and files that have no lines like the others, are left out with a warning that names them.
+    Water references, files of the other sign, and files that have no lines like the others are left out with a warning
+    that names them.
+
+    Args:
+        dataset_dir: folder of NIfTI-MRS files.
+        edit_order: as of :class:`TrainingSessions`.
+        sign: as of :class:`TrainingSessions`.
 
     Raises:
-        InputError: the folder holds fewer than five sessions, or files of several protocols.
+        InputError: the folder holds fewer than five sessions, or files of several protocols, or a file
+            whose transients do not have the edits that they are said to have.
     """
-    files = [
-        path for path in InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files if _is_kept(path)
-    ]
-    own = _enough(measured_sessions(files) if files else None, dataset_dir)
+    given: dict[str, Any] = {"edit_order": edit_order, "conjugate": sign == "conjugate"}
+    found = InputFolder(dataset_dir=dataset_dir, output_dir=None, holds="fids").files
+    files = [path for path in found if _is_kept(path, read_session(path, **given))]
+    own = _enough(measured_sessions(files, **given) if files else None, dataset_dir)
     unlike = unlike_the_others(own)
-    for path, left_out in zip(files, unlike.tolist(), strict=True):
+    for place, (path, left_out) in enumerate(zip(files, unlike.tolist(), strict=True)):
         if left_out:
             logger.warning("%s: has no metabolite lines like the other sessions; left out of the training", path)
+        elif wrong := edit_problem(replace(own, fids=own.fids[place : place + 1], on=own.on[place : place + 1])):
+            raise InputError(f"{path}: {wrong}")
     return _enough(replace(own, fids=own.fids[~unlike], on=own.on[~unlike]), dataset_dir)
 
 
-def _is_kept(path: Path) -> bool:
-    """Whether a file is no water reference; says so if it is one."""
-    one = read_session(path)
-    problem = reference_problem(one.fids[0], one.dwell, one.larmor, one.reference)
+def _is_kept(path: Path, one: Sessions) -> bool:
+    """Whether a file, read as a session, has metabolite lines of its sign and no unsuppressed water; says why not."""
+    about = (one.fids[0], one.dwell, one.larmor, one.reference)
+    problem = reference_problem(*about) or mirrored_problem(*about)
     if problem is not None:
         logger.warning("%s: %s; left out of the training", path, problem.removesuffix("; leave it out"))
     return problem is None
@@ -108,9 +128,9 @@ def _enough(sessions: Sessions | None, dataset_dir: str) -> Sessions:
     return sessions
 
 
-def points_of(dataset_dir: str | None) -> int:
+def points_of(dataset_dir: str | None, edit_order: EditOrder = "header", sign: str = "standard") -> int:
     """Number of samples of the training FIDs: that of the folder's sessions, or 2,048 for simulated ones."""
-    return 2048 if dataset_dir is None else own_sessions(dataset_dir).fids.shape[2]
+    return 2048 if dataset_dir is None else own_sessions(dataset_dir, edit_order, sign).fids.shape[2]
 
 
 class SessionScores(Dataset):

@@ -83,6 +83,7 @@ class TransientModel:
             :func:`mrsikit.simulation.density_matrix.simulated_basis`.
         noise: smallest and largest standard deviation of the noise of one transient. The unit is the signal of 1 mM of
             protons; creatine of one transient then has a signal-to-noise ratio of about 10 to 40.
+        concentrations: as :data:`CONCENTRATIONS`, for other tissue than healthy brain.
 
     Example:
         >>> from mrsikit.simulation.density_matrix import simulated_basis
@@ -91,16 +92,23 @@ class TransientModel:
         torch.Size([4, 512])
     """
 
-    def __init__(self, basis: Mapping[str, Basis], *, noise: tuple[float, float] = (0.7, 2.0)) -> None:
+    def __init__(
+        self,
+        basis: Mapping[str, Basis],
+        *,
+        noise: tuple[float, float] = (0.7, 2.0),
+        concentrations: Mapping[str, tuple[float, float, float]] = CONCENTRATIONS,
+    ) -> None:
         first = next(iter(basis.values()))
         self.edits = tuple(basis)
-        self.names = tuple(name for name in first.fids if name in CONCENTRATIONS)
+        self.concentrations = concentrations
+        self.names = tuple(name for name in first.fids if name in concentrations)
         self.dwell, self.larmor, self.reference, self.echo = first.dwell, first.larmor, first.reference, first.echo
         self.points = len(next(iter(first.fids.values())))
         self.noise = noise
         at = np.arange(self.points) * self.dwell
         self.at = torch.from_numpy(at)
-        decay = np.stack([np.exp(-(self.echo + at) / CONCENTRATIONS[name][2]) for name in self.names])
+        decay = np.stack([np.exp(-(self.echo + at) / concentrations[name][2]) for name in self.names])
         self.members = {
             edit: torch.from_numpy(np.stack([one.fids[n] for n in self.names]) * decay).to(torch.complex128)
             for edit, one in basis.items()
@@ -131,7 +139,8 @@ class TransientModel:
             transients: number N of transients, edits alternating.
         """
         concentrations = {
-            name: float(typical * rng.lognormal(0, spread)) for name, (typical, spread, _) in CONCENTRATIONS.items()
+            name: float(typical * rng.lognormal(0, spread))
+            for name, (typical, spread, _) in self.concentrations.items()
         }
         level = torch.tensor([concentrations[name] for name in self.names], dtype=torch.complex128)
         at, count = self.at, transients

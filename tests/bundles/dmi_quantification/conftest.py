@@ -17,7 +17,7 @@ from dmi_quantification.fit_quality import FitQuality
 from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
 from dmi_quantification.residual import LEADING, Residual
-from dmi_quantification.sign import SignTest
+from mrsikit.fitting.sign_test import SignTest
 from mrsikit.io import Fids, write_fids
 from mrsikit.io.nifti_mrs import metadata_of
 from mrsikit.phantoms.dmi import FINER, DmiPhantom, rings

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dmi_quantification import predict
-from dmi_quantification.sign import find_sign, is_real
+from dmi_quantification.sign import find_sign
+from mrsikit.fitting.sign_test import is_real
 from mrsikit.physics.fid_model import FidModel
 
 from .conftest import ACQUISITION, METABOLITES, MODEL

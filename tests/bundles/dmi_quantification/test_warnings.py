@@ -7,8 +7,8 @@ import torch
 
 from dmi_quantification import predict
 from dmi_quantification.first_samples import FirstSamples
-from dmi_quantification.sign import SignTest
 from dmi_quantification.warnings import run_warnings
+from mrsikit.fitting.sign_test import SignTest
 from mrsikit.physics import spectra
 
 from .conftest import ACQUISITION, MODEL, sound_file, sound_quality, sound_residual

@@ -65,9 +65,9 @@ def spoilt(session: Sessions, kind: str) -> Fids:
     return {
         "nucleus": as_fids(session, 0, nucleus="31P"),
         "field": as_fids(session, 0, larmor=297.2),
-        "bandwidth": as_fids(session, 0, dwell=0.00025),
+        "bandwidth": as_fids(session, 0, dwell=0.0008),
         "echo": as_fids(session, 0, echo=0.08, extension={**fids.extension, "EchoTime": 0.08}),
-        "points": as_fids(session, 0, values=fids.values[:, :, :, :1024]),
+        "points": as_fids(session, 0, values=fids.values[:, :, :, :512]),
         "tags": as_fids(session, 0, extension={**plain, "dim_6": "DIM_EDIT"}),
         "unedited": as_fids(session, 0, values=fids.values[..., 0], extension=plain),
         "single": as_fids(session, 0, values=fids.values[..., :1, :]),

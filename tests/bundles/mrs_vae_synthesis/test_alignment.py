@@ -5,14 +5,14 @@ import torch
 
 from mrs_vae_synthesis.alignment import (
     aligned,
-    likeness,
     network_input,
     point_weights,
     scores_of,
+    similarities,
     spectra_of,
     unaligned,
 )
-from mrs_vae_synthesis.matched_filter import as_complex, turned
+from mrs_vae_synthesis.matched_filter import turned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 
@@ -73,13 +73,12 @@ def test_the_networks_input_by_its_columns(network: SessionVae, unseen: Sessions
     assert (columns[..., -1] == 1).all()
 
 
-def test_a_template_is_wholly_like_itself_whatever_its_phase_shift_and_height(network: SessionVae) -> None:
+def test_transients_are_like_the_template_of_their_own_edit(unseen: Sessions, network: SessionVae) -> None:
     known = Acquisition.of(network.acquisition)
-    templates = as_complex(network.templates.float())
-    on = torch.tensor([True, False, True, False])
-    fids = 7 * turned(templates[on.long()], torch.tensor([0.3, 2, -1, 3]), torch.tensor([0.0, 5, -8, 12]), known.dwell)
-    own, other = likeness(network.templates, known, fids, on)
-    assert own == pytest.approx(1, abs=0.02)
-    assert other < own - 0.02
-    swapped = likeness(network.templates, known, fids, ~on)
-    assert swapped == pytest.approx((other, own), abs=1e-6)
+    fids, on = unseen.fids[0], unseen.on[0]
+    found = similarities(network.templates, known, fids)
+    assert found.shape == (16, 2)
+    assert (found <= 1).all()
+    assert torch.equal(found[:, 1] > found[:, 0], on)
+    assert found.amax(1).min() > 0.9
+    assert similarities(torch.zeros_like(network.templates), known, fids).abs().max() == 0

@@ -18,13 +18,16 @@ from mrs_vae_synthesis.checks import (
     set_checks,
     steps_of,
 )
+from mrs_vae_synthesis.conversion import acquisition_of, converted
 from mrs_vae_synthesis.inputs import SynthesisInputs
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sampling import edits_of
-from mrs_vae_synthesis.sessions import Sessions
+from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions
 from mrsikit.io import write_fids
 
-from .conftest import as_fids
+from .conftest import BUNDLE, as_fids
+
+WEIGHTS = BUNDLE / "models" / "model.pt"
 
 
 def test_sessions_kept_over_and_over_count_once(network: SessionVae) -> None:
@@ -104,9 +107,27 @@ def test_transients_of_measured_sessions_have_the_noise_of_these(
     write_fids(tmp_path / "a.nii.gz", fids)
     write_fids(tmp_path / "a_synthetic.nii.gz", replace(fids, values=louder * fids.values))
     (tmp_path / "a.json").write_text('{"mrsikit": "0"}')
-    inputs = SynthesisInputs(dataset_dir=tmp_path, output_dir=tmp_path, outputs=["synthetic"], sampling="hybrid")
+    inputs = SynthesisInputs(
+        dataset_dir=tmp_path, output_dir=tmp_path, outputs=["synthetic"], sampling="hybrid", weights=WEIGHTS
+    )
     found = set_checks(inputs, network)
     assert words in found[0]
     assert len(found) == lines
     assert ("use none of this where noise matters" in " ".join(found)) == (louder == 2)
     assert "no more than the measured ones" in found[-1]
+
+
+def test_the_noise_of_a_file_of_a_larger_bandwidth_is_that_at_the_networks(
+    network: SessionVae, unseen: Sessions, tmp_path: Path
+) -> None:
+    wide = simulated_sessions(1, seed=99, transients=16, points=4096, dwell=0.00025)
+    write_fids(tmp_path / "a.nii.gz", as_fids(wide, 0))
+    own = Acquisition.of(network.acquisition)
+    known = acquisition_of(as_fids(wide, 0), own)
+    made = replace(wide, fids=converted(wide.fids, known, own), dwell=own.dwell)
+    write_fids(tmp_path / "a_synthetic.nii.gz", as_fids(made, 0))
+    (tmp_path / "a.json").write_text('{"mrsikit": "0"}')
+    inputs = SynthesisInputs(
+        dataset_dir=tmp_path, output_dir=tmp_path, outputs=["synthetic"], sampling="hybrid", weights=WEIGHTS
+    )
+    assert "1.00 to 1.00" in set_checks(inputs, network)[0]

@@ -12,6 +12,7 @@ from PIL import Image
 from mrs_vae_synthesis import figures
 from mrs_vae_synthesis.figures import _phased, draw_session
 from mrs_vae_synthesis.matched_filter import turned, without_water
+from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import stem_of, write_fids
 from mrsikit.physics.spectra import frequency_axis, spectrum
@@ -33,7 +34,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
 
 
 def outputs(folder: Path) -> SimpleNamespace:
-    return SimpleNamespace(name_of=stem_of, output_path=lambda name, suffix: folder / f"{name}_{suffix}.nii.gz")
+    return SimpleNamespace(
+        name_of=stem_of,
+        output_path=lambda name, suffix: folder / f"{name}_{suffix}.nii.gz",
+        measured=read_session,
+    )
 
 
 def labels(figure: Figure) -> list[list[str]]:

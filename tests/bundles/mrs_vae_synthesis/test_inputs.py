@@ -1,43 +1,12 @@
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
-from mrs_vae_synthesis.inputs import USUAL, USUAL_NUMBER, SynthesisInputs, acquisition_problems, session_problems
-from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrs_vae_synthesis.inputs import USUAL, USUAL_NUMBER, SynthesisInputs
+from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import write_fids
 
-from .conftest import SMALL, as_fids, numbered, small_network, spoilt
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        ("nucleus", "of nucleus 31P"),
-        ("field", "6.98 T"),
-        ("bandwidth", "bandwidth of 4000 Hz"),
-        ("echo", "echo time of 80 ms"),
-        ("points", "1024 points"),
-        ("tags", "which edit is ON"),
-        ("unedited", "no axis DIM_EDIT"),
-        ("single", "holds 2 transients"),
-        ("nan", "NaN or infinity"),
-        ("zero", "zero throughout"),
-        ("conjugated", "no lines where the network knows them"),
-        ("elsewhere", "no lines where the network knows them"),
-        ("swapped", "EditCondition in the right order"),
-        ("on alone", "no axis DIM_EDIT"),
-    ],
-)
-def test_what_is_no_such_session_is_refused(
-    unseen: Sessions, network: SessionVae, tmp_path: Path, kind: str, words: str
-) -> None:
-    known = Acquisition(dwell=0.0005, larmor=127.73, reference=4.68, echo=0.068, points=2048, edited=True, water=True)
-    path = tmp_path / "bad.nii.gz"
-    write_fids(path, spoilt(unseen, kind))  # type: ignore[arg-type]
-    assert words in " ".join(session_problems(path, known, network.templates))
+from .conftest import BUNDLE, as_fids, numbered, small_network
 
 
 def new_sessions(output: Path, **options: object) -> SynthesisInputs:
@@ -92,17 +61,15 @@ def test_a_network_says_whether_it_knows_edits(tmp_path: Path) -> None:
         assert new_sessions(tmp_path, weights=tmp_path / name).edited
 
 
-def test_a_sound_session_has_no_problem(unseen: Sessions, network: SessionVae, tmp_path: Path) -> None:
-    known = Acquisition.of(network.acquisition)
-    write_fids(tmp_path / "good.nii.gz", as_fids(unseen, 0))
-    assert session_problems(tmp_path / "good.nii.gz", known, network.templates) == []
-    assert "cannot be read" in session_problems(tmp_path / "absent.nii.gz", known, network.templates)[0]
-
-
-def test_problems_of_the_acquisition_are_all_named_at_once() -> None:
-    fids = replace(numbered(), larmor=297.2, dwell=0.001, echo=0.03)
-    problems = acquisition_problems(fids, SMALL, small_network().templates, "a")
-    assert len(problems) == 3
-    assert all(
-        problem.startswith("a: ") and problem.endswith("train a network on files like it") for problem in problems
+def test_a_measured_session_is_read_as_the_network_takes_it(unseen: Sessions, tmp_path: Path) -> None:
+    plain = as_fids(unseen, 0)
+    values = plain.values.reshape(1, 1, 1, 2048, 16)  # ON and OFF in turn
+    write_fids(
+        tmp_path / "a.nii.gz", as_fids(unseen, 0, values=values.conj(), extension={"dim_5": "DIM_DYN"}, dwell=0.0005)
     )
+    options = {"edit_order": "on_off_interleaved", "sign": "conjugate", "weights": BUNDLE / "models" / "model.pt"}
+    inputs = SynthesisInputs(dataset_dir=tmp_path, output_dir=tmp_path, sampling="hybrid", **options)  # type: ignore[arg-type]
+    found = inputs.measured(tmp_path / "a.nii.gz")
+    assert torch.equal(found.on[0], unseen.on[0])
+    torch.testing.assert_close(found.fids[0], unseen.fids[0])
+    assert inputs.problems_of({"image": str(tmp_path / "a.nii.gz")}) == []

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from mrs_vae_synthesis.inputs import session_problems
-from mrs_vae_synthesis.metabolite_signal import reference_problem, unlike_the_others, water_over_metabolites
+from mrs_vae_synthesis.measured_session import session_problems
+from mrs_vae_synthesis.metabolite_signal import (
+    mirrored_problem,
+    reference_problem,
+    unlike_the_others,
+    water_over_metabolites,
+)
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrs_vae_synthesis.training import own_sessions
@@ -70,3 +75,36 @@ def test_a_run_names_a_water_reference(unseen: Sessions, network: SessionVae, tm
     problems = session_problems(tmp_path / "ref.nii.gz", Acquisition.of(network.acquisition), network.templates)
     assert len(problems) == 1
     assert "ref.nii.gz: is a water reference: its water is" in problems[0]
+
+
+def test_training_leaves_mirrored_files_out_by_name_unless_all_are(
+    unseen: Sessions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for place in range(6):
+        plain = as_fids(unseen, place)
+        write_fids(tmp_path / f"S{place}.nii.gz", replace(plain, values=plain.values.conj() if place else plain.values))
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError, match="holds 1 sessions"):
+        own_sessions(str(tmp_path))
+    assert "S3.nii.gz: has its lines above the water" in caplog.text
+    assert "S0.nii.gz" not in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        found = own_sessions(str(tmp_path), sign="conjugate")
+    assert "S0.nii.gz: has its lines above the water" in caplog.text
+    torch.testing.assert_close(found.fids, unseen.fids[1:6])
+    about = (unseen.dwell, unseen.larmor, unseen.reference)
+    for fids in unseen.fids:
+        assert mirrored_problem(fids, *about) is None
+        assert mirrored_problem(fids.conj().resolve_conj(), *about) is not None
+        assert mirrored_problem(fids + water(unseen, height=1000), *about) is None
+
+
+def test_training_refuses_files_whose_edits_nobody_names(unseen: Sessions, tmp_path: Path) -> None:
+    for place in range(5):
+        plain = as_fids(unseen, place)
+        values = plain.values.reshape(1, 1, 1, 2048, 16)
+        write_fids(tmp_path / f"S{place}.nii.gz", replace(plain, values=values, extension={"dim_5": "DIM_DYN"}))
+    with pytest.raises(InputError, match=r"S0.nii.gz: has two edits in turn, not the ON and OFF"):
+        own_sessions(str(tmp_path))
+    found = own_sessions(str(tmp_path), edit_order="on_off_interleaved")
+    assert torch.equal(found.on, unseen.on[:5])

@@ -80,3 +80,18 @@ def test_flags_say_what_the_user_must_know() -> None:
     assert "synthetic itself" in flags(again)
     assert "do not quantify" in flags(plain, "reconstruct")
     assert "without residual water" in flags(plain, water=False)
+
+
+def test_what_is_made_of_another_scanner_has_its_larmor_frequency() -> None:
+    """Chemical shifts are those of the network: the dwell time is as much longer as the frequency is lower."""
+    given = replace(numbered(), larmor=123.25, extension={**numbered().extension, "SpectralWidth": 2000.0})
+    out = made([True, False] * 2, metadata_of(given), sampling="hybrid")
+    meta = out["synthetic"].meta
+    assert (meta["larmor"], meta["dwell"]) == pytest.approx((123.25, 0.0005 * 127.73 / 123.25))
+    assert "SpectralWidth" not in json.loads(meta[EXTENSION])
+
+
+def test_of_unlike_numbers_the_summary_counts_what_is_written() -> None:
+    out = made([True, False, True], metadata_of(numbered()), sampling="reconstruct")
+    assert out["synthetic"].shape[-2:] == (1, 2)
+    assert (out["summary"]["transients"], out["summary"]["ON"]) == (2, 1)

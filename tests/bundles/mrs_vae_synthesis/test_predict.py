@@ -49,3 +49,20 @@ def test_the_call_from_nothing() -> None:
 def test_the_call_refuses_what_the_command_refuses(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         predict(**options)  # type: ignore[arg-type]
+
+
+def test_measured_fids_of_another_scanner_and_sign(folder: Path) -> None:
+    """What is made of 123.25 MHz is of 123.25 MHz, with the chemical shifts of the measured."""
+    measured = read_fids(folder / "one.nii.gz")
+    known = {"dwell": measured.dwell * 127.73 / 123.25, "larmor": 123.25}
+    given = measured.values[0, 0, 0]  # the same FIDs, as such a scanner of a longer dwell time has them
+    plain = predict(given, dwell=measured.dwell, larmor=127.73, sampling="reconstruct", noise=False)
+    other = predict(given, **known, sampling="reconstruct", noise=False)
+    assert (other.larmor, other.dwell) == pytest.approx((123.25, known["dwell"]))
+    np.testing.assert_allclose(other.fids, plain.fids, atol=1e-3 * np.abs(plain.fids).max())
+    assert "123.25 MHz" in " ".join(other.flags)
+    mirrored = predict(given.conj(), dwell=measured.dwell, larmor=127.73, sampling="reconstruct", noise=False)
+    np.testing.assert_allclose(mirrored.fids, plain.fids, atol=1e-3 * np.abs(plain.fids).max())
+    assert "they were conjugated" in " ".join(mirrored.flags)
+    with pytest.raises(InputError, match="no lines where the network knows them"):
+        predict(given.conj(), dwell=measured.dwell, larmor=127.73, sign="standard")

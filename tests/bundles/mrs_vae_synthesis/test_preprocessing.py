@@ -100,3 +100,24 @@ def test_the_metadata_are_those_of_the_file(network: SessionVae) -> None:
     assert item["image"].meta["larmor"] == 127.73
     new = PreprocessSessiond(network=network)({"image": "folder/session_0001"})
     assert new["image"].meta["filename_or_obj"] == "folder/session_0001"
+
+
+def test_an_odd_number_of_measured_transients_gives_pairs(network: SessionVae) -> None:
+    plain = numbered(("ON", "OFF"))
+    values = plain.values.reshape(1, 1, 1, 64, 6)[..., :5]
+    header = {"dim_5": "DIM_DYN", "dim_5_header": {"EditCondition": ["ON", "OFF", "ON", "OFF", "ON"]}}
+    item = measured(replace(plain, values=values, extension=header))
+    out = PreprocessSessiond(network=network, sampling="hybrid")(item)
+    plan = out["image"].as_tensor()[:, WIDTH : WIDTH + PLAN]
+    assert plan[:, :2].tolist() == [[1, 1], [1, 0], [1, 1], [1, 0], [0, 0]]
+    assert plan[:, 3].tolist() == [1, 0, 1, 0, 1]
+    assert "of its 5 transients 3 are ON" in out["measured_warnings"]
+
+
+def test_order_and_sign_are_those_of_the_options(network: SessionVae) -> None:
+    plain = numbered(("ON", "OFF"))
+    fids = replace(plain, values=1j * plain.values.reshape(1, 1, 1, 64, 6), extension={"dim_5": "DIM_DYN"})
+    item = measured(fids)
+    _, plan, found = parts(network, item, sampling="hybrid", edit_order="on_off_blocks", sign="conjugate")
+    assert plan[:, 3].tolist() == [1, 1, 1, 0, 0, 0]
+    assert found[:, 5].imag.tolist() == [-11, -12, -21, -22, -31, -32]

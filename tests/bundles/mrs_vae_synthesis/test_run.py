@@ -140,12 +140,12 @@ def test_a_bad_file_and_bad_options_stop_the_run(
     maps = tmp_path / "in"
     maps.mkdir()
     (maps / "one.nii.gz").write_bytes((folder / "one.nii.gz").read_bytes())
-    write_fids(maps / "bad.nii.gz", as_fids(unseen, 0, dwell=0.00025))
+    write_fids(maps / "bad.nii.gz", as_fids(unseen, 0, dwell=0.0008))
     (maps / "cut.nii.gz").write_bytes((folder / "one.nii.gz").read_bytes()[:5000])
     done = command(dataset_dir=maps, output_dir=tmp_path / "out", sampling="hybrid")
     problems = [line for line in done.stdout.splitlines() if "ERROR" in line]
     assert done.returncode == 1
-    assert any("bandwidth of 4000 Hz" in line for line in problems), done.stdout
+    assert any("bandwidth of 1250 Hz" in line for line in problems), done.stdout
     assert any("cut.nii.gz" in line for line in problems)
     assert "Traceback" not in done.stdout + done.stderr
     assert not (tmp_path / "out").exists()
