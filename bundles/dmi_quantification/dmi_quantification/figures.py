@@ -95,11 +95,15 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     panels = _panels(results)
     chosen = _voxels(results.read(f"{metabolites[0]}_amplitude")[..., results.when], results.shown)
     courses = results.quality.shape[3] > 1 and bool(chosen)
-    heights = [2.8] * len(panels) + [2.4] * courses + [3.0]
-    figure = Figure(figsize=(max(9.0, 3.1 * len(results.columns)), sum(heights)), layout="constrained")
+    heights = [3.7] * len(panels) + [2.6] * courses + [3.2]
+    width, height = max(9.0, 4.2 * len(results.columns)), sum(heights)
+    figure = Figure(figsize=(width, height))  # places are fixed, because a constrained layout costs more than the rest
     FigureCanvasAgg(figure)
-    layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    rows = [layout[i].subgridspec(1, len(results.columns)) for i in range(len(heights) - 1)]
+    layout = figure.add_gridspec(
+        len(heights), 1, height_ratios=heights, hspace=0.22, left=0.5 / width, right=1 - 0.6 / width,
+        bottom=0.5 / height, top=1 - 0.4 / height,
+    )  # fmt: skip
+    rows = [layout[i].subgridspec(1, len(results.columns), wspace=0.22) for i in range(len(heights) - 1)]
     for i, (level, ending) in enumerate(panels):
         _draw_maps(figure, rows[i], results, level, ending, first=i == 0)
     for j, name in enumerate(metabolites if courses else []):
