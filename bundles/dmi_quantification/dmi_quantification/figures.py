@@ -17,10 +17,12 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dmi_quantification.fid_view import fid_view
 from dmi_quantification.spectrum_panel import draw_spectrum
 from mrsikit.io import Fids, read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.report import Picture
 from mrsikit.runtime.report.figures import radiological, write_directions
 
 SPECTRA, SLICES = 3, 3
@@ -70,7 +72,7 @@ class _Results:
         return self.quality[..., self.when]
 
 
-def draw_fids(inputs: InputFolder, path: Path) -> bytes:
+def draw_fids(inputs: InputFolder, path: Path) -> Picture:
     """Draw the results of one NIfTI-MRS file from its outputs and their record.
 
     The rows of the figure are
@@ -88,7 +90,7 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
         path: the input.
 
     Returns:
-        The picture, PNG.
+        The picture.
     """
     results = _results(inputs, path)
     metabolites = results.metabolites
@@ -111,7 +113,11 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     _draw_spectra(figure, layout[len(heights) - 1].subgridspec(1, max(1, len(chosen))), results, chosen)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    view = fid_view(
+        results.fids, results.fit, results.read, columns=results.columns, units=results.units, quality=results.shown,
+        when=results.when, delay=results.delay, oriented=results.fids.codes != (0, 0),
+    )  # fmt: skip
+    return Picture(png=buffer.getvalue(), view=view)
 
 
 def _results(inputs: InputFolder, path: Path) -> _Results:

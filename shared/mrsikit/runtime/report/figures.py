@@ -62,7 +62,7 @@ def draw_case(
     Returns:
         The picture as PNG.
     """
-    volumes, affine = _crop({name: _as_4d(array) for name, array in arrays.items()}, affine)
+    volumes, affine = cropped({name: as_4d(array) for name, array in arrays.items()}, affine)
     rows = _with_planes(_choose_rows(volumes, choose_by, metabolites), volumes, affine, choose_by)
     ranges = {
         (p.window, row.metabolite): _window(volumes, panels, p.window, rows, row.metabolite)
@@ -117,9 +117,14 @@ def _label(row: _Row, affine: NDArray[np.float64], oriented: bool) -> str:
     """Name a slice by its number and its place."""
     if not (oriented and row.label and "slice" in row.label):
         return row.label
-    world = int(nib.io_orientation(affine)[row.axis, 0])
-    at = float(affine[world, row.axis] * row.position + affine[world, 3])
-    return f"{row.label}, {abs(at):.0f} mm {ENDS[world][at > 0]}"
+    return row.label + place_of(row.axis, row.position, affine)
+
+
+def place_of(axis: int, position: int, affine: NDArray[np.float64]) -> str:
+    """Where a slice lies, such as ", 12 mm S"."""
+    world = int(nib.io_orientation(affine)[axis, 0])
+    at = float(affine[world, axis] * position + affine[world, 3])
+    return f", {abs(at):.0f} mm {ENDS[world][at > 0]}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,8 @@ class _Row:
     axis: int = 2
 
 
-def _as_4d(array: NDArray[Any]) -> NDArray[Any]:
+def as_4d(array: NDArray[Any]) -> NDArray[Any]:
+    """A map (X, Y), (X, Y, Z) or (X, Y, Z, M) with all four axes."""
     if array.ndim == 2:
         array = array[:, :, None]
     return array[..., None] if array.ndim == 3 else array
@@ -208,7 +214,7 @@ def _window(
     return low, high if high > low else low + 1.0
 
 
-def _crop(
+def cropped(
     volumes: Mapping[str, NDArray[Any]], affine: NDArray[np.float64]
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
     """Crop the empty in-plane border, except for a margin, identically for all volumes; with the affine of the rest."""

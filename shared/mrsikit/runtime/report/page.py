@@ -22,7 +22,8 @@ from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import grouped
-from mrsikit.runtime.report.panels import INPUT, Panel
+from mrsikit.runtime.report.panels import INPUT, Panel, Picture
+from mrsikit.runtime.report.viewer import plotly_script, view_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def write_report(
     panels: Sequence[Panel] = (),
     choose_by: str | None = None,
     unit: str = "map units",
-    draw: Callable[[InputFolder, Path], bytes] | None = None,
+    draw: Callable[[InputFolder, Path], Picture] | None = None,
     caption: str = "",
     spatial: bool = True,
     checks: Callable[[Any], Sequence[str]] | None = None,
@@ -68,7 +69,7 @@ def write_report(
         panels: columns of the figures.
         choose_by: suffix of the mask output that chooses the slices, see :func:`mrsikit.runtime.report.draw_case`.
         unit: unit of the maps, at the colour bars.
-        draw: draws the figure of an input as PNG, instead of :func:`mrsikit.runtime.report.draw_case`.
+        draw: draws the figure of an input, instead of :func:`mrsikit.runtime.report.draw_case`.
         caption: plain text below every figure.
         spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
         checks: checks all outputs, given the inputs, and returns lines for a list above the table.
@@ -95,7 +96,7 @@ def write_report(
     drawn = set(done[:max_figures])
     cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
-        figure: dict[str, str] = {}
+        figure: dict[str, Any] = {}
         if path in drawn and draw is not None:
             oriented = read_codes(path) != (0, 0) if spatial else None
             figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
@@ -116,6 +117,7 @@ def write_report(
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
         columns=[name for name in _columns(rows) if name != "flags"],
         rows=[_cells(rows, row) for row in rows],
+        script=plotly_script() if any(case.get("view") for case in cases) else "",
     )  # fmt: skip
     write_text_atomically(folder / "report.html", page)
     logger.info("%s: %s", folder / "report.html", counts)
@@ -194,7 +196,7 @@ def _anchor(name: str) -> str:
     return "case-" + re.sub(r"[^\w.-]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
-def _case(shown: str, warnings: Sequence[str], record: Mapping[str, Any], figure: Mapping[str, str]) -> dict[str, Any]:
+def _case(shown: str, warnings: Sequence[str], record: Mapping[str, Any], figure: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": shown,
         "anchor": _anchor(shown),
@@ -206,28 +208,32 @@ def _case(shown: str, warnings: Sequence[str], record: Mapping[str, Any], figure
 
 def _figure(
     inputs: InputFolder, path: Path, panels: Sequence[Panel], choose_by: str | None, unit: str, caption: str
-) -> dict[str, str]:
-    names = {name for panel in panels for name in (panel.image, panel.outline, panel.blank) if name}
+) -> dict[str, Any]:
+    names = {name for panel in panels for name in (panel.image, panel.outline, panel.blank, panel.sd) if name}
     names |= {choose_by} if choose_by else set()
 
-    def draw() -> bytes:
+    def draw() -> Picture:
         image, affine = read_map(path)
         arrays = {name: read_map(inputs.output_path(inputs.name_of(path), name))[0] for name in names - {INPUT}}
         shown = {INPUT: image, **arrays}
-        return draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
+        return Picture(
+            png=draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented),
+            view=view_of(shown, affine, panels=panels, unit=unit, oriented=oriented),
+        )
 
     oriented = read_codes(path) != (0, 0)
     return _picture(path, ", ".join(panel.title for panel in panels), caption, oriented, draw)
 
 
-def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], bytes]) -> dict[str, str]:
+def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], Picture]) -> dict[str, Any]:
     """Draw a figure for the template; one unreadable file must not stop the page and the other figures."""
     try:
-        png = draw()
+        picture = draw()
     except InputError as error:
         return {"trouble": str(error)}
     return {
-        "png": base64.b64encode(png).decode("ascii"),
+        "png": base64.b64encode(picture.png).decode("ascii"),
         "alt": f"{path.name}: {what}",
         "caption": f"{caption} {ORIENTATION[oriented]}".strip(),
+        "view": picture.view,
     }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrsikit.runtime.report import Panel, draw_case
-from mrsikit.runtime.report.figures import _choose_rows, _crop, _window, outline_segments, radiological
+from mrsikit.runtime.report.figures import _choose_rows, _window, cropped, outline_segments, radiological
 
 PANELS = [
     Panel(title="Input", blank="holes"),
@@ -101,8 +101,8 @@ def test_empty_border_is_cut_the_same_for_all():
     arrays = {"input": np.zeros((20, 20, 1, 1)), "filled": np.zeros((20, 20, 1, 1))}
     arrays["input"][8:10, 5] = np.nan
     arrays["filled"][8:10, 5:7] = 1
-    cropped, affine = _crop(arrays, np.diag([2.0, 3.0, 5.0, 1.0]))
-    assert {array.shape for array in cropped.values()} == {(6, 6, 1, 1)}
+    rest, affine = cropped(arrays, np.diag([2.0, 3.0, 5.0, 1.0]))
+    assert {array.shape for array in rest.values()} == {(6, 6, 1, 1)}
     assert affine[:3, 3].tolist() == [2 * 6, 3 * 3, 0]
 
 
