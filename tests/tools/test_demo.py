@@ -54,10 +54,13 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    assert json.loads((folder / "results" / "guided.json").read_text())["flags"] == []
+
     folder = tmp_path / "mrsi_gan_super_resolution"
     rows = json.loads((folder / "table.json").read_text())
     assert rows["bicubic"][0] + 1 < rows["DLmethod_1"][0] < rows["DLmethod_2"][0] < rows["DLmethod_3"][0]
     assert abs(rows["DLmethod_2"][2]) < 0.05
+    assert json.loads((folder / "method_2" / "tCho.json").read_text())["flags"] == []
     for path in (folder / "comparison.png", folder / "method_2" / "report.html"):
         assert path.stat().st_size > 5000
         assert str(path) in out

@@ -20,7 +20,7 @@ from benchmark import Context, Table
 from benchmarks.super_resolution import load_anatomy
 from mrsikit.io import read_map
 from mrsikit.phantoms import anatomy as anatomies
-from mrsikit.phantoms.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.scalp import with_scalp
 from mrsikit.phantoms.subject import Grid, VirtualSubject
@@ -71,9 +71,6 @@ def head(anatomy: anatomies.Anatomy, seed: int, *, deform: bool) -> Head:
     tissues = subject.tissues(grid)
     drawn = draw_concentrations(rng, "low")
     maps = {name: concentration_map(tissues, drawn[name]) for name in METABOLITES if name in drawn}
-    for name in set(METABOLITES) & set(RATIOS):
-        over, under = RATIOS[name]
-        maps[name] = ratio_map(concentration_map(tissues, drawn[over]), concentration_map(tissues, drawn[under]))
     mris = {contrast: mri(tissues, grid, contrast, rng) for contrast in ("flair", "t1")}
     return Head(maps, mris, tissues.brain > 0.5, torch.from_numpy(grid.affine()))
 

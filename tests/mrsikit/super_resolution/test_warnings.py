@@ -1,12 +1,18 @@
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from mrsikit.io.readers import CODES
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import mri as simulated_mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
+from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 from mrsikit.super_resolution.rigid_check import NO_MOVE
-from mrsikit.super_resolution.warnings import RULES, Case, warnings_of
+from mrsikit.super_resolution.warnings import RULES, Case, misplaced_mri, scalp_left_on, warnings_of
 
 AXIAL = torch.diag(torch.tensor([5.0, 5.0, 10.0, 1.0], dtype=torch.float64))
 
@@ -121,6 +127,39 @@ def test_each_rule_says_what_is_odd(given: dict[str, Any], words: str) -> None:
 )
 def test_what_is_within_the_bounds_is_not_odd(given: dict[str, Any]) -> None:
     assert warnings_of(case(**given)) == []
+
+
+@pytest.fixture(scope="module")
+def patient() -> tuple[dict[str, MetaTensor], dict[str, torch.Tensor], torch.Tensor]:
+    """MRIs of a virtual patient with a tumour, fine maps (88, 88, 8) of 2.5 x 2.5 x 9 mm, and the maps' affine."""
+    rng = np.random.default_rng(0)
+    subject = VirtualSubject(60_003, tumours=1, grade="high")
+    whole = Grid((62, 74, 60), (3.0, 3.0, 3.0))
+    tissues = subject.tissues(whole)
+    affine = torch.from_numpy(whole.affine())
+    mris = {name: MetaTensor(simulated_mri(tissues, whole, name, rng)[None], affine=affine) for name in ("flair", "t1")}
+    own = Grid((88, 88, 8), (2.5, 2.5, 9.0), (0.0, 0.0, 15.0))
+    tissues, drawn = subject.tissues(own), draw_concentrations(rng, "high")
+    maps = {name: concentration_map(tissues, drawn[name]) for name in ("NAA", "tCho")}
+    return mris, maps, torch.from_numpy(own.affine())
+
+
+@pytest.mark.parametrize("psf", ["block", "kspace", "hamming"])
+@pytest.mark.parametrize("slices", [slice(None), slice(3, 4)], ids=["volume", "slice"])
+def test_mris_in_place_raise_no_warning(patient: tuple, psf: str, slices: slice) -> None:
+    mris, maps, fine = patient
+    both = torch.stack([values[..., slices] for values in maps.values()])
+    coarse = forward_operator(both.movedim(-1, 1), 4, PSF_CODES[psf]).movedim(1, -1)
+    level = 0.02 * float(coarse.max())
+    coarse = coarse + level * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0))
+    affine = fine @ torch.linalg.inv(subdivided(4))
+    affine[:3, 3] += (slices.start or 0) * affine[:3, 2]
+    given = {"image": MetaTensor(coarse, affine=affine), **mris}
+    found = PreprocessCoarseMapd(factor=4, psf=psf, noise=level)(given)
+    checks = {name: found[name] for name in ("covered", "outside_brain", "shifted", "move", "scalp")}
+    judged = case(**checks)
+    assert set(found["covered"]) == {"flair", "t1"}
+    assert [*misplaced_mri(judged), *scalp_left_on(judged)] == []
 
 
 def test_a_map_without_a_position_matters_where_there_is_an_mri() -> None:
