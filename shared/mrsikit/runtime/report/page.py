@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,6 +21,7 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import grouped
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
@@ -57,7 +59,9 @@ def write_report(
     checks: Callable[[Any], Sequence[str]] | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
-    """Write ``summary.csv`` and ``report.html`` from the files in the output folder.
+    """Write ``summary.csv``, ``mrsinmrs.csv`` and ``report.html`` from the files in the output folder.
+
+    mrsinmrs.csv holds the reporting checklist, see :mod:`mrsikit.runtime.report.checklist`.
 
     A run that was killed and resumed ends with the same report, because the report needs only the output files and the
     reasons why inputs are invalid, which every run finds again.
@@ -111,7 +115,12 @@ def write_report(
     found = checks(inputs) if checks is not None and done else []
     for line in found:
         logger.info("%s", line)
+    stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
+    if stated:
+        write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
     page = _render(
+        stated=common(stated) if stated else {},
+        command=_command(inputs, records[done[0]]) if done else "",
         title=title, research=RESEARCH_ONLY, description=description, counts=f"{counts}.", checks=found, cases=cases,
         problems=[row for row in rows if row["status"] != DONE],
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
@@ -130,6 +139,17 @@ def _render(**values: Any) -> str:
         loader=PackageLoader("mrsikit.runtime.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(TEMPLATE).render(**values)
+
+
+def _command(inputs: InputFolder, record: Mapping[str, Any]) -> str:
+    """Command that makes a result again, from the folder of its bundle."""
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
+    words += ["--dataset_dir", str(inputs.dataset_dir)] if inputs.dataset_dir is not None else []
+    words += ["--output_dir", str(inputs.output_dir)]
+    for name, value in record.get("parameters", {}).items():
+        if value is not None and value not in ({}, []):
+            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return shlex.join(words)
 
 
 def _warnings(by_file: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

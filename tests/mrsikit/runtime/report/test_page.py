@@ -104,6 +104,12 @@ def test_report_of_done_skipped_and_failed(make_run, tmp_path):
     assert rows[1]["holes"] == "17"
     assert rows[1]["nothing"] == ""
     assert "2 of 4 inputs done, 1 skipped, 1 failed." in page
+    first_screen = page[page.index('id="attention"') : page.index("All 4 inputs")]
+    for text in ("skipped", "cannot be read", "bad.nii.gz", "failed", "run again", "matrix below the trained 16"):
+        assert text in first_screen
+    assert "1 of 2 inputs" in first_screen
+    assert "--max_crlb 20" in page[page.index("Command to make this again") :][:1000]
+    assert (tmp_path / "out" / "mrsinmrs.csv").read_text().startswith("item,a.nii.gz,b.nii.gz\n")
 
 
 def test_page_is_whole_self_contained_and_escaped(make_run, tmp_path):
