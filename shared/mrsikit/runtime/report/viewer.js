@@ -18,8 +18,9 @@ function short(value) { return value === null ? "no value" : Number(value.toPrec
 function show(box) {
   const view = JSON.parse(box.querySelector("script").textContent);
   const [metabolites, slices, rows, columns] = view.shape;
-  const panels = view.panels.map((panel) => ({ ...panel, values: numbers(panel),
-    sd: panel.sd ? { values: numbers(panel.sd) } : null }));
+  const stored = Object.fromEntries(Object.entries(view.images).map(([name, part]) => [name, numbers(part)]));
+  const panels = view.panels.map((panel) => ({ ...panel, values: stored[panel.image],
+    windows: view.images[panel.image].windows, sd: panel.sd ? { values: stored[panel.sd] } : null }));
   const slider = box.querySelector("input"), choice = box.querySelector("select"), plot = box.querySelector(".plot");
   const narrow = box.clientWidth < 700, across = narrow ? 1 : Math.min(panels.length, 3);
   const down = Math.ceil(panels.length / across);
@@ -68,7 +69,7 @@ function show(box) {
         colorbar: { x: x[1] + 0.005, y: (y[0] + y[1]) / 2, len: y[1] - y[0], thickness: 10, xpad: 2,
           title: { text: panel.unit, side: "right" } } };
     });
-    box.querySelector("output").textContent = view.slices[Number(slider.value)];
+    box.querySelector("output").textContent = view.slices[Number(slider.value)] + " " + view.stored_slices;
     Plotly.react(plot, traces, layout, { displayModeBar: false, responsive: false });
   };
   slider.addEventListener("input", draw);

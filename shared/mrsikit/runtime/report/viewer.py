@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mrsikit.runtime.report.figures import as_4d, cropped, place_of, radiological
 from mrsikit.runtime.report.panels import INPUT, Panel
 
-MOST_SLICES = 16
-"""Slices that are stored of a map, spread over those with signal."""
+MOST_NUMBERS, FEWEST_SLICES = 180_000, 3
+"""Numbers that are stored of an input, so that a page of 40 opens; slices are spread over those with signal."""
 
 MOST_METABOLITES = 6
 """Metabolites that are stored of a map."""
@@ -63,10 +63,13 @@ def view_of(
     volumes, affine = cropped({name: as_4d(array) for name, array in arrays.items()}, affine)
     shown = volumes[reference]
     count = min(shown.shape[3], MOST_METABOLITES)
+    images = {panel.image: panel for panel in reversed(panels)}
+    used = [panel for panel in panels if images[panel.image] is panel]  # one panel of each image
+    first, spacing, sides = radiological(shown[:, :, 0, 0], affine)
+    most = max(FEWEST_SLICES, MOST_NUMBERS // (first.size * count * len(_stored_images(used))))
     filled = np.flatnonzero(np.nan_to_num(shown).any((0, 1, 3)))
     filled = filled if len(filled) else np.arange(shown.shape[2])
-    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, min(MOST_SLICES, len(filled))).round().astype(int))]
-    first, spacing, sides = radiological(shown[:, :, 0, 0], affine)
+    chosen = filled[np.unique(np.linspace(0, len(filled) - 1, min(most, len(filled))).round().astype(int))]
     names = list(metabolites or [f"metabolite {m + 1}" for m in range(shown.shape[3])])[:count]
     start = np.linalg.solve(affine[:3, :3], affine[:3, 3] - corner).round().astype(int)
     index, _, _ = radiological(np.arange(shown.shape[0] * shown.shape[1]).reshape(shown.shape[:2]), affine)
@@ -87,18 +90,25 @@ def view_of(
             f"slice {z + 1} of {shown.shape[2]}{place_of(2, int(z), affine) if oriented else ''}" for z in chosen
         ],
         "metabolites": names if shown.shape[3] > 1 else [],
+        "stored_slices": "" if len(chosen) == len(filled) else f"{len(chosen)} of {len(filled)} slices are stored.",
+        "images": {name: _stored(volumes[name], chosen, count, affine) for name in _stored_images(used)},
         "panels": [
             {
                 "title": panel.title,
+                "image": panel.image,
+                "sd": panel.sd,
                 "window": panel.window,
                 "colours": _colours(panel.colour_map),
                 "unit": unit if panel.unit is None else panel.unit,
-                **_stored(volumes[panel.image], chosen, count, affine),
-                **({"sd": _stored(volumes[panel.sd], chosen, count, affine)} if panel.sd else {}),
             }
-            for panel in {panel.image: panel for panel in reversed(panels)}.values()
-        ][::-1],
+            for panel in used
+        ],
     }
+
+
+def _stored_images(panels: Sequence[Panel]) -> list[str]:
+    """Names of the images of panels and of their standard deviations, each once."""
+    return list(dict.fromkeys(name for panel in panels for name in (panel.image, panel.sd) if name))
 
 
 def _stored(volume: NDArray[Any], slices: NDArray[np.int64], count: int, affine: NDArray[np.float64]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrsikit.runtime.report import Panel, view_of
-from mrsikit.runtime.report.viewer import MOST_SLICES, packed, plotly_script
+from mrsikit.runtime.report.viewer import packed, plotly_script
 
 AFFINE = np.diag([3.0, 3.0, 5.0, 1.0])
 PANELS = (
@@ -42,18 +42,20 @@ def test_images_are_those_of_the_static_figure_with_sides_and_places() -> None:
     assert view["sides"] == ["R", "L", "P", "A"]
     assert view["slices"][2] == "slice 3 of 5, 10 mm S"
     assert [panel["title"] for panel in view["panels"]] == ["map", "filled"]  # one of each image
-    image = numbers(view["panels"][0]).reshape(view["shape"])[0, 1]
+    image = numbers(view["images"]["input"]).reshape(view["shape"])[0, 1]
     np.testing.assert_allclose(image, maps["input"][:, ::-1, 1].T[:, ::-1], atol=1e-3)
     assert np.isnan(image[9 - 1 - 3, 8 - 1 - 2])  # rows from the front, columns from the right
-    np.testing.assert_allclose(numbers(view["panels"][0]["sd"])[0], maps["sd"][7, 8, 0], atol=1e-3)
+    np.testing.assert_allclose(numbers(view["images"]["sd"])[0], maps["sd"][7, 8, 0], atol=1e-3)
     json.dumps(view, allow_nan=False)
 
 
 def test_several_metabolites_and_many_slices() -> None:
-    view = view_of(arrays((8, 9, 40, 8)), AFFINE, panels=PANELS, metabolites=[f"m{k}" for k in range(8)])
-    assert view["shape"][:2] == [6, MOST_SLICES]
+    view = view_of(arrays((32, 36, 40, 8)), AFFINE, panels=PANELS, metabolites=[f"m{k}" for k in range(8)])
+    assert view["shape"][:2] == [6, 8]
+    assert view["stored_slices"] == "8 of 40 slices are stored."
+    assert len(json.dumps(view)) < 600_000
     assert view["metabolites"] == [f"m{k}" for k in range(6)]
-    assert len(view["panels"][0]["windows"]) == 6
+    assert len(view["images"]["input"]["windows"]) == 6
     assert view["slices"][0].startswith("slice 1 of 40")
     assert view["slices"][-1].startswith("slice 40 of 40")
     assert view_of(arrays((8, 9)), AFFINE, panels=PANELS, oriented=False)["sides"] == []
@@ -66,7 +68,7 @@ def test_places_of_voxels_follow_orientation_and_crop() -> None:
         view = view_of(maps, affine, panels=PANELS, voxels=[(10, 12, 3), (0, 0, 0)])
         (slice_, row, column), outside = view["at"]
         assert outside is None
-        found = numbers(view["panels"][0]).reshape(view["shape"])[0, slice_, row, column]
+        found = numbers(view["images"]["input"]).reshape(view["shape"])[0, slice_, row, column]
         assert found == pytest.approx(value, abs=1e-3)
 
 
