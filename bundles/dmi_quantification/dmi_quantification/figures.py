@@ -17,10 +17,12 @@ from matplotlib.gridspec import GridSpecFromSubplotSpec
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dmi_quantification.fid_view import fid_view
 from dmi_quantification.spectrum_panel import draw_spectrum
 from mrsikit.io import Fids, read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.report import Picture
 from mrsikit.runtime.report.figures import radiological, write_directions
 
 SPECTRA, SLICES = 3, 3
@@ -70,7 +72,7 @@ class _Results:
         return self.quality[..., self.when]
 
 
-def draw_fids(inputs: InputFolder, path: Path) -> bytes:
+def draw_fids(inputs: InputFolder, path: Path) -> Picture:
     """Draw the results of one NIfTI-MRS file from its outputs and their record.
 
     The rows of the figure are
@@ -88,18 +90,22 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
         path: the input.
 
     Returns:
-        The picture, PNG.
+        The picture.
     """
     results = _results(inputs, path)
     metabolites = results.metabolites
     panels = _panels(results)
     chosen = _voxels(results.read(f"{metabolites[0]}_amplitude")[..., results.when], results.shown)
     courses = results.quality.shape[3] > 1 and bool(chosen)
-    heights = [2.8] * len(panels) + [2.4] * courses + [3.0]
-    figure = Figure(figsize=(max(9.0, 3.1 * len(results.columns)), sum(heights)), layout="constrained")
+    heights = [3.7] * len(panels) + [2.6] * courses + [3.2]
+    width, height = max(9.0, 4.2 * len(results.columns)), sum(heights)
+    figure = Figure(figsize=(width, height))  # places are fixed, because a constrained layout costs more than the rest
     FigureCanvasAgg(figure)
-    layout = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    rows = [layout[i].subgridspec(1, len(results.columns)) for i in range(len(heights) - 1)]
+    layout = figure.add_gridspec(
+        len(heights), 1, height_ratios=heights, hspace=0.22, left=0.5 / width, right=1 - 0.6 / width,
+        bottom=0.5 / height, top=1 - 0.4 / height,
+    )  # fmt: skip
+    rows = [layout[i].subgridspec(1, len(results.columns), wspace=0.22) for i in range(len(heights) - 1)]
     for i, (level, ending) in enumerate(panels):
         _draw_maps(figure, rows[i], results, level, ending, first=i == 0)
     for j, name in enumerate(metabolites if courses else []):
@@ -107,7 +113,11 @@ def draw_fids(inputs: InputFolder, path: Path) -> bytes:
     _draw_spectra(figure, layout[len(heights) - 1].subgridspec(1, max(1, len(chosen))), results, chosen)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
-    return buffer.getvalue()
+    view = fid_view(
+        results.fids, results.fit, results.read, columns=results.columns, units=results.units, quality=results.shown,
+        when=results.when, delay=results.delay, oriented=results.fids.codes != (0, 0),
+    )  # fmt: skip
+    return Picture(png=buffer.getvalue(), view=view)
 
 
 def _results(inputs: InputFolder, path: Path) -> _Results:

@@ -21,6 +21,7 @@ from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import InputError
 from mrsikit.physics import spectra
 from mrsikit.physics.nuclei import NUCLEI
+from mrsikit.runtime.report import Picture
 
 ABOVE_NAA = 2.2
 """Chemical shift above which the difference spectrum sets its vertical scale (ppm)."""
@@ -28,7 +29,7 @@ ABOVE_NAA = 2.2
 MEASURED, MADE = "#888888", "#1f77b4"
 
 
-def draw_session(inputs: SynthesisInputs, path: Path) -> bytes:
+def draw_session(inputs: SynthesisInputs, path: Path) -> Picture:
     """Draw a synthetic session over the measured session that it was made from, if there is one.
 
     Args:
@@ -36,7 +37,7 @@ def draw_session(inputs: SynthesisInputs, path: Path) -> bytes:
         path: path of the input.
 
     Returns:
-        The picture as PNG.
+        The picture.
     """
     made = read_session(inputs.output_path(inputs.name_of(path), SYNTHETIC))
     measured = None
@@ -74,7 +75,7 @@ def draw_session(inputs: SynthesisInputs, path: Path) -> bytes:
     figure.tight_layout()
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=90)
-    return buffer.getvalue()
+    return Picture(png=buffer.getvalue())
 
 
 def _phased(session: Sessions) -> Tensor:

@@ -15,18 +15,18 @@ from mrsikit.io.readers import read_codes
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.inputs import read_record
-from mrsikit.runtime.report import Panel, draw_case
+from mrsikit.runtime.report import Panel, Picture, draw_case, view_of
 from mrsikit.super_resolution.network import MRIS
 from mrsikit.super_resolution.options import names_of
 
 PANELS = (
     Panel(title="as measured", image="input"),
-    Panel(title="super-resolved", image="sr"),
+    Panel(title="super-resolved", image="sr", sd="uncertainty"),
     Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
 )
 
 
-def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metabolites: object = None) -> bytes:
+def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metabolites: object = None) -> Picture:
     """Draw one map, its outputs and its MRIs on the fine grid. Coarse voxels keep their true size.
 
     Args:
@@ -36,7 +36,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         metabolites: names of the maps, as :func:`mrsikit.super_resolution.options.names_of` takes them.
 
     Returns:
-        The figure, as PNG bytes.
+        The figure.
     """
     coarse, _ = read_map(path)
     own = inputs.name_of(path)
@@ -67,8 +67,9 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
     names = names_of(metabolites)
     names = names if len(names) == coarse.shape[-1] else []
     picture = draw_case(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
+    view = view_of(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
     if not inputs.output_path(own, "ratio").exists():
-        return picture
+        return Picture(png=picture, view=view)
     found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
     shown = {key: np.moveaxis(read_map(inputs.output_path(own, name))[0], across, 2) for key, name in found.items()}
     # Take the ratios' names from the record: another run may have made the file.
@@ -87,7 +88,7 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         oriented=oriented,
         grey="no value: no measured map, or a denominator lost in its deviation",
     )
-    return _stacked(picture, below)
+    return Picture(png=_stacked(picture, below), view=view)
 
 
 def _on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -48,7 +48,7 @@ def labels(figure: Figure) -> list[list[str]]:
 def test_what_was_made_stands_over_what_was_measured(unseen: Sessions, tmp_path: Path, drawn: list[Figure]) -> None:
     write_fids(tmp_path / "a.nii.gz", as_fids(unseen, 0))
     write_fids(tmp_path / "a_synthetic.nii.gz", as_fids(unseen, 1))
-    picture = Image.open(io.BytesIO(draw_session(outputs(tmp_path), tmp_path / "a.nii.gz")))  # type: ignore[arg-type]
+    picture = Image.open(io.BytesIO(draw_session(outputs(tmp_path), tmp_path / "a.nii.gz").png))  # type: ignore[arg-type]
     assert picture.width > 2 * picture.height
     means = ["measured, ON", "measured, OFF", "synthetic, ON", "synthetic, OFF"]
     assert labels(drawn[0]) == [["measured", "synthetic"], means, ["measured", "synthetic"]]
@@ -67,7 +67,7 @@ def test_a_new_session_and_one_of_one_edit_stand_alone(unseen: Sessions, tmp_pat
     write_fids(tmp_path / "session_0002_synthetic.nii.gz", off)
     (tmp_path / "session_0002").write_text("nothing that can be read")
     for name in ("session_0001", "session_0002"):
-        assert draw_session(outputs(tmp_path), tmp_path / name)  # type: ignore[arg-type]
+        assert draw_session(outputs(tmp_path), tmp_path / name).png  # type: ignore[arg-type]
     assert labels(drawn[0]) == [["synthetic"], ["synthetic, ON", "synthetic, OFF"], ["synthetic"]]
     assert labels(drawn[1]) == [["synthetic"], ["synthetic, mean"], []]
 

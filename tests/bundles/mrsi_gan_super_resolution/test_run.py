@@ -34,7 +34,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
     assert (rows["three"]["MRI"], rows["plain"]["MRI"]) == ("flair", "none")
     assert "--dims 3" in rows["volume"]["flags"]
     page = (finished / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("<img alt=") == 3
     assert json.loads((finished / "three.json").read_text())["parameters"]["psf"] == "kspace"
 
 

@@ -56,7 +56,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
     assert "hold no number" in rows["two"]["flags"]
     assert "the flair covers" in rows["half"]["flags"]
     page = (finished / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == len(GOOD)
+    assert page.count("<img alt=") == len(GOOD)
     assert "http" not in page.split("<body>")[1].replace("http://www.w3.org", "")
     record = json.loads((finished / "guided.json").read_text())
     assert set(record["inputs"]) == {"image", "flair"}

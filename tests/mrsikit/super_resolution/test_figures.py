@@ -34,7 +34,7 @@ def done(tmp_path: Path) -> InputFolder:
 
 def size(inputs: InputFolder, stem: str, **options: object) -> tuple[int, int]:
     path = Path(str(inputs.dataset_dir)) / f"{stem}.nii.gz"
-    return Image.open(io.BytesIO(draw_fine(inputs, path, **options))).size
+    return Image.open(io.BytesIO(draw_fine(inputs, path, **options).png)).size
 
 
 def test_mris_stand_beside_the_map_and_ratios_below(done: InputFolder) -> None:

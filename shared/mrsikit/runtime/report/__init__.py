@@ -3,6 +3,7 @@
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.handler import RunReport, run_evaluator
 from mrsikit.runtime.report.page import write_report
-from mrsikit.runtime.report.panels import Panel
+from mrsikit.runtime.report.panels import Panel, Picture
+from mrsikit.runtime.report.viewer import view_of
 
-__all__ = ["Panel", "RunReport", "draw_case", "run_evaluator", "write_report"]
+__all__ = ["Panel", "Picture", "RunReport", "draw_case", "run_evaluator", "view_of", "write_report"]

@@ -19,6 +19,10 @@ from numpy.typing import NDArray
 from mrsikit.runtime.report.panels import INPUT, Panel
 
 MAX_ROWS = 6
+DPI, WIDTH, GAP, BAR, TITLE, LEGEND = 110, 2.75, 0.08, 0.75, 0.26, 0.3  # inches: a map is 302 pixels wide
+FEWEST_SLICES, FLAT = 8, 0.5  # a volume has at least 8 slices and is at least half as deep as wide
+PLANES = ("sagittal", "coronal", "axial")
+ENDS = (("L", "R"), ("P", "A"), ("I", "S"))  # towards the lower and the higher world coordinate
 EMPTY = 0.01  # a voxel up to this share of the maximum counts as empty; interpolation leaves such values off the head
 MARGIN = 2  # voxels kept around the non-empty region
 MISSING_COLOUR = "#8c8c8c"  # a grey that is in neither colour map
@@ -58,57 +62,113 @@ def draw_case(
     Returns:
         The picture as PNG.
     """
-    volumes = _crop({name: _as_4d(array) for name, array in arrays.items()})
-    rows = _choose_rows(volumes, choose_by, metabolites)
+    volumes, affine = cropped({name: as_4d(array) for name, array in arrays.items()}, affine)
+    rows = _with_planes(_choose_rows(volumes, choose_by, metabolites), volumes, affine, choose_by)
     ranges = {
         (p.window, row.metabolite): _window(volumes, panels, p.window, rows, row.metabolite)
         for p in panels
         for row in rows
     }
-    shown, spacing, directions = radiological(_slice(volumes[INPUT], rows[0]), affine)
-    height_over_width = shown.shape[0] * spacing[0] / (shown.shape[1] * spacing[1])
-    width = 2.9
-    row_height = 0.8 * width * min(max(height_over_width, 0.4), 1.8)  # the colour bar takes a fifth of the width
-    figure = Figure(figsize=(width * len(panels) + 0.5, (row_height + 0.25) * len(rows) + 0.5), layout="constrained")
+    heights = [_height(volumes, row, affine) for row in rows]
+    bars = {panel.window: j for j, panel in enumerate(panels)}  # a colour bar stands behind the last of its panels
+    lefts = [GAP + j * (WIDTH + GAP) + BAR * sum(last < j for last in bars.values()) for j in range(len(panels))]
+    total = GAP + len(panels) * (WIDTH + GAP) + BAR * len(bars), sum(heights) + TITLE * len(rows) + LEGEND
+    figure = Figure(figsize=total)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(panels), squeeze=False)
-    for i, row in enumerate(rows):
+
+    def place(left: float, top: float, width: float, height: float) -> Axes:
+        """Axes at inches from the figure's upper left corner."""
+        return figure.add_axes((left / total[0], 1 - (top + height) / total[1], width / total[0], height / total[1]))
+
+    top = 0.0
+    for i, (row, height) in enumerate(zip(rows, heights, strict=True)):
+        top += TITLE
         for j, panel in enumerate(panels):
-            low, high = ranges[panel.window, row.metabolite]
-            _draw(axes[i, j], volumes, panel, row, affine, (low, high))
-            parts = [panel.title if i == 0 else "", row.label if j == 0 else ""]
-            title = ", ".join(part for part in parts if part)
-            axes[i, j].set_title(title, fontsize=10 if len(title) < 32 else 8)
-            shown_image = _slice(volumes[panel.image], row)
-            finite = np.where(np.isfinite(shown_image), shown_image, low)
-            beyond = EXTENDED[bool(finite.min() < low), bool(finite.max() > high)]
-            bar = figure.colorbar(axes[i, j].images[0], ax=axes[i, j], fraction=0.046, pad=0.02, extend=beyond)
-            bar.set_label(unit if panel.unit is None else panel.unit, fontsize=8)
-            bar.ax.tick_params(labelsize=7)
-    if oriented:
-        write_directions(axes[0, 0], directions)
+            axes = place(lefts[j], top, WIDTH, height)
+            directions = _draw(axes, volumes, panel, row, affine, ranges[panel.window, row.metabolite])
+            parts = panel.title if i == 0 else "", _label(row, affine, oriented) if j == 0 else ""
+            axes.set_title(", ".join(part for part in parts if part), fontsize=9, pad=3)
+            if oriented:
+                write_directions(axes, directions)
+            if bars[panel.window] == j:
+                bar = place(lefts[j] + WIDTH + 0.06, top, 0.12, height)
+                low, high = ranges[panel.window, row.metabolite]
+                together = [_slice(volumes[p.image], row) for p in panels if p.window == panel.window]
+                finite = np.concatenate([image[np.isfinite(image)].ravel() for image in together] + [[low]])
+                beyond = EXTENDED[bool(finite.min() < low), bool(finite.max() > high)]
+                colours = figure.colorbar(axes.images[0], cax=bar, extend=beyond)
+                colours.set_label(unit if panel.unit is None else panel.unit, fontsize=8)
+                bar.tick_params(labelsize=7)
+        top += height
     has_grey = any(p.blank for p in panels) or not _all_finite(volumes, panels, rows)
     _add_legend(figure, panels, grey=grey if has_grey else "")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
+
+
+def _height(volumes: Mapping[str, NDArray[Any]], row: _Row, affine: NDArray[np.float64]) -> float:
+    """Height of a row's images (inches)."""
+    image, spacing, _ = radiological(_slice(volumes[INPUT], row), _turned(affine, row.axis))
+    return WIDTH * min(max(image.shape[0] * spacing[0] / (image.shape[1] * spacing[1]), 0.3), 1.8)
+
+
+def _label(row: _Row, affine: NDArray[np.float64], oriented: bool) -> str:
+    """Name a slice by its number and its place."""
+    if not (oriented and row.label and "slice" in row.label):
+        return row.label
+    return row.label + place_of(row.axis, row.position, affine)
+
+
+def place_of(axis: int, position: int, affine: NDArray[np.float64]) -> str:
+    """Where a slice lies, such as ", 12 mm S"."""
+    world = int(nib.io_orientation(affine)[axis, 0])
+    at = float(affine[world, axis] * position + affine[world, 3])
+    return f", {abs(at):.0f} mm {ENDS[world][at > 0]}"
 
 
 @dataclass(frozen=True)
 class _Row:
-    position: int  # on the slice axis
+    position: int  # on the axis
     metabolite: int
     label: str
+    axis: int = 2
 
 
-def _as_4d(array: NDArray[Any]) -> NDArray[Any]:
+def as_4d(array: NDArray[Any]) -> NDArray[Any]:
+    """A map (X, Y), (X, Y, Z) or (X, Y, Z, M) with all four axes."""
     if array.ndim == 2:
         array = array[:, :, None]
     return array[..., None] if array.ndim == 3 else array
 
 
 def _slice(volume: NDArray[Any], row: _Row) -> NDArray[Any]:
-    return volume[:, :, row.position, min(row.metabolite, volume.shape[3] - 1)]
+    return np.take(volume[..., min(row.metabolite, volume.shape[3] - 1)], row.position, row.axis)
+
+
+def _turned(affine: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """Affine whose third axis is the one that a slice lies across."""
+    return affine[:, [*(n for n in range(3) if n != axis), axis, 3]]
+
+
+def _with_planes(
+    rows: list[_Row], volumes: Mapping[str, NDArray[Any]], affine: NDArray[np.float64], choose_by: str | None
+) -> list[_Row]:
+    """Show a volume in all three planes: three of its slices, and one across each other axis."""
+    shape = volumes[INPUT].shape
+    sides = nib.affines.voxel_sizes(affine) * shape[:3]
+    if shape[3] > 1 or shape[2] < FEWEST_SLICES or sides[2] < FLAT * max(sides[:2]):
+        return rows
+    mask = volumes.get(choose_by) if choose_by else None
+    where = np.abs(np.nan_to_num(volumes[INPUT], nan=0, posinf=0, neginf=0)) if mask is None or not mask.any() else mask
+    chosen = [rows[k] for k in sorted({0, len(rows) // 2, len(rows) - 1})]
+    planes = []
+    for axis in (0, 1):
+        profile = where.sum(axis=tuple(n for n in range(4) if n != axis))
+        middle = round(float(np.average(np.arange(shape[axis]), weights=profile if profile.any() else None)))
+        name = PLANES[int(nib.io_orientation(affine)[axis, 0])]
+        planes.append(_Row(middle, 0, f"{name} slice {middle + 1} of {shape[axis]}", axis))
+    return [*chosen, *planes]
 
 
 def _choose_rows(
@@ -154,14 +214,18 @@ def _window(
     return low, high if high > low else low + 1.0
 
 
-def _crop(volumes: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Crop the empty in-plane border, except for a margin, identically for all volumes."""
+def cropped(
+    volumes: Mapping[str, NDArray[Any]], affine: NDArray[np.float64]
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64]]:
+    """Crop the empty in-plane border, except for a margin, identically for all volumes; with the affine of the rest."""
     anything = np.any([_above_noise_floor(v).any(axis=(2, 3)) for v in volumes.values()], axis=0)
     cut: list[slice] = []
     for axis in (0, 1):
         inside = np.flatnonzero(anything.any(axis=1 - axis))
         cut.append(slice(max(inside[0] - MARGIN, 0), inside[-1] + MARGIN + 1) if inside.size else slice(None))
-    return {name: volume[cut[0], cut[1]] for name, volume in volumes.items()}
+    moved = np.array(affine, float)
+    moved[:3, 3] += moved[:3, :2] @ [part.start or 0 for part in cut]
+    return {name: volume[cut[0], cut[1]] for name, volume in volumes.items()}, moved
 
 
 def _above_noise_floor(volume: NDArray[Any]) -> NDArray[np.bool_]:
@@ -182,7 +246,6 @@ def radiological(
         The image (rows from the top, columns), its (row, column) spacing in mm, and the directions of its left, right,
         lower and upper edge.
     """
-    ends = (("L", "R"), ("P", "A"), ("I", "S"))  # towards the lower and the higher world coordinate
     orientation = nib.io_orientation(affine)
     spacing = nib.affines.voxel_sizes(affine)
     world = [int(orientation[axis, 0]) for axis in (0, 1)]
@@ -194,9 +257,9 @@ def radiological(
     leftmost_high = world[across] in (0, 1)  # the patient's right, or anterior, on the left
     if ascending[across] == leftmost_high:
         turned = turned[:, ::-1]
-    low_across, high_across = ends[world[across]]
+    low_across, high_across = ENDS[world[across]]
     left, right = (high_across, low_across) if leftmost_high else (low_across, high_across)
-    low_up, high_up = ends[world[up]]
+    low_up, high_up = ENDS[world[up]]
     return turned, (float(spacing[up]), float(spacing[across])), (left, right, low_up, high_up)
 
 
@@ -207,8 +270,10 @@ def _draw(
     row: _Row,
     affine: NDArray[np.float64],
     window: tuple[float, float],
-) -> None:
-    image, spacing, _ = radiological(_slice(volumes[panel.image], row), affine)
+) -> tuple[str, str, str, str]:
+    """Draw one slice and return the directions of its edges."""
+    affine = _turned(affine, row.axis)
+    image, spacing, directions = radiological(_slice(volumes[panel.image], row), affine)
     shown = np.ma.masked_invalid(image.astype(float))
     if panel.blank is not None:
         mask, _, _ = radiological(_slice(volumes[panel.blank], row), affine)
@@ -229,6 +294,7 @@ def _draw(
         lines = outline_segments(mask > 0)
         for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, visible on pale tissue
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, capstyle="projecting"))
+    return directions
 
 
 def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
@@ -276,6 +342,6 @@ def _add_legend(figure: Figure, panels: Sequence[Panel], *, grey: str) -> None:
         handles.append(Patch(facecolor="none", edgecolor=OUTLINE_COLOUR, label="outline of the filled voxels"))
     if not handles:
         return
-    legend = figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    legend = figure.legend(handles=handles, loc="lower center", ncols=2, fontsize=9, frameon=False)
     for patch in legend.get_patches():
         patch.set_linewidth(1.2)

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import base64
 import csv
-import html
 import io
 import json
 import logging
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from string import Template
 from typing import Any
 
+from jinja2 import Environment, PackageLoader
 from tqdm import tqdm
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
-from mrsikit.runtime.report.panels import INPUT, Panel
+from mrsikit.runtime.report.grouped_warnings import grouped
+from mrsikit.runtime.report.panels import INPUT, Panel, Picture
+from mrsikit.runtime.report.viewer import plotly_script, view_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,51 +38,11 @@ NOT_ORIENTED = "The file does not say how the patient lay (sform and qform codes
 ORIENTATION = {True: ORIENTED, False: NOT_ORIENTED, None: ""}
 """Note below a figure, by whether the file states the patient's orientation; None: the figure has no orientation."""
 
-PAGE = Template("""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 1200px; margin: 0 auto;
-  padding: 1rem; }
-h1 { font-size: 1.6rem; line-height: 1.2; }
-h2 { font-size: 1.2rem; margin-top: 2.5rem; border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-img { display: block; width: 100%; min-width: 640px; height: auto; }
-figure { margin: 1rem 0; }
-figcaption, .note { color: #444; font-size: .9rem; }
-.research { border: 2px solid #b00020; padding: .5rem .8rem; font-weight: 600; }
-.flags { background: #fff4d6; border-left: 4px solid #d08700; padding: .4rem .8rem; }
-pre { overflow-x: auto; font-size: .8rem; background: #f5f5f5; padding: .6rem; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p class="research">$research</p>
-<p>$description</p>
-<p>$counts</p>
-$checks
-<div class="wide">$table</div>
-$cases
-</body>
-</html>
-""")
+TEMPLATE = "page.html"
+"""Template of the page, beside this module."""
 
-CASE = Template("""<section id="$anchor">
-<h2>$file</h2>
-$flags
-$figure
-<details><summary>How this was made</summary><pre>$provenance</pre></details>
-</section>
-""")
-
-FIGURE = Template("""<figure><div class="wide"><img alt="$alt" src="data:image/png;base64,$png"></div>
-<figcaption>$caption</figcaption></figure>""")
+LISTED = 5
+"""Files that a warning lists before the others are folded away."""
 
 
 def write_report(
@@ -89,13 +53,15 @@ def write_report(
     panels: Sequence[Panel] = (),
     choose_by: str | None = None,
     unit: str = "map units",
-    draw: Callable[[InputFolder, Path], bytes] | None = None,
+    draw: Callable[[InputFolder, Path], Picture] | None = None,
     caption: str = "",
     spatial: bool = True,
     checks: Callable[[Any], Sequence[str]] | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
-    """Write ``summary.csv`` and ``report.html`` from the files in the output folder.
+    """Write ``summary.csv``, ``mrsinmrs.csv`` and ``report.html`` from the files in the output folder.
+
+    mrsinmrs.csv holds the reporting checklist, see :mod:`mrsikit.runtime.report.checklist`.
 
     A run that was killed and resumed ends with the same report, because the report needs only the output files and the
     reasons why inputs are invalid, which every run finds again.
@@ -107,7 +73,7 @@ def write_report(
         panels: columns of the figures.
         choose_by: suffix of the mask output that chooses the slices, see :func:`mrsikit.runtime.report.draw_case`.
         unit: unit of the maps, at the colour bars.
-        draw: draws the figure of an input as PNG, instead of :func:`mrsikit.runtime.report.draw_case`.
+        draw: draws the figure of an input, instead of :func:`mrsikit.runtime.report.draw_case`.
         caption: plain text below every figure.
         spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
         checks: checks all outputs, given the inputs, and returns lines for a list above the table.
@@ -130,17 +96,17 @@ def write_report(
     records = {path: read_record(inputs.record_path(inputs.name_of(path))) for path in files}
     rows = [_row(inputs, path, records[path], case_of.get(path)) for path in files]
     write_text_atomically(folder / "summary.csv", _as_csv(rows))
-    cases = []
     done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
     drawn = set(done[:max_figures])
+    cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
-        figure = ""
+        figure: dict[str, Any] = {}
         if path in drawn and draw is not None:
             oriented = read_codes(path) != (0, 0) if spatial else None
             figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
         elif path in drawn:
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
-        cases.append(_case(_shown(inputs, path), records[path], figure))
+        cases.append(_case(_shown(inputs, path), _flags(inputs, path, records[path]), records[path], figure))
     counts = f"{len(done)} of {len(files)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
@@ -149,18 +115,54 @@ def write_report(
     found = checks(inputs) if checks is not None and done else []
     for line in found:
         logger.info("%s", line)
-    page = PAGE.substitute(
-        title=html.escape(title),
-        research=RESEARCH_ONLY,
-        description=html.escape(description),
-        counts=f"{counts}.",
-        checks=_as_list(found),
-        table=_as_table(rows),
-        cases="\n".join(cases),
-    )
+    stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
+    if stated:
+        write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
+    page = _render(
+        stated=common(stated) if stated else {},
+        command=_command(inputs, records[done[0]]) if done else "",
+        title=title, research=RESEARCH_ONLY, description=description, counts=f"{counts}.", checks=found, cases=cases,
+        problems=[row for row in rows if row["status"] != DONE],
+        warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
+        columns=[name for name in _columns(rows) if name != "flags"],
+        rows=[_cells(rows, row) for row in rows],
+        script=plotly_script() if any(case.get("view") for case in cases) else "",
+    )  # fmt: skip
     write_text_atomically(folder / "report.html", page)
     logger.info("%s: %s", folder / "report.html", counts)
     return rows
+
+
+def _render(**values: Any) -> str:
+    """Fill the template; everything that is not marked as safe in it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("mrsikit.runtime.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(TEMPLATE).render(**values)
+
+
+def _command(inputs: InputFolder, record: Mapping[str, Any]) -> str:
+    """Command that makes a result again, from the folder of its bundle."""
+    words = ["python", "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
+    words += ["--dataset_dir", str(inputs.dataset_dir)] if inputs.dataset_dir is not None else []
+    words += ["--output_dir", str(inputs.output_dir)]
+    for name, value in record.get("parameters", {}).items():
+        if value is not None and value not in ({}, []):
+            words += [f"--{name}", value if isinstance(value, str) else json.dumps(value)]
+    return shlex.join(words)
+
+
+def _warnings(by_file: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Group the warnings of all files for the first screen: each once, with its files."""
+    return [
+        {
+            "text": text,
+            "count": f"{len(names)} of {len(by_file)} inputs" if len(by_file) > 1 else "the input",
+            "shown": [{"name": name, "anchor": _anchor(name)} for name in names[:LISTED]],
+            "more": [{"name": name, "anchor": _anchor(name)} for name in names[LISTED:]],
+        }
+        for text, names in grouped(by_file)
+    ]
 
 
 def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str | None) -> dict[str, Any]:
@@ -170,10 +172,15 @@ def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str |
         return row | {"status": SKIPPED, "reason": "; ".join(inputs.invalid[str(path)])}
     if not inputs.is_done(path):
         return row | {"status": FAILED, "reason": "outputs are not complete; run again"}
-    flags = list(record.get("flags", ()))
+    return row | {"flags": "; ".join(_flags(inputs, path, record))} | dict(record.get("summary", {}))
+
+
+def _flags(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> list[str]:
+    """Warnings of a file: those of its record, and that it was made with other settings."""
+    flags = [str(flag) for flag in record.get("flags", ())]
     if str(path) in inputs.outdated:
         flags.append(f"made before with other {inputs.outdated[str(path)]}")
-    return row | {"flags": "; ".join(flags)} | dict(record.get("summary", {}))
+    return flags
 
 
 def _shown(inputs: InputFolder, path: Path) -> str:
@@ -185,12 +192,6 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
-def _as_list(lines: Sequence[str]) -> str:
-    """Return the HTML list of the lines that the checks returned; empty if there are none."""
-    items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<h2>Checks</h2>\n<ul>{items}</ul>" if lines else ""
-
-
 def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, _columns(rows), restval="", lineterminator="\n")
@@ -199,65 +200,60 @@ def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def _as_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    columns = _columns(rows)
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
-    body = "".join(f"<tr>{''.join(_cell(name, row.get(name), row) for name in columns)}</tr>\n" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+def _cells(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Cells of the table of all inputs: text, whether it is a number, and the anchor that it leads to."""
+    return [_cell(name, row.get(name), row) for name in _columns(rows) if name != "flags"]
 
 
-def _cell(name: str, value: object, row: Mapping[str, Any]) -> str:
-    if value is None:
-        return "<td></td>"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (
-            f'<td class="number">{value:.4g}</td>' if isinstance(value, float) else f'<td class="number">{value}</td>'
-        )
-    text = html.escape(str(value))
-    if name == "file" and row["status"] == DONE:
-        text = f'<a href="#{_anchor(text)}">{text}</a>'
-    return f"<td>{text}</td>"
+def _cell(name: str, value: object, row: Mapping[str, Any]) -> dict[str, Any]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return {"text": text, "number": number, "anchor": _anchor(text) if name == "file" and row["status"] == DONE else ""}
 
 
-def _anchor(escaped_name: str) -> str:
-    return "case-" + escaped_name.replace(" ", "_")
+def _anchor(name: str) -> str:
+    """Identifier of a file's section in the page: its name with what no identifier may hold written as numbers."""
+    return "case-" + re.sub(r"[^\w.-]", lambda found: f"_{ord(found[0]):x}_", name)
 
 
-def _case(shown: str, record: Mapping[str, Any], figure: str) -> str:
-    flags = "".join(f"<li>{html.escape(str(flag))}</li>" for flag in record.get("flags", ()))
-    name = html.escape(shown)
-    return CASE.substitute(
-        anchor=_anchor(name),
-        file=name,
-        flags=f'<ul class="flags">{flags}</ul>' if flags else "",
-        figure=figure,
-        provenance=html.escape(json.dumps(record, indent=2, ensure_ascii=False)),
-    )
+def _case(shown: str, warnings: Sequence[str], record: Mapping[str, Any], figure: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": shown,
+        "anchor": _anchor(shown),
+        "warnings": warnings,
+        "record": json.dumps(record, indent=2, ensure_ascii=False),
+        **figure,
+    }
 
 
 def _figure(
     inputs: InputFolder, path: Path, panels: Sequence[Panel], choose_by: str | None, unit: str, caption: str
-) -> str:
-    names = {name for panel in panels for name in (panel.image, panel.outline, panel.blank) if name}
+) -> dict[str, Any]:
+    names = {name for panel in panels for name in (panel.image, panel.outline, panel.blank, panel.sd) if name}
     names |= {choose_by} if choose_by else set()
 
-    def draw() -> bytes:
+    def draw() -> Picture:
         image, affine = read_map(path)
         arrays = {name: read_map(inputs.output_path(inputs.name_of(path), name))[0] for name in names - {INPUT}}
         shown = {INPUT: image, **arrays}
-        return draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented)
+        return Picture(
+            png=draw_case(shown, affine, panels=panels, choose_by=choose_by, unit=unit, oriented=oriented),
+            view=view_of(shown, affine, panels=panels, unit=unit, oriented=oriented),
+        )
 
     oriented = read_codes(path) != (0, 0)
     return _picture(path, ", ".join(panel.title for panel in panels), caption, oriented, draw)
 
 
-def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], bytes]) -> str:
+def _picture(path: Path, what: str, caption: str, oriented: bool | None, draw: Callable[[], Picture]) -> dict[str, Any]:
+    """Draw a figure for the template; one unreadable file must not stop the page and the other figures."""
     try:
-        png = draw()
-    except InputError as error:  # one unreadable file must not stop the page and the other figures
-        return f"<p>No figure: {html.escape(str(error))}</p>"
-    return FIGURE.substitute(
-        alt=html.escape(f"{path.name}: {what}"),
-        png=base64.b64encode(png).decode("ascii"),
-        caption=html.escape(f"{caption} {ORIENTATION[oriented]}".strip()),
-    )
+        picture = draw()
+    except InputError as error:
+        return {"trouble": str(error)}
+    return {
+        "png": base64.b64encode(picture.png).decode("ascii"),
+        "alt": f"{path.name}: {what}",
+        "caption": f"{caption} {ORIENTATION[oriented]}".strip(),
+        "view": picture.view,
+    }

@@ -1,8 +1,10 @@
-"""A panel of a report's figure: one column, with the image that it shows and how."""
+"""What a report's figure is made of: its panels, each with the image that it shows and how; and the figure itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 INPUT = "input"
 
@@ -20,6 +22,7 @@ class Panel:
         window: panels with the same window share their colour range, so that they can be compared.
         colour_map: name of a perceptually uniform matplotlib colour map.
         unit: unit at the colour bar; None: that of the map.
+        sd: suffix of the output with the standard deviations, shown with the values under the pointer; None: none.
     """
 
     title: str
@@ -29,3 +32,17 @@ class Panel:
     window: str = "map"
     colour_map: str = "inferno"
     unit: str | None = None
+    sd: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Figure of one input.
+
+    Attributes:
+        png: the static picture.
+        view: what the page needs to show more, see :func:`mrsikit.runtime.report.viewer.view_of`; None: no more.
+    """
+
+    png: bytes
+    view: Mapping[str, Any] | None = None

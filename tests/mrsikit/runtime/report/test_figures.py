@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mrsikit.runtime.report import Panel, draw_case
-from mrsikit.runtime.report.figures import _choose_rows, _crop, _window, outline_segments, radiological
+from mrsikit.runtime.report.figures import _choose_rows, _window, cropped, outline_segments, radiological
 
 PANELS = [
     Panel(title="Input", blank="holes"),
@@ -101,7 +101,9 @@ def test_empty_border_is_cut_the_same_for_all():
     arrays = {"input": np.zeros((20, 20, 1, 1)), "filled": np.zeros((20, 20, 1, 1))}
     arrays["input"][8:10, 5] = np.nan
     arrays["filled"][8:10, 5:7] = 1
-    assert {array.shape for array in _crop(arrays).values()} == {(6, 6, 1, 1)}
+    rest, affine = cropped(arrays, np.diag([2.0, 3.0, 5.0, 1.0]))
+    assert {array.shape for array in rest.values()} == {(6, 6, 1, 1)}
+    assert affine[:3, 3].tolist() == [2 * 6, 3 * 3, 0]
 
 
 @pytest.mark.parametrize(
@@ -115,3 +117,35 @@ def test_values_beyond_the_colours_have_an_arrow(monkeypatch, low, high, arrows)
     image[3, 3], image[5, 5] = low, high
     draw_case({"input": image}, np.eye(4), panels=[Panel(title="a")])
     assert found == [arrows]
+
+
+def shown_titles(monkeypatch, arrays, affine, **options):
+    titles, write = [], matplotlib.axes.Axes.set_title
+    monkeypatch.setattr(matplotlib.axes.Axes, "set_title", lambda *a, **k: (titles.append(a[1]), write(*a, **k))[1])
+    png = draw_case(arrays, affine, panels=PANELS, choose_by="holes", **options)
+    return [title for title in titles if title], matplotlib.image.imread(io.BytesIO(png))
+
+
+def test_a_volume_is_shown_in_three_planes_and_slices_are_named_by_their_place(monkeypatch):
+    affine = np.diag([10.0, 10.0, 8.0, 1.0])
+    affine[:3, 3] = -60, -45, -40
+    titles, _ = shown_titles(monkeypatch, case((13, 10, 11)), affine)
+    assert titles[0].startswith("Input, slice ")
+    assert titles[0].endswith(("mm I", "mm S"))
+    assert [title.split()[0] for title in titles[3:]] == ["slice", "slice", "sagittal", "coronal"]
+    titles, _ = shown_titles(monkeypatch, case((13, 10, 11)), affine, oriented=False)
+    assert not any("mm" in title for title in titles)
+
+
+@pytest.mark.parametrize("shape", [(13, 10, 4), (13, 10, 11, 2)])
+def test_stacks_and_several_metabolites_keep_their_slices(monkeypatch, shape):
+    titles, _ = shown_titles(monkeypatch, case(shape), np.diag([10.0, 10.0, 8.0, 1.0]))
+    assert not any("coronal" in title for title in titles)
+
+
+def test_maps_are_at_least_300_pixels_wide_with_one_colour_bar_a_row_and_window(monkeypatch):
+    bars, drawn = [], plt.Figure.colorbar
+    monkeypatch.setattr(plt.Figure, "colorbar", lambda *a, **k: (bars.append(k), drawn(*a, **k))[1])
+    _, pixels = shown_titles(monkeypatch, case((8, 9, 2)), np.eye(4))
+    assert len(bars) == 2 * 2
+    assert pixels.shape[1] > 3 * 300

@@ -1,10 +1,13 @@
 import base64
 import csv
 import re
+import shutil
 from html.parser import HTMLParser
 
 import nibabel as nib
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
 
 from mrsikit.runtime.report import Panel, run_evaluator, write_report
 
@@ -28,11 +31,50 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+
+@pytest.fixture
+def browser():
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+def test_slider_hover_and_click_in_a_browser(make_run, tmp_path, browser):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    browser.get((tmp_path / "out" / "report.html").as_uri())
+    box = browser.find_elements("css selector", "details.viewer")[-1]
+    box.find_element("tag name", "summary").click()
+    slider, said = box.find_element("tag name", "input"), box.find_element("tag name", "output")
+    if slider.is_enabled():
+        before = said.text
+        slider.send_keys(Keys.ARROW_RIGHT)
+        assert said.text != before
+    area = box.find_elements("css selector", ".nsewdrag")[0]
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", area)
+    ActionChains(browser).move_to_element(area).pause(0.5).perform()
+    assert "map units" in box.find_element("css selector", ".hoverlayer").text
+    ActionChains(browser).click().perform()
+    assert "neighbours" in box.find_element("css selector", ".detail").text
+    assert browser.get_log("browser") == []
 
 
 def read(folder):
@@ -41,7 +83,7 @@ def read(folder):
 
 
 def without_time(text):
-    return re.sub(r"time&quot;: &quot;[^&]*", "", text)
+    return re.sub(r"time&#34;: &#34;[^&]*", "", text)
 
 
 def test_report_of_done_skipped_and_failed(make_run, tmp_path):
@@ -62,6 +104,12 @@ def test_report_of_done_skipped_and_failed(make_run, tmp_path):
     assert rows[1]["holes"] == "17"
     assert rows[1]["nothing"] == ""
     assert "2 of 4 inputs done, 1 skipped, 1 failed." in page
+    first_screen = page[page.index('id="attention"') : page.index("All 4 inputs")]
+    for text in ("skipped", "cannot be read", "bad.nii.gz", "failed", "run again", "matrix below the trained 16"):
+        assert text in first_screen
+    assert "1 of 2 inputs" in first_screen
+    assert "--max_crlb 20" in page[page.index("Command to make this again") :][:1000]
+    assert (tmp_path / "out" / "mrsinmrs.csv").read_text().startswith("item,a.nii.gz,b.nii.gz\n")
 
 
 def test_page_is_whole_self_contained_and_escaped(make_run, tmp_path):
@@ -70,15 +118,17 @@ def test_page_is_whole_self_contained_and_escaped(make_run, tmp_path):
     write_report(inputs, **TEXTS)
     _, page = read(tmp_path / "out")
     tags = Page(page).tags
-    assert not [tag for tag, _ in tags if tag in ("script", "link", "iframe")]
-    assert "http" not in page.replace("http-equiv", "")
+    assert not [tag for tag, _ in tags if tag in ("link", "iframe")]
+    scripts = [attributes for tag, attributes in tags if tag == "script"]
+    assert scripts == [{"type": "application/json"}] * 3 + [{}] * 2  # plotly once, and ours
+    assert not [a for tag, a in tags if tag != "a" and ("href" in a or a.get("src", "data:")[:5] != "data:")]
     images = [attributes for tag, attributes in tags if tag == "img"]
     assert len(images) == 3
     for image in images:
         assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
         assert image["alt"]
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in tags
-    anchors = {attributes["id"] for tag, attributes in tags if tag == "section"}
+    anchors = {attributes["id"] for tag, attributes in tags if tag == "section"} - {"attention"}
     assert {attributes["href"].removeprefix("#") for tag, attributes in tags if tag == "a"} == anchors
     for text in ("Toy &lt;bundle&gt;", "Zeros &amp; NaN", "research use only", "anterior is up", "Grey is missing."):
         assert text in page
