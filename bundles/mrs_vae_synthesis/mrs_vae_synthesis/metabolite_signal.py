@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mrs_vae_synthesis.matched_filter import BAND, WATER, fft_ppm, in_band, matched, without_water
 from mrs_vae_synthesis.sessions import Sessions
+from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.physics.spectra import noise_sd
 
 LINES = (1.85, 3.4)
@@ -23,6 +24,9 @@ UNSUPPRESSED = 100.0
 
 MIRRORED = 4.0
 """Energy of the lines above the water over that of those below, from which on FIDs are of the other sign."""
+
+ON_WATER = 0.4
+"""Largest distance (ppm) from water of a reference that counts as on it."""
 
 LEAST = 0.5
 """Similarity to the other sessions, relative to the usual one, below which a session is not one of them."""
@@ -57,7 +61,12 @@ def reference_problem(fids: Tensor, dwell: float, larmor: float, reference: floa
 
 
 def mirrored_problem(fids: Tensor, dwell: float, larmor: float, reference: float) -> str | None:
-    """Say that FIDs (N, T) have their lines where those of the other sign have them; arguments as above."""
+    """Say that FIDs (N, T) have their lines where those of the other sign have them; arguments as above.
+
+    Of a transmitter far from water nothing is said: its mirror image puts water or lipids among the lines.
+    """
+    if abs(reference - NUCLEI["1H"].reference) > ON_WATER:
+        return None
     about = (dwell, larmor, reference)
     band = (BAND[1] - BAND[0]) * larmor * fids.shape[-1] * dwell
     noise = 2 * noise_sd(fids).square() * band

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mrs_vae_synthesis.conversion import rereferenced
 from mrs_vae_synthesis.measured_session import session_problems
 from mrs_vae_synthesis.metabolite_signal import (
     mirrored_problem,
@@ -108,3 +109,10 @@ def test_training_refuses_files_whose_edits_nobody_names(unseen: Sessions, tmp_p
         own_sessions(str(tmp_path))
     found = own_sessions(str(tmp_path), edit_order="on_off_interleaved")
     assert torch.equal(found.on, unseen.on[:5])
+
+
+def test_a_transmitter_on_choline_is_no_other_sign(unseen: Sessions) -> None:
+    """The mirror image of the water about 3.2 ppm lies at 1.7 ppm."""
+    for fids in unseen.fids[:4]:
+        moved = rereferenced(fids + water(unseen, height=500), unseen.dwell, (3.2 - 4.68) * unseen.larmor)
+        assert mirrored_problem(moved, unseen.dwell, unseen.larmor, 3.2) is None
