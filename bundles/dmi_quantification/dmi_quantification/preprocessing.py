@@ -106,7 +106,7 @@ class PreprocessFidsd(MapTransform):
                 voxels &= convert_to_tensor(out[self.mask]).reshape(grid) > 0
             places = voxels.nonzero()
             fids = fids.flatten(AXES + 1) if fids.ndim > AXES + 1 else fids[..., None]
-            out["sampled"] = _sampled(fids[..., 0] * voxels[..., None])
+            out["sampled"] = _sampled(fids[..., 0], voxels)
             some = fids[tuple(places[:: max(1, len(places) // SOME)].T)]
             acquired = spectra.acquired_points(some.transpose(1, 2)) if len(places) else fids.shape[AXES]
             model = fid_model(meta, acquired, metabolites=self.metabolites, t2_star=self.t2_star, delay=self.delay)
@@ -141,13 +141,13 @@ class PreprocessFidsd(MapTransform):
         return find_sign(strongest_fids(rows, 1 + len(self.metabolites)), model, max_shift=self.max_shift)
 
 
-def _sampled(fids: Tensor) -> list[int]:
-    """Find the matrix that FIDs (X, Y, Z, T) were measured with, 0 for axes that have it (see :func:`sampled_matrix`).
+def _sampled(fids: Tensor, voxels: Tensor) -> list[int]:
+    """Find the matrix that FIDs (X, Y, Z, T) of some voxels (X, Y, Z) were measured with, 0 for axes that have it.
 
-    A few points of the first half of the FIDs serve as maps.
+    A few points of the first half of the FIDs serve as maps, see :func:`sampled_matrix`.
     """
     points = torch.linspace(0, fids.shape[AXES] // 2, FEW_POINTS).long()
-    return sampled_matrix(fids[..., points].movedim(-1, 0).numpy(), support=0.0)
+    return sampled_matrix((fids[..., points].movedim(-1, 0) * voxels).numpy(), support=0.0)
 
 
 def _rows(head: Tensor, fids: Tensor, places: Tensor) -> Tensor:

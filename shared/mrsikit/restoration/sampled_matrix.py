@@ -40,8 +40,9 @@ FALL, WITHIN = 14.0, 3
 """In almost empty maps the singular values must fall 14-fold within three of them, as at the end of what was measured.
 Without noise, those of a head fall 11-fold at most. All chosen on virtual subjects and BrainWeb 1."""
 
-ROUGH = 0.1
-"""Interpolated maps hold less than a tenth of the power of their differences in the upper half of what they lack."""
+ROUGH = 0.4
+"""In the upper half of the frequencies that interpolated maps lack, their differences hold less than 0.4 x the mean
+power of all frequencies."""
 
 STILL, CHANGED = 0.25, 0.5
 """After nearest-neighbour interpolation, at least a quarter of the steps change nothing, and the others at least half
@@ -67,9 +68,12 @@ def sampled_matrix(maps: NDArray[np.floating | np.complexfloating], support: flo
         For each axis the approximate number of voxels that were measured, if at least half of the maps that can be
         judged were interpolated along it; 0 if not, or if none can be judged.
     """
+    if maps.size == 0:
+        return [0, 0, 0]
     finite = np.where(np.isfinite(maps), maps, 0)
+    finite = finite / (np.abs(finite).max() or 1.0)
     found: list[list[int]] = [[], [], []]
-    for values in finite:
+    for values in map(_without_background, finite):
         tissue = np.abs(values) > support * np.abs(values).max()
         for axis in range(3):
             lines, all_lines = _lines(values, tissue, axis), _lines(values, values != 0, axis)
@@ -89,7 +93,13 @@ def interpolated_in_words(sampled: Sequence[int], shape: Sequence[int]) -> str:
     """Say from which matrix voxels of some shape were interpolated, as :func:`sampled_matrix` found it."""
     measured = " x ".join(str(int(n) or size) for n, size in zip(sampled, shape, strict=False))
     given = " x ".join(str(size) for size in shape)
-    return f"the {given} voxels look interpolated from about {measured} (outer k-space is empty)"
+    return f"the {given} voxels look interpolated from about {measured}, or were smoothed (outer k-space is empty)"
+
+
+def _without_background(values: NDArray) -> NDArray:
+    """Set the value that all corners share, such as -1, to zero: it was not measured."""
+    corners = values[np.ix_(*([0, -1],) * 3)]
+    return np.where(values == corners.flat[0], 0, values) if (corners == corners.flat[0]).all() else values
 
 
 def _lines(values: NDArray, tissue: NDArray, axis: int) -> NDArray | None:
@@ -127,7 +137,8 @@ def _is_smooth(lines: NDArray, share: float) -> bool:
     A drawing may have few singular values, such as a disc with a lesion, but its edges have all frequencies.
     """
     power = np.abs(fft.dct(np.diff(lines, axis=0), axis=0, norm="ortho")) ** 2
-    return bool(power[math.ceil((1 + share) / 2 * len(power)) :].sum() < ROUGH * power.sum())
+    upper = power[math.ceil((1 + share) / 2 * len(power)) :]
+    return len(upper) > 0 and bool(upper.mean() < ROUGH * power.mean())
 
 
 def _is_blocks(lines: NDArray) -> bool:

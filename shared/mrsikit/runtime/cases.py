@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from mrsikit.io.readers import split_name, stem_of
-from mrsikit.runtime.file_names import NO_MAPS, read_name
+from mrsikit.runtime.file_names import NO_MAPS, is_time_point, read_name
 
 UNREAD = (
     ".mnc.gz",
@@ -98,6 +98,8 @@ def find_files(
                 found.unused[path] = reason
             elif _is_result(path, outputs, names):
                 found.results.append(path)
+            elif is_time_point(stem_of(path), names):
+                found.neighbours.append(path)
             elif _companion_name(path, companions):
                 found.companions.append(path)
             elif (kind := read_name(stem_of(path)).kind) and not (fids and _holds_fids(path)):

@@ -7,7 +7,13 @@ entities ``met-NAA``, ``desc-crlb`` and ``run-2``.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
+
+
+def _words(*lines: str) -> frozenset[str]:
+    return frozenset(word for line in lines for word in line.split())
+
 
 METABOLITE = re.compile(
     r"t?naa|naag|t?cr|pcr|t?cho|gpc|pch|pcho|glx|glu|gln|glc|lac|m?ins|mi|gaba|gsh|tau|asp|ala|asc|2hg"
@@ -98,28 +104,26 @@ BEFORE = ("crlb", "sd", "uncertainty", "error", "snr", "fwhm", "shift", "quality
 AFTER = ("crlb", "sd", "uncertainty", "error", "snr", "fwhm", "mask")
 """Words that count also where they stand just before or just after a metabolite, such as in ``CRLB_NAA_pat07``."""
 
-LAST = (
-    "brain",
-    "fit",
-    "bias",
-    "lesion",
-    "lesions",
-    "tumor",
-    "tumour",
-    "fa",
-    "md",
-    "error",
-    "quality",
-    "width",
-    "planning",
+LAST = _words(
+    "brain fit bias lesion lesions tumor tumour fa md error quality width planning valid rejected accepted dream",
+    "template",
 )
 """Words that count only at the end: elsewhere they may be part of a study's name, such as ``brain_study``."""
+
+WITHOUT_METABOLITE = _words(
+    "baseline phase conf valid rejected accepted outlier outliers dose suv fet label labels flip stir cube md fa se",
+    "box cavity lesion lesions tumor tumour edema oedema necrosis enhancing infarct ventricle ventricles hippocampus",
+    "thalamus noise width offset",
+)
+"""Words that count only in names without a metabolite: ``Glc_baseline`` and ``NAA_tumor`` are maps."""
 
 TOWARDS = ("in", "to", "on", "space")
 """Words before the image on whose grid a map lies, such as in ``NAA_to_T1w`` and ``space-T1w``."""
 
-PATIENTS = ("brain", "t1", "t2", "pd", "sd", "se", "fa", "md", "ct", "gm", "wm")
-"""Words that, with a number alone, may be the name of a patient, such as ``PD_01``."""
+PATIENTS = _words(
+    "brain t1 t2 pd sd se fa md ct gm wm fet box cavity label std tumor tumour lesion lesions phantom",
+)
+"""Words that, with a number alone, may be the name of a patient or an object, such as ``PD_01`` and ``tumor_01``."""
 
 MASKS = ("mask", "maske", "masker", "masque")
 """Ends of words that name a mask."""
@@ -129,6 +133,7 @@ COMPOUND = re.compile(rf"(?:{'|'.join(_LONG)})*?({'|'.join(_LONG)})(?:maps?|kart
 """Words written as one, such as ``freqshift`` and ``snrmap``; the last one counts."""
 
 _CAPITAL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])")
+_TIME_POINT = re.compile(r"(.*[_-]t)(\d+)", re.IGNORECASE)
 _PART = re.compile(r"([_\-. +]*)([^_\-. +]+)")
 
 
@@ -146,6 +151,13 @@ class FileName(NamedTuple):
     session: str
     metabolite: str
     kind: str
+
+
+def is_time_point(stem: str, stems: Iterable[str]) -> bool:
+    """Whether ``x_t1`` or ``x_t2`` is a point of a time series and no MRI: ``x_t0`` or ``x_t3`` and on is there too."""
+    found = _TIME_POINT.fullmatch(stem)
+    others = (_TIME_POINT.fullmatch(other) for other in stems) if found else ()
+    return any(other and other[1] == found[1] and other[2] not in "12" for other in others if found)
 
 
 def read_name(stem: str) -> FileName:
@@ -211,12 +223,14 @@ def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
 def _place_of_kind(words: list[str]) -> int | None:
     """Find the word that says that a file is no map; None if none does."""
     kinds = ["" if before in TOWARDS else _kind_of(word) for before, word in zip(["", *words], words, strict=False)]
+    metabolites = [bool(METABOLITE.fullmatch(word)) for word in words]
+    if any(metabolites):
+        kinds = ["" if _bare(word) in WITHOUT_METABOLITE else kind for word, kind in zip(words, kinds, strict=True)]
     neutral = [bool(NEUTRAL.fullmatch(word)) for word in words]
     last = max((k for k, plain in enumerate(neutral) if not plain), default=len(words) - 1)
     numbered = words[last] in PATIENTS and words[last + 1 :] and all(word.isdigit() for word in words[last + 1 :])
     if kinds[last] and not numbered:
         return last
-    metabolites = [bool(METABOLITE.fullmatch(word)) for word in words]
     for k, kind in enumerate(kinds):
         before, after = metabolites[k + 1 : k + 2] == [True], k > 0 and metabolites[k - 1]
         if (before and kind in BEFORE) or (after and kind in AFTER):
@@ -226,6 +240,10 @@ def _place_of_kind(words: list[str]) -> int | None:
     return next((k for k in reversed(range(len(words))) if kinds[k] and words[k] not in LAST), None)
 
 
+def _bare(word: str) -> str:
+    return word.strip("0123456789")
+
+
 def _kind_of(word: str) -> str:
     """Return which of :data:`NO_MAPS` a word means; empty if none."""
     word = word.lower()
@@ -233,7 +251,7 @@ def _kind_of(word: str) -> str:
         return "gm"
     if mri := MRI.fullmatch(word):
         return "flair" if "flair" in word or "tirm" in word else mri[1]
-    bare = word.strip("0123456789")
+    bare = _bare(word)
     bare = word if bare in PATIENTS else bare
     for short in (word, bare):
         if SAME.get(short, short) in NO_MAPS:

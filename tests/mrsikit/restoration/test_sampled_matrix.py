@@ -84,6 +84,27 @@ def test_complex_points_of_fids() -> None:
     assert sampled_matrix(points, support=0) == [0] * 3
 
 
+@pytest.mark.parametrize("background", [10.0, -1.0, -999.0])
+def test_a_constant_background_was_not_measured(background: float) -> None:
+    values = measured(32, 1)
+    inside = ndimage.gaussian_filter(values, (2, 2, 0)) > 0.3
+    assert sampled_matrix(np.where(inside, values, background)[None]) == [0] * 3
+    fine = METHODS["cubic"](measured(16), 4)
+    inside = ndimage.gaussian_filter(fine, (4, 4, 0)) > 0.3
+    assert sampled_matrix(np.where(inside, fine, background)[None])[:2] == [pytest.approx(16, rel=0.25)] * 2
+
+
+@pytest.mark.parametrize("copies", [4, 9, 12])
+def test_copies_of_a_slice_are_not_interpolated_in_plane(copies: int) -> None:
+    assert sampled_matrix(measured(32, 1).repeat(copies, 2)[None])[:2] == [0, 0]
+
+
+def test_any_unit_and_no_voxels() -> None:
+    fine = METHODS["cubic"](measured(), 4)
+    assert sampled_matrix(1e-30 * fine[None]) == sampled_matrix(fine[None])
+    assert sampled_matrix(np.zeros((1, 16, 16, 0))) == [0] * 3
+
+
 def drawings() -> dict[str, np.ndarray]:
     x, y = np.meshgrid(*(np.arange(24) - 11.5,) * 2, indexing="ij")
     disc = ((x / 9) ** 2 + (y / 10) ** 2 < 1) * (1 - 0.8 * (np.hypot(x, y) < 3))
@@ -105,6 +126,6 @@ def test_a_drawing_is_not_taken_for_an_interpolated_map(name: str) -> None:
 
 
 def test_in_words() -> None:
-    assert "the 64 x 64 x 8 voxels look interpolated from about 16 x 17 x 8 " in interpolated_in_words(
+    assert "the 64 x 64 x 8 voxels look interpolated from about 16 x 17 x 8, or " in interpolated_in_words(
         [16, 17, 0], (64, 64, 8)
     )

@@ -1,6 +1,6 @@
 import pytest
 
-from mrsikit.runtime.file_names import NO_MAPS, SAME, read_name
+from mrsikit.runtime.file_names import NO_MAPS, SAME, is_time_point, read_name
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,7 @@ def test_names_are_read(stem: str, base: str, session: str, metabolite: str, kin
         ("a frequency shift", "freqshift frequency_offset_hz"),
         ("a linewidth", "FWHMmap MeanLinewidth"),
         ("", "map map1 session2 brain1 brain_study_3T PD_01 T1_01 NAA_to_T1w NAA_masked tumor_NAA T1corrected_NAA"),
+        ("", "Glc_baseline DMI_water_baseline SE_NAA NAA_phase2 NAA_tumor NAA_hippocampus tumor_01 lactate_dose1"),
     ],
 )
 def test_common_names(kind: str, stems: str) -> None:
@@ -59,3 +60,10 @@ def test_two_people_are_two_sessions() -> None:
 
 def test_every_other_spelling_leads_to_a_word() -> None:
     assert set(SAME.values()) <= set(NO_MAPS)
+
+
+def test_points_of_a_time_series_are_no_mris() -> None:
+    series = ["Glc_t1", "Glc_t2", "Glc_t3"]
+    assert all(is_time_point(stem, series) for stem in series[:2])
+    assert not is_time_point("Glc_t1", ["Glc_t1", "Glc_t2", "Glc", "Glx_t3"])
+    assert not is_time_point("t1", ["t1", "t3"])

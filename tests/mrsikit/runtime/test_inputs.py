@@ -292,3 +292,11 @@ print(first.release(), flush=True)
     assert not (tmp_path / "out" / ".claims").exists()
     second.claim()
     assert len(second.datalist()) == 4
+
+
+def test_points_of_a_time_series_are_maps(tmp_path: Path) -> None:
+    for name in ("Glc_t0", "Glc_t1", "Glc_t2", "Glx", "Glx_t1"):
+        save(tmp_path / f"{name}.nii.gz")
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", companions={"t1": "anatomy"})
+    assert inputs.names() == ["Glc_t0", "Glc_t1", "Glc_t2", "Glx"]
+    assert [item.get("t1") for item in inputs.items()] == [None, None, None, str(tmp_path / "Glx_t1.nii.gz")]
