@@ -25,8 +25,8 @@ UNSUPPRESSED = 100.0
 MIRRORED = 4.0
 """Energy of the lines above the water over that of those below, from which on FIDs are of the other sign."""
 
-ON_WATER = 0.4
-"""Largest distance (ppm) from water of a reference that counts as on it."""
+ON_WATER = 0.15
+"""Largest distance (ppm) from water of a reference whose mirror image of the water lies in :data:`WATER` too."""
 
 LEAST = 0.5
 """Similarity to the other sessions, relative to the usual one, below which a session is not one of them."""
