@@ -181,7 +181,7 @@ class Headline:
         found = {title: [self._row(rows, title, column) for column in self.columns] for title in self.methods}
         texts = []
         for k, column in enumerate(self.columns):
-            known = {title: line[k] for title, line in found.items() if line[k]}
+            known = {title: row for title, line in found.items() if (row := line[k]) is not None}
             # values that look alike are alike
             losses = {t: column.loss(float(column.unit % row["mean"])) for t, row in known.items()}
             texts.append({t: _with_interval(row, column.unit, bold=losses[t] == min(losses.values()) < inf)

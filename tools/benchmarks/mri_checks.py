@@ -1,6 +1,6 @@
 """How often the checks of an MRI are right: the scalp left on, and MRIs that lie elsewhere than their maps.
 
-Both super-resolution bundles use these checks, and the card of mrsi_super_resolution shows the figures.
+Both super-resolution bundles use these checks, and docs/results.md of mrsi_super_resolution shows the figures.
 """
 
 from __future__ import annotations
