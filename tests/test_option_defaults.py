@@ -35,6 +35,6 @@ def test_configs_stay_small(bundle: str) -> None:
 
 
 @pytest.mark.parametrize("bundle", MODELS)
-def test_the_card_holds_the_table_of_the_model(bundle: str) -> None:
-    card = (BUNDLES / bundle / "docs" / "README.md").read_text(encoding="utf-8")
-    assert model_of(bundle).table() in card
+def test_the_details_hold_the_table_of_the_model(bundle: str) -> None:
+    details = (BUNDLES / bundle / "docs" / "details.md").read_text(encoding="utf-8")
+    assert model_of(bundle).table() in details

@@ -2,14 +2,15 @@
 
 Usage::
 
-    python tools/benchmark.py mrsi_inpainting                  # everything; writes docs/results.json, figures, tables
+    python tools/benchmark.py mrsi_inpainting                  # everything; writes docs/results.json and .md, figures
     python tools/benchmark.py mrsi_inpainting --quick          # two minutes, few cases, written to a temporary folder
     python tools/benchmark.py mrsi_inpainting --part cost      # one part again, into the results that are there
-    python tools/benchmark.py mrsi_inpainting --render         # tables of the model card from docs/results.json again
+    python tools/benchmark.py mrsi_inpainting --render         # tables again, from docs/results.json
 
 Every bundle has a module in ``tools/benchmarks`` with ``measure(context)``, its ``PARTS`` that can run alone,
-``TABLES``, ``ACCEPTANCE`` and ``figures(...)``. Rows are ``{set, condition, method, metric, mean, ci95, n}``; ``ci95``
-is a bootstrap interval over the cases of the set.
+``TARGETS``, ``TABLES``, ``HEADLINE`` (see result_tables.py) and ``figures(...)``. Rows are ``{set, condition, method,
+metric, mean, ci95, n}``; ``ci95`` is a bootstrap interval over the cases of the set. All tables go to docs/results.md,
+the headline to the model card and to ``eval_metrics`` of metadata.json.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,14 +32,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from markdown_tables import table_head, table_line
+from markdown_tables import write_between_markers
 from mrsikit.io.extras import import_extra
 from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
+from result_tables import find, render_results
 
 logger = logging.getLogger("benchmark")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 @dataclass
@@ -100,146 +101,18 @@ class Context:
         return find(self.rows, set_, condition, method, metric)
 
 
-def find(rows: Sequence[dict[str, Any]], set_: str, condition: str, method: str, metric: str) -> float:
-    """Mean of the requested row; NaN if there is none."""
-    wanted = (set_, condition, method, metric)
-    for row in rows:
-        if (row["set"], row["condition"], row["method"], row["metric"]) == wanted:
-            return float("nan") if row["mean"] is None else row["mean"]
-    return float("nan")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Table of the model card with one line per method, and one column per set and metric.
-
-    Attributes:
-        title: heading.
-        condition: condition of the rows.
-        metrics: columns: printf format of each metric, by its name.
-        note: text below the table.
-    """
-
-    title: str
-    condition: str
-    metrics: dict[str, str]
-    note: str = ""
-
-    def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-        """Render the table as Markdown."""
-        chosen = [r for r in rows if r["condition"] == self.condition and r["metric"] in self.metrics]
-        present = [s for s in dict.fromkeys(r["set"] for r in chosen)]
-        present = [s for s in sets if s in present] + [s for s in present if s not in sets]
-        columns = [
-            (s, m) for s in present for m in self.metrics if any(r["set"] == s and r["metric"] == m for r in chosen)
-        ]
-        lines = [f"### {self.title}", ""]
-        lines += table_head(["method", *(f"{s}: {m}" for s, m in columns)])
-        for method in dict.fromkeys(r["method"] for r in chosen):
-            cells = []
-            for set_, metric in columns:
-                row = next((r for r in chosen if (r["set"], r["method"], r["metric"]) == (set_, method, metric)), None)
-                cells.append("–" if row is None or row["mean"] is None else _cell(row, self.metrics[metric]))
-            lines.append(table_line([method, *cells]))
-        if self.note:
-            lines += ["", self.note]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Table of the model card with one line per condition, and one column per set and method.
-
-    Attributes:
-        title: heading.
-        conditions: title of each line, by the condition of the rows.
-        methods: title of each column, by method.
-        metric: metric that the table shows.
-        unit: printf format of the values.
-    """
-
-    title: str
-    conditions: dict[str, str]
-    methods: dict[str, str]
-    metric: str
-    unit: str = "%.2f"
-
-    def render(self, rows: Sequence[dict[str, Any]], sets: Sequence[str]) -> str:
-        """Render the table as Markdown."""
-        columns = [(set_, method) for set_ in sets for method in self.methods]
-        lines = [f"### {self.title}", ""]
-        lines += table_head(["", *(f"{s}: {self.methods[m]}" for s, m in columns)])
-        for condition, name in self.conditions.items():
-            values = [find(rows, s, condition, m, self.metric) for s, m in columns]
-            lines.append(table_line([name, *(self.unit % v if np.isfinite(v) else "–" for v in values)]))
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Demand:
-    """One line of the acceptance table: a figure for each set, and the bound that it must keep.
-
-    Attributes:
-        text: description of the figure.
-        bound: value of the bound.
-        at_most: True if the figure must not exceed the bound, False if it must not be below it.
-        figure: function that computes the figure from (rows, set).
-        unit: printf format of the figure.
-        high: upper bound, if the figure must lie between ``bound`` and ``high``.
-    """
-
-    text: str
-    bound: float
-    at_most: bool
-    figure: Callable[[Sequence[dict[str, Any]], str], float]
-    unit: str = "%.2f"
-    high: float | None = None
-
-    def holds(self, value: float) -> bool:
-        """Whether a value keeps the bound."""
-        if self.high is not None:
-            return self.bound <= value <= self.high
-        return value <= self.bound if self.at_most else value >= self.bound
-
-
-def render(rows: Sequence[dict[str, Any]], module: Any) -> str:
-    """Render all tables as Markdown."""
-    return "\n\n".join([_acceptance(rows, module), *(table.render(rows, module.SETS) for table in module.TABLES)])
-
-
-def _acceptance(rows: Sequence[dict[str, Any]], module: Any) -> str:
-    lines = ["### Against what was demanded", "", *table_head(["figure", "demanded", *module.SETS])]
-    for demand in module.ACCEPTANCE:
-        cells = []
-        for set_ in module.SETS:
-            value = demand.figure(rows, set_)
-            met = "" if not np.isfinite(value) else (" ✓" if demand.holds(value) else " **missed**")
-            cells.append((demand.unit % value if np.isfinite(value) else "–") + met)
-        sign = "at most" if demand.at_most else "at least"
-        asked = f"{sign} {demand.unit % demand.bound}"
-        if demand.high is not None:
-            asked = f"{demand.unit % demand.bound} to {demand.unit % demand.high}"
-        lines.append(table_line([demand.text, asked, *cells]))
-    return "\n".join(lines)
-
-
-def _cell(row: dict[str, Any], unit: str) -> str:
-    low, high = row["ci95"]
-    interval = "" if low is None else f" ({unit % low}–{unit % high})"
-    return unit % row["mean"] + interval
-
-
-def write_card(card: Path, markdown: str) -> None:
-    """Write the tables between the markers of the model card.
+def write_documents(bundle: Path, rows: Sequence[dict[str, Any]], module: Any) -> None:
+    """Write all tables into docs/results.md, and the headline into the model card and ``eval_metrics``.
 
     Raises:
-        ValueError: the card has no markers.
+        ValueError: a document has no markers for its generated part.
     """
-    text = card.read_text(encoding="utf-8")
-    if BEGIN not in text or END not in text:
-        raise ValueError(f"{card}: has no {BEGIN} ... {END}")
-    before, rest = text.split(BEGIN, 1)
-    card.write_text(f"{before}{BEGIN}\n\n{markdown}\n\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
+    write_between_markers(bundle / "docs" / "results.md", "results", render_results(rows, module))
+    write_between_markers(bundle / "docs" / "README.md", "headline", module.HEADLINE.render(rows))
+    path = bundle / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    metadata["eval_metrics"] = module.HEADLINE.metrics(rows)
+    path.write_text(json.dumps(metadata, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -278,11 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.write_text(_one_row_a_line(record), encoding="utf-8")
     rows = json.loads(results.read_text(encoding="utf-8"))["rows"]
     module.figures(rows, output)
-    markdown = render(rows, module)
     if output == docs:
-        write_card(docs / "README.md", markdown)
+        write_documents(docs.parent, rows, module)
     else:
-        (output / "tables.md").write_text(markdown + "\n", encoding="utf-8")
+        text = f"{module.HEADLINE.render(rows)}\n\n{render_results(rows, module)}\n"
+        (output / "results.md").write_text(text, encoding="utf-8")
     logger.info("%s, figures and tables are in %s", results.name, output)
     return 0
 

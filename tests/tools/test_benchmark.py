@@ -1,12 +1,15 @@
-"""What the benchmark makes of results: ratios, intervals, the tables of the model card."""
+"""What the benchmark makes of results: ratios, intervals, documents."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmark import Context, Demand, Sweep, Table, find, merged, write_card
+from benchmark import Context, merged, write_documents
 from benchmarks.mrsi_inpainting import Case, Filled, classical, missing_voxel_errors, record
+from result_tables import Column, Headline, Table, Target, find
 
 
 def case(level: float) -> Case:
@@ -57,32 +60,30 @@ def test_errors_are_of_the_holes_alone() -> None:
     assert missing_voxel_errors([c], [Filled(c.clean + 5 * ~c.missing, c.missing)]) == [0]
 
 
-@pytest.mark.parametrize(
-    ("at_most", "high", "value", "holds"),
-    [(True, None, 0.8, True), (True, None, 0.81, False), (False, None, 0.8, True), (False, None, 0.79, False),
-     (False, 0.9, 0.85, True), (False, 0.9, 0.91, False), (False, 0.9, 0.79, False)],
-)  # fmt: skip
-def test_demands(at_most: bool, high: float | None, value: float, holds: bool) -> None:
-    assert Demand("", 0.8, at_most, lambda rows, set_: value, high=high).holds(value) is holds
-
-
-def test_tables_of_the_card(context: Context, tmp_path: Path) -> None:
-    table = Table("Errors", "all", {"hole MSE": "%.3f"}, "A note.").render(context.rows, ["brain"])
-    assert "| free | 0.020 (0.000–0.040) |" in table
-    assert table.endswith("A note.")
-    sweep = Sweep("By condition", {"all": "everything", "none": "nothing"}, {"free": "ours"}, "typical ratio")
-    assert sweep.render(context.rows, ["brain"]).splitlines()[-2:] == ["| everything | 0.50 |", "| nothing | – |"]
-    assert np.isnan(find(context.rows, "other", "all", "free", "hole MSE"))
-    card = tmp_path / "card.md"
-    card.write_text("before\n<!-- results:begin -->\nold\n<!-- results:end -->\nafter\n")
-    write_card(card, table)
-    text = card.read_text()
-    assert "old" not in text
-    assert text.startswith("before\n")
-    assert text.endswith("\nafter\n")
-    card.write_text("no markers")
-    with pytest.raises(ValueError, match="results:begin"):
-        write_card(card, table)
+def test_documents_are_written_from_the_rows(context: Context, tmp_path: Path) -> None:
+    column = Column("error", "error_of_the_brain", "brain", "all", "hole MSE", "%.3f")
+    module = SimpleNamespace(
+        SETS=("brain",),
+        TARGETS=[Target("error", 1.0, True, lambda rows, set_: find(rows, set_, "all", "free", "hole MSE"))],
+        TABLES=[Table("Errors", "all", {"hole MSE": "%.3f"})],
+        HEADLINE=Headline((column,), {"ours": ("free",), "zeros": ("zeros",)}, "ours"),
+    )
+    for folder in ("docs", "configs"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "configs" / "metadata.json").write_text('{"name": "µ", "eval_metrics": {"obsolete": 1}}')
+    for name, file in (("results", "results.md"), ("headline", "README.md")):
+        (tmp_path / "docs" / file).write_text(f"before\n<!-- {name}:begin -->\nobsolete\n<!-- {name}:end -->\nafter\n")
+    write_documents(tmp_path, context.rows, module)
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.rglob("*.*")}
+    assert not [name for name, text in written.items() if "obsolete" in text]
+    assert written["results.md"].startswith("before\n")
+    assert "- [Errors](#errors)" in written["results.md"]
+    assert "| error | at most 1.00 | 0.02 ✓ |" in written["results.md"]
+    assert "| free | 0.020 (0.000 to 0.040) |" in written["results.md"]
+    assert "| ours | 0.020 (0.000 to 0.040) |\n| zeros | **0.000** (" in written["README.md"]  # a loss shows
+    assert written["README.md"].endswith("\nafter\n")
+    metadata = json.loads(written["metadata.json"])
+    assert metadata == {"name": "µ", "eval_metrics": {"error_of_the_brain": pytest.approx(0.02, rel=0.01)}}
 
 
 def test_a_part_measured_again_replaces_its_rows_alone() -> None:
@@ -92,11 +93,3 @@ def test_a_part_measured_again_replaces_its_rows_alone() -> None:
     assert record["rows"] == [rows[0], rows[2], rows[3], again[0]]
     assert record["commit"] == "old"
     assert record["parts"] == {"part": {"commit": "new"}}
-
-
-def test_a_bar_in_a_name_begins_no_cell(context: Context) -> None:
-    context.add("brain", "all", "a|b", "mean |error|", [1.0])
-    lines = Table("Errors", "all", {"mean |error|": "%.1f"}).render(context.rows, ["brain"]).splitlines()
-    assert lines[2:] == ["| method | brain: mean \\|error\\| |", "|---|---|", "| a\\|b | 1.0 |"]
-    sweep = Sweep("Errors", {"all": "x|y"}, {"a|b": "a|b"}, "mean |error|").render(context.rows, ["brain"])
-    assert sweep.splitlines()[2:] == ["| | brain: a\\|b |", "|---|---|", "| x\\|y | 1.00 |"]

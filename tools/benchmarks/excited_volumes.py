@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from benchmark import Context, Table
+from benchmark import Context
 from benchmarks.mri_checks import Head, head, turn
 from benchmarks.super_resolution import load_anatomy
 from mrsi_inpainting import predict
@@ -22,6 +22,7 @@ from mrsikit.phantoms.voxel_loss import mixed, rim, singles, slab
 from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.super_resolution.preprocessing import subdivided
+from result_tables import Table
 
 SOURCES = ("BrainWeb 2", "BrainWeb 5", "glioma")
 """The rule was chosen on BrainWeb 1 and on virtual brains, with other seeds."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from benchmark import Context, Table
+from benchmark import Context
 from mrsikit.runtime.file_names import read_name
+from result_tables import Table
 
 CONDITION, LEFT_OUT = "file names", "left out, %"
 KINDS = {"no_maps": "masks, bounds, MRIs, quality maps and the like", "maps": "metabolite maps (false alarms)"}

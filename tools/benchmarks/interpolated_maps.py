@@ -10,9 +10,10 @@ from monai.data import MetaTensor
 from scipy import ndimage
 from scipy.signal import resample
 
-from benchmark import Context, Table
+from benchmark import Context
 from benchmarks.mri_checks import INSTANCES, SAID, SOURCES, Head, coarse_map, heads
 from mrsikit.restoration.sampled_matrix import sampled_matrix
+from result_tables import Table
 
 CONDITION, OFF = "interpolated maps", "matrix named, off by at most a fifth, %"
 MEASURED, NOISELESS, ALL = "as measured (false alarms)", "as measured, no noise (false alarms)", "interpolated, all"

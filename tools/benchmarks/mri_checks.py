@@ -1,6 +1,6 @@
 """How often the checks of an MRI are right: the scalp left on, and MRIs that lie elsewhere than their maps.
 
-Both super-resolution bundles use these checks, and the card of mrsi_super_resolution shows the figures.
+Both super-resolution bundles use these checks, and docs/results.md of mrsi_super_resolution shows the figures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from benchmark import Context, Table
+from benchmark import Context
 from benchmarks.super_resolution import load_anatomy
 from mrsikit.io import read_map
 from mrsikit.phantoms import anatomy as anatomies
@@ -31,6 +31,7 @@ from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.super_resolution.rigid_check import move_needed
 from mrsikit.super_resolution.scalp import RING, scalp_share
 from mrsikit.super_resolution.tissue_mask import background, tissue_mask
+from result_tables import Table
 
 SOURCES = ("virtual", "BrainWeb 2", "BrainWeb 5", "glioma")
 """Thresholds were chosen on BrainWeb 1 and on other virtual subjects."""

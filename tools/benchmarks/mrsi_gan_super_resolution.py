@@ -18,7 +18,7 @@ from skimage.restoration import denoise_nl_means
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmark import REPOSITORY, Context, Demand, Sweep, Table, find, peak_memory
+from benchmark import REPOSITORY, Context, peak_memory
 from benchmarks.super_resolution import (
     SETS,
     SHAPES,
@@ -54,6 +54,7 @@ from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.network import SuperResolution
 from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.transforms.li_cohort import COARSE, FIELD_OF_VIEW, FINE, VERY_FINE, li_maps
+from result_tables import Column, Headline, Sweep, Table, Target, find
 
 logger = logging.getLogger(__name__)
 
@@ -642,37 +643,37 @@ def _once(method: str, metric: str) -> Callable[..., float]:
     return lambda rows, s: find(rows, "any", COST, method, metric) if s == SETS[0] else float("nan")
 
 
-ACCEPTANCE = [
-    Demand("Table 1: U-Net over aligned bicubic, dB", 4.5, False, _gain(TABLE_1, "U-Net", "bicubic")),
-    Demand("Table 1: U-Net over TV + kDC, dB", 1.5, False, _gain(TABLE_1, "U-Net", "TV + kDC")),
-    Demand("Table 2: best learned over wTV(MRI) + kDC, dB", 2.0, False, _best_learned),
-    *(Demand(f"noise {n:g}, DLmethod_{m}, brain: PSNR over the better of bicubic with and without kDC, dB", 0, False,
+TARGETS = [
+    Target("Table 1: U-Net over aligned bicubic, dB", 4.5, False, _gain(TABLE_1, "U-Net", "bicubic")),
+    Target("Table 1: U-Net over TV + kDC, dB", 1.5, False, _gain(TABLE_1, "U-Net", "TV + kDC")),
+    Target("Table 2: best learned over wTV(MRI) + kDC, dB", 2.0, False, _best_learned),
+    *(Target(f"noise {n:g}, DLmethod_{m}, brain: PSNR over the better of bicubic with and without kDC, dB", 0, False,
              lambda rows, s, n=n, m=m: find(rows, s, f"noise {n:g}", OURS[m], "PSNR, brain, dB")
              - max(find(rows, s, f"noise {n:g}", b, "PSNR, brain, dB") for b in ("bicubic", "bicubic + kDC")))
       for n in LEVELS for m in OURS),
-    *(Demand(f"lesion of {d} mm in the map alone, DLmethod_{m}: bias, %", -limit, False,
+    *(Target(f"lesion of {d} mm in the map alone, DLmethod_{m}: bias, %", -limit, False,
              _row(f"lesions of {d} mm", OURS[m], "bias, map only, %"), "%.1f", high=limit)
       for d, limit in ((20, 4), (10, 10)) for m in OURS),
-    *(Demand(f"lesion of 5 mm in the map alone, DLmethod_{m}: absolute bias less bicubic + kDC's, %", 0, True,
+    *(Target(f"lesion of 5 mm in the map alone, DLmethod_{m}: absolute bias less bicubic + kDC's, %", 0, True,
              lambda rows, s, m=m: abs(find(rows, s, "lesions of 5 mm", OURS[m], "bias, map only, %"))
              - abs(find(rows, s, "lesions of 5 mm", "bicubic + kDC", "bias, map only, %")), "%.1f") for m in OURS),
-    *(Demand(f"lesion of {d} mm in FLAIR alone, DLmethod_{m}: leak, %", 2, True,
+    *(Target(f"lesion of {d} mm in FLAIR alone, DLmethod_{m}: leak, %", 2, True,
              _row(f"lesions of {d} mm", OURS[m], "leak, FLAIR only, %"), "%.1f")
       for m in (2, 3) for d in (5, 10, 20)),
-    *(Demand(f"90 % intervals cover, DLmethod_{m}, noise {n:g}", 0.87, False,
+    *(Target(f"90 % intervals cover, DLmethod_{m}, noise {n:g}", 0.87, False,
              _row(f"noise {n:g}", OURS[m], "90 % intervals cover"), high=0.93) for m in OURS for n in (0, 0.03)),
-    *(Demand(f"rank correlation of error, DLmethod_{m}, noise {n:g}", 0.45, False,
+    *(Target(f"rank correlation of error, DLmethod_{m}, noise {n:g}", 0.45, False,
              _row(f"noise {n:g}", OURS[m], "rank correlation of error")) for m in OURS for n in (0, 0.03)),
-    Demand("GAN over U-Net, Table 2: edge width at tumours, voxels", 0, True,
+    Target("GAN over U-Net, Table 2: edge width at tumours, voxels", 0, True,
            _gain(TABLE_2, "GAN", "U-Net", "edge width, tumour, voxels")),
-    Demand("GAN over U-Net, Table 1: edge width at tumours, voxels", 0, True,
+    Target("GAN over U-Net, Table 1: edge width at tumours, voxels", 0, True,
            _gain(TABLE_1, "GAN", "U-Net", "edge width, tumour, voxels")),
-    Demand("FNLM, 184 x 184, window of 11: time over skimage's slow NLM", 1, True,
+    Target("FNLM, 184 x 184, window of 11: time over skimage's slow NLM", 1, True,
            _once("FNLM, 184 x 184, window of 11", "time / skimage's slow NLM")),
-    Demand("FNLM, 184 x 184 x 128: peak memory, GB", 3, True,
+    Target("FNLM, 184 x 184 x 128: peak memory, GB", 3, True,
            _once("FNLM, 184 x 184 x 128, window of 5", "peak memory of the process, GB")),
-    Demand("a whole brain, DLmethod_2: peak memory, GB", 3, True, _once(OURS[2], "peak memory of the process, GB")),
-    Demand("FNLM, volume: time a voxel at four times the voxels over that at one", 1.3, True,
+    Target("a whole brain, DLmethod_2: peak memory, GB", 3, True, _once(OURS[2], "peak memory of the process, GB")),
+    Target("FNLM, volume: time a voxel at four times the voxels over that at one", 1.3, True,
            _once("FNLM, volume, window of 5", "time a voxel, 4 times the voxels")),
 ]  # fmt: skip
 
@@ -709,6 +710,20 @@ TABLES = [
     Table("Cost", COST, {"time / skimage's slow NLM": "%.2f", "time a voxel, 4 times the voxels": "%.2f",
                          "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
+
+HEADLINE = Headline(
+    (
+        Column("slice, measured FLAIR: PSNR in the brain, dB", "psnr_brain_db_glioma_measured_flair",
+               "glioma", "measured FLAIR", "PSNR, brain, dB", "%.1f", "↑"),
+        Column("whole brain, noise: PSNR in the brain, dB", "psnr_brain_db_glioma_volume",
+               "glioma", "volume, noise 0.03", "PSNR, brain, dB", "%.1f", "↑"),
+        Column("ball of 10 mm in FLAIR alone, noise: leak, % of its contrast", "leak_percent_ball_10_mm_flair_only",
+               "glioma", "volume, balls of 10 mm, noise 0.03", "leak, FLAIR only, %", "%.1f"),
+    ),
+    {"FLAIR-weighted total variation": (WTV,), "the same, then non-local means": ("wTV(MRI) + FNLM",),
+     "this bundle, DLmethod_2": (OURS[2],), "this bundle, DLmethod_3": (OURS[3],)},
+    "this bundle, DLmethod_2",
+)  # fmt: skip
 
 
 def figures(rows: Sequence[dict[str, Any]], output: Path) -> None:

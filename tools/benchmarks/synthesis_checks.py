@@ -13,7 +13,7 @@ from typing import Any, get_args
 import torch
 from tqdm import tqdm
 
-from benchmark import REPOSITORY, Context, Demand, Table, find
+from benchmark import REPOSITORY, Context
 from benchmarks.synthesis_instances import ACQUISITIONS, Instance, Kind, as_fids, instance
 from mrs_vae_synthesis.alignment import aligned, network_input, spectra_of
 from mrs_vae_synthesis.conversion import conversion_problems, converted
@@ -26,6 +26,7 @@ from mrs_vae_synthesis.sessions import Acquisition, simulated_sessions, transien
 from mrs_vae_synthesis.sign import find_sign
 from mrs_vae_synthesis.training import own_sessions
 from mrsikit.io import write_fids
+from result_tables import Table, Target, find
 
 SIGNS, ORDERS, SIGNAL, ACQUIRED = "sign", "order of edits", "metabolite signal", "other acquisitions"
 RUN, TRAINING, REAL = "a run", "a training", "Big GABA"
@@ -198,13 +199,13 @@ def _either(condition: str, metric: str) -> Callable[[Sequence[dict[str, Any]], 
     return figure
 
 
-ACCEPTANCE = [
-    Demand("sign: wrong flips of 500 files, share", 0, True, _row(SIGNS, RUN, "wrong flips, share"), "%.3f"),
-    Demand("sign: of 100 mirrored files not flipped, share", 0.1, True,
+TARGETS = [
+    Target("sign: wrong flips of 500 files, share", 0, True, _row(SIGNS, RUN, "wrong flips, share"), "%.3f"),
+    Target("sign: of 100 mirrored files not flipped, share", 0.1, True,
            _row(SIGNS, RUN, "mirrored, not flipped, share")),
-    Demand("order of edits: wrong order taken, share", 0, True, _row(ORDERS, RUN, "wrong order taken, share"), "%.3f"),
-    Demand("files without metabolite signal, taken, share", 0.1, True, _either(SIGNAL, "without signal, taken, share")),
-    Demand("files with metabolite signal, refused, share", 0.02, True, _either(SIGNAL, "with signal, refused, share")),
+    Target("order of edits: wrong order taken, share", 0, True, _row(ORDERS, RUN, "wrong order taken, share"), "%.3f"),
+    Target("files without metabolite signal, taken, share", 0.1, True, _either(SIGNAL, "without signal, taken, share")),
+    Target("files with metabolite signal, refused, share", 0.02, True, _either(SIGNAL, "with signal, refused, share")),
 ]  # fmt: skip
 
 TABLES = [

@@ -103,7 +103,7 @@ def test_other_tracers_need_only_the_config(tmp_path: Path, command: Command, fo
 
 @pytest.mark.skipif(not VOXEL.exists(), reason="needs shared/data")
 def test_a_measured_voxel_agrees_with_pyamares(tmp_path: Path, command: Command) -> None:
-    """What pyAMARES makes of it with its authors' table is in the model card, written there by the benchmark."""
+    """What pyAMARES makes of it with its authors' table is in docs/results.md, written there by the benchmark."""
     stored = np.loadtxt(VOXEL)
     fid = (stored[:, 0] - 1j * stored[:, 1]).astype(np.complex64).reshape(1, 1, 1, -1)
     (tmp_path / "in").mkdir()
