@@ -18,9 +18,10 @@ from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io import Fids, InputError
 from mrsikit.io.nifti_mrs import metadata_of
+from mrsikit.runtime.bundles import bundle_root
 from mrsikit.runtime.pipeline import cached_pipeline, check_positive
 
-BUNDLE_ROOT = Path(__file__).parents[1]
+BUNDLE_ROOT = bundle_root("mrs_vae_synthesis")
 
 
 class Synthesised(NamedTuple):

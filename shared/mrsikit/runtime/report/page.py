@@ -20,6 +20,7 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.panels import INPUT, Panel
 
@@ -93,6 +94,7 @@ def write_report(
     caption: str = "",
     spatial: bool = True,
     checks: Callable[[Any], Sequence[str]] | None = None,
+    report: bool | str | int = True,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv`` and ``report.html`` from the files in the output folder.
@@ -111,6 +113,8 @@ def write_report(
         caption: plain text below every figure.
         spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
         checks: checks all outputs, given the inputs, and returns lines for a list above the table.
+        report: whether to write the page. Without it, the page of an earlier run is removed, because it would not show
+            this run.
         max_figures: largest number of figures. Further inputs are only in the table, so that the page stays small
             enough to load.
 
@@ -130,8 +134,14 @@ def write_report(
     records = {path: read_record(inputs.record_path(inputs.name_of(path))) for path in files}
     rows = [_row(inputs, path, records[path], case_of.get(path)) for path in files]
     write_text_atomically(folder / "summary.csv", _as_csv(rows))
-    cases = []
     done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
+    found = checks(inputs) if checks is not None and done else []
+    for line in found:
+        logger.info("%s", line)
+    if not as_flag(report, "report"):
+        (folder / "report.html").unlink(missing_ok=True)
+        return rows
+    cases = []
     drawn = set(done[:max_figures])
     for path in tqdm(done, desc="report", unit="file", delay=2):
         figure = ""
@@ -145,10 +155,7 @@ def write_report(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
     if len(done) > max_figures:
-        counts += f"; figures of the first {max_figures}"
-    found = checks(inputs) if checks is not None and done else []
-    for line in found:
-        logger.info("%s", line)
+        counts += f"; figures of the first {max_figures}" if max_figures else "; without figures"
     page = PAGE.substitute(
         title=html.escape(title),
         research=RESEARCH_ONLY,
