@@ -27,6 +27,13 @@ def test_the_top_of_the_config_is_the_model(bundle: str) -> None:
 
 
 @pytest.mark.parametrize("bundle", MODELS)
+def test_page_and_figures_are_options(bundle: str) -> None:
+    config = json.loads((BUNDLES / bundle / "configs" / "inference.json").read_text(encoding="utf-8"))
+    assert config["write_report"]["report"] == "@report"
+    assert config["write_report"]["max_figures"] == "@figures"
+
+
+@pytest.mark.parametrize("bundle", MODELS)
 def test_configs_stay_small(bundle: str) -> None:
     text = (BUNDLES / bundle / "configs" / "inference.json").read_text(encoding="utf-8")
     own = [line for line in text.splitlines() if any(f'"_target_": "{p}.' in line for p in ("mrsikit", bundle))]

@@ -17,6 +17,7 @@ import json
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,6 +30,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from demo_dmi import dmi
+from demo_index import write_index
 from demo_super_resolution import super_resolution, three_methods
 from demo_synthesis import synthesis
 from mrsikit.io import InputError, read_map
@@ -335,14 +337,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         import_extra("nilearn", package="nilearn", purpose="virtual subjects", extra="demo")
     except InputError as error:
         raise SystemExit(str(error)) from error
+    output, seconds = options.output.absolute(), {}
     for name, demo in DEMOS.items():
         print(f"\n=== {name}")
+        begin = time.perf_counter()
         demo(
-            options.output.absolute() / name,
+            output / name,
             quick=options.quick,
             weights=options.weights.absolute() if options.weights else None,
             picture=options.picture,
         )
+        seconds[name] = time.perf_counter() - begin
+        index = write_index(output, seconds)  # after each, so that the first result is there to look at
+        print(f"all so far:        {index}, {sum(seconds.values()):.0f} s")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ Usage::
 
     python tools/make_zips.py    # writes mrsikit-<version>-py3-none-any.whl and <bundle>_v<version>.zip to dist/
 
-A user then needs no checkout: ``pip install mrsikit-<version>-py3-none-any.whl``, unzip, and from the bundle's folder
-``python -m monai.bundle run --config_file configs/inference.json --dataset_dir IN --output_dir OUT``.
+A user then needs no checkout: ``pip install mrsikit-<version>-py3-none-any.whl``, then ``mrsikit fill IN OUT``. The
+wheel holds the configs of every bundle and the weights that they load for inference (``wheel_contents.py``).
 
-A zip holds the bundle's folder: configs, weights, documents, licence, and the bundle's own package. So in that folder
-the weights run with the code that was released with them, whatever wheel is installed later. Files left by a training
-are not packed. The same files give the same bytes.
+A zip holds one bundle's folder: configs, all weights, documents, licence, and the bundle's own package. There
+``python -m monai.bundle run --config_file configs/inference.json --dataset_dir IN --output_dir OUT`` runs the weights
+with the code that was released with them, whatever wheel is installed later. Files left by a training are not packed.
+The same files give the same bytes.
 """
 
 import argparse

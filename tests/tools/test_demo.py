@@ -85,6 +85,14 @@ def test_quick_demo_shows_table_figure_and_report(
         assert path.stat().st_size > 5000
         assert str(path) in out
 
+    index = (tmp_path / "index.html").read_text()
+    assert str(tmp_path / "index.html") in out
+    assert [line for line in index.splitlines() if line.startswith("<h2>")] == [
+        f"<h2>{name}</h2>" for name in demo.DEMOS
+    ]
+    for path in (*tmp_path.rglob("report.html"), *tmp_path.rglob("comparison.png")):
+        assert f'"{path.relative_to(tmp_path).as_posix()}"' in index
+
 
 def test_without_weights_the_demo_says_so(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no weights"):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -68,7 +69,30 @@ def test_wheel_holds_shared_and_every_bundles_package(wheel: Path) -> None:
         assert f"{package}/__init__.py" in names
 
 
+def test_the_wheel_alone_runs_a_task(python: Path, tmp_path: Path) -> None:
+    """No checkout, no zip: the command finds configs and weights in the installed package."""
+    maps = write_example_input(tmp_path / "maps", REPOSITORY / "bundles" / "mrsi_inpainting")
+    for options, code in ((["--report=false", "--threshold", "0.9"], 0), (["--thresold", "0.9"], 1)):
+        done = plainly([str(python), "-m", "mrsikit", "fill", str(maps), str(tmp_path / "out"), *options], Path("/"))
+        assert done.returncode == code, done.stdout + done.stderr
+    assert "did you mean --threshold" in done.stdout
+    assert "Traceback" not in done.stderr
+    record = json.loads((tmp_path / "out" / "example.json").read_text())
+    assert record["parameters"]["threshold"] == 0.9
+    shipped = json.loads((REPOSITORY / "bundles/mrsi_inpainting/configs/metadata.json").read_text())["weights_sha256"]
+    assert record["weights"] == {"model.pt": shipped["model.pt"]}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".gz") == [
+        "example.json",
+        "summary.csv",
+    ]
+
+
 NEED_NO_DATA = ("mrs_vae_synthesis",)
+
+
+def plainly(command: list[str], working_directory: Path) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return subprocess.run(command, cwd=working_directory, env=environment, capture_output=True, text=True)
 
 
 def run_bundle(python: Path, bundle: Path, working_directory: Path, output: Path) -> None:
@@ -80,8 +104,7 @@ def run_bundle(python: Path, bundle: Path, working_directory: Path, output: Path
     if bundle.name not in NEED_NO_DATA:
         command += ["--dataset_dir", str(write_example_input(output.parent / "maps", bundle))]
     command += ["--output_dir", str(output)]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    result = subprocess.run(command, cwd=working_directory, env=environment, capture_output=True, text=True)
+    result = plainly(command, working_directory)
     assert result.returncode == 0, result.stdout + result.stderr
 
 

@@ -16,11 +16,12 @@ from monai.utils import convert_to_tensor
 from dmi_quantification.options import QuantificationOptions
 from mrsikit.io import InputError
 from mrsikit.io.nifti_mrs import Fids, metadata_of
+from mrsikit.runtime.bundles import bundle_root
 from mrsikit.runtime.fid_checks import acquisition_problems, largest_magnitude
 from mrsikit.runtime.map_checks import companion_problems
 from mrsikit.runtime.pipeline import BundlePipeline, check_affine, check_positive, refuse
 
-BUNDLE_ROOT = Path(__file__).parents[1]
+BUNDLE_ROOT = bundle_root("dmi_quantification")
 
 
 class Quantified(NamedTuple):

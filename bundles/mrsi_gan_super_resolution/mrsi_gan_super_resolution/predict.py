@@ -9,9 +9,10 @@ import numpy as np
 
 from mrsi_gan_super_resolution.options import GanSuperResolutionOptions
 from mrsikit.io import InputError
+from mrsikit.runtime.bundles import bundle_root
 from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
-BUNDLE_ROOT = Path(__file__).parents[1]
+BUNDLE_ROOT = bundle_root("mrsi_gan_super_resolution")
 
 
 def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> SuperResolved:

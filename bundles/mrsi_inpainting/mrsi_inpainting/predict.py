@@ -9,10 +9,11 @@ import numpy as np
 
 from mrsi_inpainting.options import InpaintingOptions
 from mrsikit.io import InputError
+from mrsikit.runtime.bundles import bundle_root
 from mrsikit.runtime.map_checks import companion_problems, map_problems
 from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
 
-BUNDLE_ROOT = Path(__file__).parents[1]
+BUNDLE_ROOT = bundle_root("mrsi_inpainting")
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from mrsi_super_resolution.options import SuperResolutionOptions
+from mrsikit.runtime.bundles import bundle_root
 from mrsikit.super_resolution.predict import SuperResolved, super_resolve
 
-BUNDLE_ROOT = Path(__file__).parents[1]
+BUNDLE_ROOT = bundle_root("mrsi_super_resolution")
 
 
 def predict(values: np.ndarray, *, bundle_root: str | Path = BUNDLE_ROOT, **given: Any) -> SuperResolved:

@@ -7,8 +7,9 @@ them; a test holds the two equal.
 
 from __future__ import annotations
 
+import textwrap
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
@@ -198,6 +199,8 @@ class RunOptions(BaseModel):
         False, "leave bad files out and list them in `summary.csv`; else nothing runs while one is bad", use="run"
     )
     dry_run: Flag = option(False, "`true`: list what the run finds and check it, then end", use="run")
+    report: Flag = option(True, "`false`: no `report.html`, only `summary.csv`", use="run")
+    figures: int = option(50, "most inputs that `report.html` draws; 0: none", ge=0, use="run")
     weights: Any = option(None, "your own weights", shown="`models/model.pt`", use="call")
     device: Device = option(None, "`cpu`, `cuda`, `cuda:1`", shown="GPU if there is one", use="call")
 
@@ -251,12 +254,35 @@ class RunOptions(BaseModel):
     @classmethod
     def table(cls) -> str:
         """Return the options as a Markdown table: first the bundle's own, then those that all bundles have."""
-        own = [name for name in cls.model_fields if name not in RunOptions.model_fields]
         rows = [
             f"| `--{name}` | {cls._shown(name)} | {cls._range(name)} | {cls.model_fields[name].description} |"
-            for name in (*own, *RunOptions.model_fields)
+            for name in cls._in_order()
         ]
         return "\n".join(["| option | default | values | meaning |", "|---|---|---|---|", *rows])
+
+    @classmethod
+    def help_text(cls, width: int = 100, *, without: Sequence[str] = ()) -> str:
+        """Return the options as text for a terminal, in the order of :meth:`table`.
+
+        Args:
+            width: longest line.
+            without: options to leave out.
+        """
+        names = [name for name in cls._in_order() if name not in without]
+        return "\n".join(line for name in names for line in cls._help_of(name, width))
+
+    @classmethod
+    def _help_of(cls, name: str, width: int) -> list[str]:
+        about = "; ".join(part for part in (cls._range(name), f"default {cls._shown(name)}") if part)
+        meaning = f"{cls.model_fields[name].description}"
+        wrapped = [textwrap.wrap(text.replace("`", ""), width - 6) for text in (about, meaning)]
+        return [f"  --{name}", *(f"      {line}" for text in wrapped for line in text)]
+
+    @classmethod
+    def _in_order(cls) -> list[str]:
+        """The bundle's own options, then those that all bundles have."""
+        own = [name for name in cls.model_fields if name not in RunOptions.model_fields]
+        return [*own, *RunOptions.model_fields]
 
     @classmethod
     def _extra(cls, name: str) -> dict[str, Any]:

@@ -111,6 +111,20 @@ def test_the_table_states_default_values_and_meaning() -> None:
     assert rows[-1].startswith("| `--device` | GPU if there is one |")
 
 
+def test_the_help_states_the_same_within_the_width() -> None:
+    lines = ToyOptions.help_text(40, without=("device",)).splitlines()
+    place = lines.index("  --count")
+    assert lines[place + 1 : place + 4] == [
+        "      whole number from 1, in maps;",
+        "      default all",
+        "      how many",
+    ]
+    assert "  --dataset_dir" in lines
+    assert "  --device" not in lines
+    assert max(map(len, lines)) <= 40
+    assert "`" not in "".join(lines)
+
+
 def test_devices_that_are_not_there() -> None:
     check_device("cpu")
     check_device(torch.device("cpu"))

@@ -21,6 +21,7 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import grouped
@@ -57,6 +58,7 @@ def write_report(
     caption: str = "",
     spatial: bool = True,
     checks: Callable[[Any], Sequence[str]] | None = None,
+    report: bool | str | int = True,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv``, ``mrsinmrs.csv`` and ``report.html`` from the files in the output folder.
@@ -77,6 +79,8 @@ def write_report(
         caption: plain text below every figure.
         spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
         checks: checks all outputs, given the inputs, and returns lines for a list above the table.
+        report: whether to write the page. Without it, the page of an earlier run is removed, because it would not show
+            this run.
         max_figures: largest number of figures. Further inputs are only in the table, so that the page stays small
             enough to load.
 
@@ -97,6 +101,15 @@ def write_report(
     rows = [_row(inputs, path, records[path], case_of.get(path)) for path in files]
     write_text_atomically(folder / "summary.csv", _as_csv(rows))
     done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
+    found = checks(inputs) if checks is not None and done else []
+    for line in found:
+        logger.info("%s", line)
+    if not as_flag(report, "report"):
+        (folder / "report.html").unlink(missing_ok=True)
+        return rows
+    stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
+    if stated:
+        write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
     drawn = set(done[:max_figures])
     cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
@@ -111,13 +124,7 @@ def write_report(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
     if len(done) > max_figures:
-        counts += f"; figures of the first {max_figures}"
-    found = checks(inputs) if checks is not None and done else []
-    for line in found:
-        logger.info("%s", line)
-    stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
-    if stated:
-        write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
+        counts += f"; figures of the first {max_figures}" if max_figures else "; without figures"
     page = _render(
         stated=common(stated) if stated else {},
         command=_command(inputs, records[done[0]]) if done else "",

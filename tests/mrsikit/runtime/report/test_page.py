@@ -159,6 +159,39 @@ def test_only_so_many_figures(make_run, tmp_path):
     assert "figures of the first 1" in page
 
 
+def test_no_figures_at_first_and_figures_later_compute_nothing_again(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS, max_figures=0)
+    page = read(tmp_path / "out")[1]
+    assert page.count("<img") == 0
+    assert "without figures" in page
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.nii.gz")}
+    inputs, evaluator = make_run()
+    assert inputs.datalist() == []
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    page = read(tmp_path / "out")[1]
+    assert page.count("<img") == 3
+    assert "without figures" not in page
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.nii.gz")} == before
+
+
+def test_no_page_leaves_summary_and_checks_and_no_page_of_an_earlier_run(make_run, tmp_path, caplog):
+    caplog.set_level("INFO")
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    _, whole = read(tmp_path / "out")
+    assert whole
+    (tmp_path / "out" / "summary.csv").unlink()
+    rows = write_report(inputs, **TEXTS, report="false", checks=lambda inputs: ["2 of 3 sets differ"])
+    assert [row["status"] for row in rows] == ["done"] * 3
+    assert (tmp_path / "out" / "summary.csv").exists()
+    assert not (tmp_path / "out" / "report.html").exists()
+    assert "2 of 3 sets differ" in caplog.text
+
+
 def test_an_input_that_vanished_since_costs_only_its_figure(make_run, tmp_path):
     inputs, evaluator = make_run()
     run_evaluator(evaluator)

@@ -1,0 +1,54 @@
+"""The folder of an installed bundle: its configs, weights and documents."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from monai.bundle import ConfigParser
+
+from mrsikit.io.errors import InputError
+from mrsikit.runtime.options import RunOptions
+
+WHEEL_FOLDER = "bundle"
+"""Folder of a package in which a wheel holds the files of the bundle, see ``tools/wheel_contents.py``."""
+
+
+def bundle_root(package: str) -> Path:
+    """Find the folder of a bundle by the name of its package, which is not imported.
+
+    A checkout and a zip hold the package in the bundle's folder. A wheel holds the bundle's files in the package.
+
+    Args:
+        package: name of the package, which is that of the bundle.
+
+    Returns:
+        The folder with ``configs/inference.json``.
+
+    Raises:
+        InputError: the package is not installed, or has no bundle.
+
+    Example:
+        >>> (bundle_root("mrsi_inpainting") / "configs" / "inference.json").is_file()
+        True
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(f"{package}: is not installed; install mrsikit again")
+    inside = Path(spec.origin).parent
+    for folder in (inside / WHEEL_FOLDER, inside.parent):
+        if (folder / "configs" / "inference.json").is_file():
+            return folder
+    raise InputError(f"{package}: its configs were not installed with it; install mrsikit again")
+
+
+def options_model(bundle: Path) -> type[RunOptions]:
+    """Import the options model of a bundle, which its inference config names.
+
+    Args:
+        bundle: folder of the bundle.
+    """
+    target = ConfigParser.load_config_file(bundle / "configs" / "inference.json")["options"]["_target_"]
+    module, name, _ = target.rsplit(".", maxsplit=2)  # package.options.Model.model_construct
+    return getattr(import_module(module), name)

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from mrsikit.io import InputError
+from mrsikit.runtime.bundles import bundle_root, options_model
+from option_tables import MODELS, model_of
+
+BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
+
+
+def write_package(site: Path, config: str) -> Path:
+    """A package, and a file of a bundle where ``config`` says."""
+    (site / "toy_gain").mkdir()
+    (site / "toy_gain" / "__init__.py").write_text("raise RuntimeError('imported')")
+    path = site / config
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    return path.parents[1]
+
+
+@pytest.mark.parametrize("config", ["configs/inference.json", "toy_gain/bundle/configs/inference.json"])
+def test_the_files_lie_around_the_package_or_in_it(
+    config: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_package(tmp_path, config)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bundle_root("toy_gain") == root
+
+
+def test_configs_of_others_are_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of all packages may hold a folder ``configs`` of some other project."""
+    root = write_package(tmp_path, "toy_gain/bundle/configs/inference.json")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "inference.json").write_text("{}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert bundle_root("toy_gain") == root
+
+
+def test_a_package_without_its_bundle_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_package(tmp_path, "toy_gain/bundle/configs/train.json")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="toy_gain: its configs were not installed"):
+        bundle_root("toy_gain")
+    with pytest.raises(InputError, match="toy_loss: is not installed"):
+        bundle_root("toy_loss")
+
+
+@pytest.mark.parametrize("bundle", MODELS)
+def test_a_checkout_has_its_own_bundles(bundle: str) -> None:
+    assert bundle_root(bundle) == BUNDLES / bundle
+    assert options_model(BUNDLES / bundle) is model_of(bundle)

@@ -1,0 +1,102 @@
+import importlib.metadata
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import mrsikit
+from command_lines import run_line
+from mrsikit.__main__ import COMMANDS, command_help, main
+from mrsikit.runtime.bundles import bundle_root
+from option_tables import model_of
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BUNDLES = sorted(path.name for path in (REPOSITORY / "bundles").iterdir() if path.is_dir())
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What MONAI is started with, instead of starting it."""
+    lines: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", ["mrsikit"])
+    monkeypatch.setattr(runpy, "run_module", lambda *_, **__: lines.append(sys.argv[1:]))
+    return lines
+
+
+def stopped(*arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert isinstance(stop.value.code, str)  # Python prints it and ends with code 1
+    return stop.value.code
+
+
+def test_every_bundle_has_one_command() -> None:
+    assert sorted(bundle for bundle, _ in COMMANDS.values()) == BUNDLES
+
+
+def test_the_overview_names_every_command_and_imports_neither_torch_nor_monai() -> None:
+    code = "import sys; from mrsikit.__main__ import main; main(['--help']); main(['--version']); "
+    code += "print({'torch', 'monai', 'numpy', 'pydantic'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.endswith(f"{mrsikit.__version__}\nset()\n")
+    for command in COMMANDS:
+        assert f"\n  {command} " in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_lists_the_options_of_its_bundle(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([command, "a", "b", "--help"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"mrsikit {command} ")
+    options = {line.strip() for line in said.splitlines() if line.startswith("  --")}
+    model = model_of(COMMANDS[command][0])
+    assert options == {f"--{name}" for name in model.model_fields} - {"--dataset_dir", "--output_dir"}
+    assert max(map(len, command_help(command, 60).splitlines()[4:])) <= 60
+
+
+def test_a_command_is_the_reference_command(started: list[list[str]], tmp_path: Path) -> None:
+    root = bundle_root("mrsi_inpainting")
+    main(["fill", str(tmp_path), "/out", "--threshold", "0.9", "--report=false"])
+    config = root / "configs" / "inference.json"
+    line = run_line(config, bundle_root=root, dataset_dir=tmp_path, output_dir="/out", threshold=0.9)
+    assert started == [[*line[3:], "--report=false"]]
+
+
+def test_new_sessions_need_no_input(started: list[list[str]]) -> None:
+    main(["synthesise", "/out", "--number", "4"])
+    main(["synthesise", "/in", "/out", "--sampling", "hybrid"])
+    assert ["--dataset_dir" in line for line in started] == [False, True]
+    assert all(line[line.index("--output_dir") + 1] == "/out" for line in started)
+
+
+def test_folders_are_taken_as_typed(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    main(["fill", "2024_02_01", "~/out"])
+    (line,) = started
+    assert line[line.index("--dataset_dir") + 1] == "./2024_02_01"  # else MONAI reads the number 20240201
+    assert line[line.index("--output_dir") + 1] == "/somewhere/out"
+
+
+@pytest.mark.parametrize("words", [[], ["in"], ["--threshold", "0.9", "in", "out"], ["a.nii", "b.nii", "out"]])
+def test_wrong_folders_are_refused_in_one_line(started: list[list[str]], words: list[str]) -> None:
+    said = stopped("fill", *words)
+    assert said.startswith("give the folders first")
+    assert said.endswith("mrsikit fill IN OUT [--option value ...]")
+    assert ("for several maps give their folder" in said) == (len(words) == 3)
+    assert stopped("synthesise").endswith("mrsikit synthesise [IN] OUT [--option value ...]")
+    assert started == []
+
+
+def test_an_unknown_command_is_refused_with_the_nearest() -> None:
+    assert stopped("fil", "in", "out") == "mrsikit fil: is no command; did you mean fill?"
+    assert "the commands are fill, super-resolve" in stopped("zzz")
+
+
+def test_the_installed_program_is_this_function() -> None:
+    scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert importlib.metadata.EntryPoint("mrsikit", scripts["mrsikit"], "console_scripts").load() is main
