@@ -140,10 +140,10 @@ class PostprocessMapd(Transform):
         left = torch.isfinite(values) & (values != 0) & (measured == 0) & ~missing
         if left.any():
             where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
-            where = "the outline of the signal" if boxed else where
-            flags.append(f"{int(left.sum())} poor fits were left as they are, for they lie outside {where}")
+            where = "the signal" if boxed else where
+            flags.append(f"{int(left.sum())} poor fits are still in the result, because they lie outside {where}")
         if (~torch.isfinite(values) & ~missing).any():
-            flags.append("NaN or infinity outside the head was left as it is")
+            flags.append("NaN or infinity outside the signal was left as it is")
         return flags
 
     @staticmethod
@@ -164,12 +164,13 @@ class PostprocessMapd(Transform):
             return []
         if not certain:
             return [
-                "the outline may be a head's or that of the volume that PRESS or semi-LASER excites: only voxels in "
-                f"it were filled ({int(excited.sum())} of {excited.numel()} voxels); give a brain mask to fill the rim"
+                "it cannot be told whether the map shows a whole section of a head or a box that PRESS or semi-LASER "
+                f"excited: only voxels within the signal were filled ({int(excited.sum())} of {excited.numel()} "
+                "voxels); if tissue is lost at the rim, give a brain mask"
             ]
         return [
-            f"the outline is straight, as that of the volume that PRESS or semi-LASER excites ({int(excited.sum())} of "
-            f"{excited.numel()} voxels): nothing outside it was filled; if it is the head, give a brain mask"
+            f"the map shows a box, as PRESS or semi-LASER excites it ({int(excited.sum())} of {excited.numel()} "
+            "voxels): nothing outside it was filled; if it is a whole head, give a brain mask"
         ]
 
     @staticmethod

@@ -8,26 +8,33 @@ from collections.abc import Mapping, Sequence
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
 
 
-def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, list[str]]]:
+def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, str]]]:
     """Group warnings that differ in their numbers alone.
 
     Args:
         by_file: warnings of each file.
 
     Returns:
-        Each warning with its files, the most common one first. Numbers that differ are given as a range, such as
-        "71 to 333 poor fits were left".
+        Each warning, with its files and what differs in each. Numbers that differ are given as a range, such as "71 to
+        333 poor fits were left". The rarest warning comes first, since it singles out files; in a group, the file
+        with the largest number.
 
     Example:
-        >>> grouped({"a": ["3 voxels lost"], "b": ["7 voxels lost", "no mask"]})
-        [('3 to 7 voxels lost', ['a', 'b']), ('no mask', ['b'])]
+        >>> grouped({"a": ["3 voxels lost", "no mask"], "b": ["7 voxels lost", "no mask"], "c": ["no mask"]})
+        [('3 to 7 voxels lost', {'b': '7', 'a': '3'}), ('no mask', {'a': '', 'b': '', 'c': ''})]
     """
-    groups: dict[str, dict[str, list[str]]] = {}
+    groups: dict[str, dict[str, str]] = {}
     for file, warnings in by_file.items():
         for warning in warnings:
-            groups.setdefault(NUMBER.sub("#", warning), {}).setdefault(file, []).append(warning)
-    found = [(_one(sum(files.values(), [])), list(files)) for files in groups.values()]
-    return sorted(found, key=lambda pair: -len(pair[1]))
+            groups.setdefault(NUMBER.sub("#", warning), {}).setdefault(file, warning)
+    out = []
+    for files in groups.values():
+        columns = list(zip(*map(NUMBER.findall, files.values()), strict=True))
+        differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
+        own = {file: [NUMBER.findall(warning)[k] for k in differ] for file, warning in files.items()}
+        order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
+        out.append((_one(list(files.values())), {file: ", ".join(own[file]) for file in order}))
+    return sorted(out, key=lambda group: len(group[1]))
 
 
 def _one(warnings: Sequence[str]) -> str:

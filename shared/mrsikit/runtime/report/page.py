@@ -125,6 +125,8 @@ def write_report(
     )
     if len(done) > max_figures:
         counts += f"; figures of the first {max_figures}" if max_figures else "; without figures"
+    noted = sum(bool(case["warnings"]) for case in cases)
+    counts += f", {noted} with warnings" if noted else ""
     page = _render(
         stated=common(stated) if stated else {},
         command=_command(inputs, records[done[0]]) if done else "",
@@ -161,15 +163,12 @@ def _command(inputs: InputFolder, record: Mapping[str, Any]) -> str:
 
 def _warnings(by_file: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     """Group the warnings of all files for the first screen: each once, with its files."""
-    return [
-        {
-            "text": text,
-            "count": f"{len(names)} of {len(by_file)} inputs" if len(by_file) > 1 else "the input",
-            "shown": [{"name": name, "anchor": _anchor(name)} for name in names[:LISTED]],
-            "more": [{"name": name, "anchor": _anchor(name)} for name in names[LISTED:]],
-        }
-        for text, names in grouped(by_file)
-    ]
+    out = []
+    for text, files in grouped(by_file):
+        named = [{"name": name, "anchor": _anchor(name), "own": own} for name, own in files.items()]
+        count = f"{len(named)} of {len(by_file)} inputs" if len(by_file) > 1 else "the input"
+        out.append({"text": text, "count": count, "shown": named[:LISTED], "more": named[LISTED:]})
+    return out
 
 
 def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str | None) -> dict[str, Any]:

@@ -26,7 +26,8 @@ function show(box) {
   const down = Math.ceil(panels.length / across);
   slider.max = slices - 1;
   slider.value = Math.floor(slices / 2);
-  slider.disabled = slices < 2;
+  slider.closest("label").hidden = slices < 2;
+  let chosen = null;
   const style = getComputedStyle(document.body);
 
   const image = (panel) => {
@@ -69,6 +70,10 @@ function show(box) {
         colorbar: { x: x[1] + 0.005, y: (y[0] + y[1]) / 2, len: y[1] - y[0], thickness: 10, xpad: 2,
           title: { text: panel.unit, side: "right" } } };
     });
+    if (chosen && chosen.slice === Number(slider.value)) {
+      layout.shapes = panels.map((_, k) => ({ type: "rect", xref: "x" + (k ? k + 1 : ""), yref: "y" + (k ? k + 1 : ""),
+        x0: chosen.x - 0.5, x1: chosen.x + 0.5, y0: chosen.y - 0.5, y1: chosen.y + 0.5, line: { color: "#00e5ff" } }));
+    }
     box.querySelector("output").textContent = view.slices[Number(slider.value)] + " " + view.stored_slices;
     Plotly.react(plot, traces, layout, { displayModeBar: false, responsive: false });
   };
@@ -76,7 +81,12 @@ function show(box) {
   choice.addEventListener("change", draw);
   window.addEventListener("resize", draw);
   draw();
-  plot.on("plotly_click", (event) => detail(box, view, panels, image, event.points[0]));
+  plot.on("plotly_click", (event) => {
+    const point = event.points[0];
+    chosen = { x: point.x, y: point.y, slice: Number(slider.value) };
+    detail(box, view, panels, image, point);
+    draw();
+  });
 }
 
 function detail(box, view, panels, image, point) {

@@ -1,21 +1,21 @@
 from mrsikit.runtime.report.grouped_warnings import grouped
 
 
-def test_a_warning_stands_once_with_all_its_files_the_most_common_first() -> None:
-    by_file = {"a": ["no mask"], "b": ["odd", "no mask"], "c": []}
-    assert grouped(by_file) == [("no mask", ["a", "b"]), ("odd", ["b"])]
+def test_a_warning_stands_once_with_all_its_files_the_rarest_first() -> None:
+    by_file = {"a": ["no mask"], "b": ["no mask", "odd"], "c": []}
+    assert grouped(by_file) == [("odd", {"b": ""}), ("no mask", {"a": "", "b": ""})]
 
 
 def test_numbers_that_differ_become_a_range() -> None:
     by_file = {
         "a": ["54% of the map is filled; trained up to 40%"],
-        "b": ["9% of the map is filled; trained up to 40%", "12% of the map is filled; trained up to 40%"],
+        "b": ["9% of the map is filled; trained up to 40%"],
         "c": ["shifted by -3.5 mm at 3 T"],
         "d": ["shifted by +2 mm at 3 T"],
     }
     assert grouped(by_file) == [
-        ("9 to 54% of the map is filled; trained up to 40%", ["a", "b"]),
-        ("shifted by -3.5 to +2 mm at 3 T", ["c", "d"]),
+        ("9 to 54% of the map is filled; trained up to 40%", {"a": "54", "b": "9"}),
+        ("shifted by -3.5 to +2 mm at 3 T", {"d": "+2", "c": "-3.5"}),
     ]
 
 

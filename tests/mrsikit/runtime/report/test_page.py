@@ -103,7 +103,7 @@ def test_report_of_done_skipped_and_failed(make_run, tmp_path):
     assert rows[1]["flags"] == "matrix below the trained 16"
     assert rows[1]["holes"] == "17"
     assert rows[1]["nothing"] == ""
-    assert "2 of 4 inputs done, 1 skipped, 1 failed." in page
+    assert "2 of 4 inputs done, 1 skipped, 1 failed, 1 with warnings." in page
     first_screen = page[page.index('id="attention"') : page.index("All 4 inputs")]
     for text in ("skipped", "cannot be read", "bad.nii.gz", "failed", "run again", "matrix below the trained 16"):
         assert text in first_screen
