@@ -300,9 +300,9 @@ def test_the_companions_of_every_bundle_are_no_references() -> None:
 
 
 def test_a_mask_is_no_reference(tmp_path: Path) -> None:
-    save(tmp_path / "truth" / "p1_tumour.nii.gz", (head(0) > 0).astype(np.float32))
-    save(tmp_path / "m" / "p1_tumour.nii.gz", head(2))
-    with pytest.raises(InputError, match="p1_tumour.nii.gz: holds 0 and 1 alone, as a mask"):
+    save(tmp_path / "truth" / "p1.nii.gz", (head(0) > 0).astype(np.float32))
+    save(tmp_path / "m" / "p1.nii.gz", head(2))
+    with pytest.raises(InputError, match="p1.nii.gz: holds 0 and 1 alone, as a mask"):
         make(str(tmp_path / "truth"), {"m": str(tmp_path / "m")}, tmp_path / "s.html")
 
 

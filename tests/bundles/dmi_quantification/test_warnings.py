@@ -63,9 +63,9 @@ def test_a_sound_file_has_no_warning() -> None:
         ),
         (
             {"sampled": (5, 0, 0), "mri_coverage": 1.0},
-            "the 10 x 10 x 1 voxels look interpolated from about 5 x 10 x 1 (outer k-space is empty): neighbours share "
-            "signal and noise, so errors of regions are larger than their voxels' say, and the deviations of smoothed "
-            "maps are too small",
+            "the 10 x 10 x 1 voxels look interpolated from about 5 x 10 x 1, or were smoothed (outer k-space is "
+            "empty): neighbours share signal and noise, so errors of regions are larger than their voxels' say, and "
+            "the deviations of smoothed maps are too small",
         ),
         ({"water": 10.0}, "mM without --factors: no saturation or number of labelled nuclei was accounted for"),
         (

@@ -46,9 +46,9 @@ def test_measured_sessions_are_those_of_the_folder(tmp_path: Path) -> None:
     assert [(Path(item["image"]).name, item["place"]) for item in items] == [("a.nii.gz", 0), ("b.nii.gz", 1)]
     assert all(item["fids"] == item["image"] for item in items)
     assert inputs.sources(items[0]) == {"image": items[0]["image"]}
-    # six constant transients, held against a network that knows no line
+    # six constant transients
     assert [len(lines) for lines in inputs.check().values()] == [1, 1]
-    assert "no lines where the network knows them" in inputs.problems_of(items[0])[0]
+    assert "real data stored as complex" in inputs.problems_of(items[0])[0]
 
 
 def test_a_network_says_whether_it_knows_edits(tmp_path: Path) -> None:

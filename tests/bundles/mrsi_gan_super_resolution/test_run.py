@@ -30,6 +30,7 @@ def test_every_sound_file_has_its_outputs(folder: Path, finished: Path) -> None:
     }
     expected = {f"{s}_{what}.nii.gz" for s in ("three", "plain", "volume") for what in ("sr", "uncertainty")}
     expected |= {"three_without_mri.nii.gz", "three.json", "plain.json", "volume.json", "report.html", "summary.csv"}
+    expected |= {"mrsinmrs.csv"}
     assert {p.name for p in finished.iterdir()} == expected
     assert (rows["three"]["MRI"], rows["plain"]["MRI"]) == ("flair", "none")
     assert "--dims 3" in rows["volume"]["flags"]
