@@ -103,7 +103,7 @@ def find_files(
             elif _companion_name(path, companions):
                 found.companions.append(path)
             elif (kind := read_name(stem_of(path)).kind) and not (fids and _holds_fids(path)):
-                found.unused[path] = f"is named as {NO_MAPS[kind]}, not as a map; rename it if it is one"
+                found.unused[path] = f"is named as {NO_MAPS[kind]}, not as a map; if it is a map, rename it"
             elif path.is_dir() and fids:
                 found.unused[path] = "holds DICOM; convert it to NIfTI-MRS"
             else:

@@ -216,8 +216,11 @@ def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
     if named is None:
         return kept, ""
     before, (_, word), behind = kept[:named], kept[named], kept[named + 1 :]
+    kind = _kind_of(word)
+    if kind == "mask" and before and _kind_of(before[-1][1]) == "brain":  # "brain_mask"
+        before, kind = before[:-1], "brain"
     ends = all(NEUTRAL.fullmatch(after.lower()) for _, after in behind)
-    return before if ends else before + behind, _kind_of(word)
+    return before if ends else before + behind, kind
 
 
 def _place_of_kind(words: list[str]) -> int | None:

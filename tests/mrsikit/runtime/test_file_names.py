@@ -21,6 +21,8 @@ from mrsikit.runtime.file_names import NO_MAPS, SAME, is_time_point, read_name
         ("NAA_flair", "NAA", "", "NAA", "flair"),
         ("NAA_SD", "NAA", "", "NAA", "sd"),
         ("t1_study_NAA", "t1_study_NAA", "t1_study", "NAA", ""),
+        ("sub-01_brain_mask", "sub-01", "sub-01", "", "brain"),
+        ("sub-01_NAA_brain_mask", "sub-01_NAA", "sub-01", "NAA", "brain"),
         ("CRLB_NAA", "NAA", "", "NAA", "crlb"),
         ("CrlbNAA", "NAA", "", "NAA", "crlb"),
         ("ConcNAA", "ConcNAA", "Conc", "NAA", ""),

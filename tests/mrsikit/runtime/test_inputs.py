@@ -92,7 +92,7 @@ def test_files_of_another_bundle_are_no_inputs(tmp_path):
     inputs = folder(tmp_path)
     assert inputs.names() == ["a", "a_Glc"]
     assert [path.name for path in inputs.unused()] == ["NAA_snr.nii.gz", "a_mask.nii.gz", "a_t1.nii.gz", "b_T2w.nii.gz"]
-    assert all("rename it if it is one" in why for why in inputs.unused().values())
+    assert all("if it is a map, rename it" in why for why in inputs.unused().values())
 
 
 def test_output_in_the_dataset_folder(tmp_path):
@@ -300,3 +300,11 @@ def test_points_of_a_time_series_are_maps(tmp_path: Path) -> None:
     inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", companions={"t1": "anatomy"})
     assert inputs.names() == ["Glc_t0", "Glc_t1", "Glc_t2", "Glx"]
     assert [item.get("t1") for item in inputs.items()] == [None, None, None, str(tmp_path / "Glx_t1.nii.gz")]
+
+
+def test_the_commonest_name_of_a_brain_mask_serves_the_session(tmp_path: Path) -> None:
+    for name in ("sub-01_NAA", "sub-01_tCr", "sub-01_brain_mask"):
+        save(tmp_path / f"{name}.nii.gz")
+    inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", companions={"brain": "mask"})
+    assert inputs.names() == ["sub-01_NAA", "sub-01_tCr"]
+    assert {item["brain"] for item in inputs.items()} == {str(tmp_path / "sub-01_brain_mask.nii.gz")}
