@@ -206,11 +206,16 @@ def _window(
     names = {panel.image for panel in panels if panel.window == window}
     names = names - {INPUT} or names  # artefacts of the input must not stretch the range
     images = [_slice(volumes[name], row) for name in names for row in rows if row.metabolite == metabolite]
-    values = np.concatenate([image[np.isfinite(image) & (image != 0)].ravel() for image in images])
-    if not values.size:
+    return colour_range(np.concatenate([image.ravel() for image in images]))
+
+
+def colour_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the (lowest, highest) value of the colours: most finite values but 0 lie between them."""
+    shown = values[np.isfinite(values) & (values != 0)]
+    if not shown.size:
         return 0.0, 1.0
-    high = float(np.percentile(values, WINDOW_PERCENTILE))
-    low = min(0.0, float(np.percentile(values, 100 - WINDOW_PERCENTILE)))
+    high = float(np.percentile(shown, WINDOW_PERCENTILE))
+    low = min(0.0, float(np.percentile(shown, 100 - WINDOW_PERCENTILE)))
     return low, high if high > low else low + 1.0
 
 

@@ -15,7 +15,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from mrsikit.runtime.report.figures import as_4d, cropped, place_of, radiological
+from mrsikit.runtime.report.figures import as_4d, colour_range, cropped, place_of, radiological
 from mrsikit.runtime.report.panels import INPUT, Panel
 
 MOST_NUMBERS, FEWEST_SLICES = 180_000, 3
@@ -116,13 +116,7 @@ def _stored(volume: NDArray[Any], slices: NDArray[np.int64], count: int, affine:
     images = np.stack(
         [[radiological(volume[:, :, z, min(m, volume.shape[3] - 1)], affine)[0] for z in slices] for m in range(count)]
     ).astype(float)
-    windows = []
-    for one in images:
-        values = one[np.isfinite(one) & (one != 0)]
-        high = float(np.percentile(values, 99.5)) if len(values) else 1.0
-        low = min(0.0, float(np.percentile(values, 0.5))) if len(values) else 0.0
-        windows.append([low, high if high > low else low + 1.0])
-    return {"windows": windows, **packed(images)}
+    return {"windows": [colour_range(one) for one in images], **packed(images)}
 
 
 def _colours(name: str) -> list[list[Any]]:
