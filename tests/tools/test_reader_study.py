@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -514,23 +513,6 @@ def test_what_else_can_be_wrong_with_scores(page: Path, tmp_path: Path, caplog: 
 
 # ---- in a real browser
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-in_browser = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"):
-        options.add_argument(f"--{flag}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(tmp_path)})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
-
 
 def by(browser: Any, selector: str) -> Any:
     return browser.find_element("css selector", selector)
@@ -546,7 +528,6 @@ def wanted_score(place: int, k: int) -> str:
     return "0" if k < 2 and place // 4 == 2 else str(1 + (3 * place + 2 * k + place // 5) % 5)
 
 
-@in_browser
 def test_a_whole_study_is_read_reloaded_exported_and_scored(browser: Any, page: Path, tmp_path: Path) -> None:
     key = Key.read(page.with_name("study.key.json"))
     browser.get(page.as_uri())
@@ -614,7 +595,6 @@ def test_a_whole_study_is_read_reloaded_exported_and_scored(browser: Any, page: 
     assert METHODS[1] in (out / "table.md").read_text()
 
 
-@in_browser
 def test_readers_share_a_machine_and_files_come_back(browser: Any, page: Path, tmp_path: Path) -> None:
     key = Key.read(page.with_name("study.key.json"))
     browser.get(page.as_uri())
@@ -659,7 +639,6 @@ def test_readers_share_a_machine_and_files_come_back(browser: Any, page: Path, t
     )
 
 
-@in_browser
 def test_full_storage_loses_nothing_that_can_be_exported(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
     by(browser, "#name").send_keys("one\n")
@@ -671,7 +650,6 @@ def test_full_storage_loses_nothing_that_can_be_exported(browser: Any, page: Pat
     assert [row.split(",")[6] for row in rows[1:]] == list("1234")
 
 
-@in_browser
 def test_no_tumour_is_said_of_a_case_and_taken_back(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
     by(browser, "#name").send_keys("one\n")
@@ -686,7 +664,6 @@ def test_no_tumour_is_said_of_a_case_and_taken_back(browser: Any, page: Path) ->
     assert by(browser, "#given").text == "2 of 112 scores given"
 
 
-@in_browser
 def test_the_maps_are_drawn_and_zoomed_together(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
     by(browser, "#name").send_keys("one\n")
@@ -720,7 +697,6 @@ def test_the_maps_are_drawn_and_zoomed_together(browser: Any, page: Path) -> Non
     assert browser.execute_async_script(pixels)[1][2] > 1.05 * shown[2]  # hot begins with red
 
 
-@in_browser
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_runs_over_the_edge(browser: Any, page: Path, width: int) -> None:
     size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
@@ -732,7 +708,6 @@ def test_nothing_runs_over_the_edge(browser: Any, page: Path, width: int) -> Non
     assert browser.execute_script(measure) == 0
 
 
-@in_browser
 @pytest.mark.slow
 def test_axe_finds_no_serious_fault(browser: Any, page: Path, tmp_path: Path) -> None:
     if not shutil.which("npm"):

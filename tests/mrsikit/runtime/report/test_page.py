@@ -1,7 +1,6 @@
 import base64
 import csv
 import re
-import shutil
 from html.parser import HTMLParser
 
 import nibabel as nib
@@ -38,24 +37,6 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-
-
-@pytest.fixture
-def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1280,900"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    yield driver
-    driver.quit()
-
-
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 def test_slider_hover_and_click_in_a_browser(make_run, tmp_path, browser):
     inputs, evaluator = make_run()
     run_evaluator(evaluator)
