@@ -1,9 +1,11 @@
-"""Report figure of one input: measured map, super-resolved with and without its MRIs, standard deviation, ratios."""
+"""Report figure of one input: the measured map, super-resolved with and without its MRIs, the change, and ratios."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +20,12 @@ from mrsikit.runtime.inputs import read_record
 from mrsikit.runtime.report import Panel, Picture, draw_case, view_of
 from mrsikit.super_resolution.network import MRIS
 from mrsikit.super_resolution.options import names_of
+from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
 
 PANELS = (
     Panel(title="as measured", image="input"),
     Panel(title="super-resolved", image="sr", sd="uncertainty"),
+    Panel(title="super-resolved - interpolated", image="change", window="change", colour_map="RdBu_r", diverging=True),
     Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis"),
 )
 
@@ -45,6 +49,10 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         shown[name], affine = read_map(inputs.output_path(own, name))
     # Take the factor from the output files: another run may have made them.
     factors = [fine // n for fine, n in zip(shown["sr"].shape[:3], coarse.shape[:3], strict=True)]
+    record = read_record(inputs.record_path(own))
+    item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
+    psf = record.get("parameters", {}).get("psf", "block")
+    shown["change"] = shown["sr"] - _interpolated(item, factors, psf).reshape(shown["sr"].shape)
     coarse = np.where(np.isfinite(coarse), coarse, np.nan)
     for axis, factor in enumerate(factors):
         coarse = coarse.repeat(factor, axis)
@@ -53,11 +61,12 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
     if inputs.output_path(own, "without_mri").exists():
         shown["without_mri"], _ = read_map(inputs.output_path(own, "without_mri"))
         panels.insert(2, Panel(title="without the MRI", image="without_mri"))
-    item = next(item for item in inputs.items() if Path(item["image"]) == Path(path))
-    for name in MRIS:
-        if name in item:
-            shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
-            panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
+    mris = [name for name in MRIS if name in item]
+    if mris:
+        panels.append(Panel(title=f"where it lies in the {mris[0].upper()} (mixed colours)", image="sr", over=mris[0]))
+    for name in mris:
+        shown[name] = _on_grid(Path(item[name]), (*coarse.shape, 1)[:3], affine).reshape(coarse.shape[:3])
+        panels.append(Panel(title=name.upper(), image=name, window=name, colour_map="gray", unit=""))
     # Move the slice axis, the one whose resolution did not change, to the end.
     across = factors.index(1) if len(factors) == 3 and 1 in factors[:2] else 2
     columns = [axis for axis in range(3) if axis != across] + [across, 3]
@@ -67,13 +76,14 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
     names = names_of(metabolites)
     names = names if len(names) == coarse.shape[-1] else []
     picture = draw_case(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
-    view = view_of(shown, affine, panels=panels, unit=unit, metabolites=names or None, oriented=oriented)
+    stored = [panel for panel in panels if not panel.diverging]  # one can subtract what one can read
+    view = view_of(shown, affine, panels=stored, unit=unit, metabolites=names or None, oriented=oriented)
     if not inputs.output_path(own, "ratio").exists():
         return Picture(png=picture, view=view)
     found = {"input": "ratio", "uncertainty": "ratio_uncertainty"}
     shown = {key: np.moveaxis(read_map(inputs.output_path(own, name))[0], across, 2) for key, name in found.items()}
     # Take the ratios' names from the record: another run may have made the file.
-    names = str(read_record(inputs.record_path(own)).get("summary", {}).get("ratios", "")).split(", ")
+    names = str(record.get("summary", {}).get("ratios", "")).split(", ")
     panels = [
         Panel(title=names[0] if len(names) == 1 else "ratio", unit=""),
         Panel(title="standard deviation", image="uncertainty", window="uncertainty", colour_map="viridis", unit=""),
@@ -89,6 +99,21 @@ def draw_fine(inputs: InputFolder, path: Path, *, unit: str = "map units", metab
         grey="no value: no measured map, or a denominator lost in its deviation",
     )
     return Picture(png=_stacked(picture, below), view=view)
+
+
+def _interpolated(item: Mapping[str, str], factors: Sequence[int], psf: str) -> np.ndarray:
+    """Interpolate a map as the preprocessing does, in the order of axes of the file."""
+    loaded: dict[Hashable, Any] = {}
+    for name in ("image", "crlb"):
+        if name in item:
+            values, affine = read_map(Path(item[name]))
+            volume = values if values.ndim == 4 else values[..., None]
+            loaded[name] = MetaTensor(torch.from_numpy(np.moveaxis(volume, -1, 0)), affine=torch.from_numpy(affine))
+    dims = 3 if len(factors) == 3 and min(factors) > 1 else 2
+    done = PreprocessCoarseMapd("image", factor=max(factors), psf=psf, dims=dims)(loaded)
+    starts = done["image"].as_tensor()[: len(loaded["image"])]
+    scale = done["scale"].repeat_interleave(starts.shape[3] // done["scale"].shape[1], 1)
+    return (starts * scale[:, None, None]).movedim(-1, 1 + done["slice_axis"]).movedim(0, -1).numpy()
 
 
 def _on_grid(path: Path, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coarse_maps import grid, head, save, save_flair
+from mrsikit.physics.spatial_encoding import BLOCK, interpolate
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.report import draw_case
 from mrsikit.super_resolution import figures
@@ -88,3 +90,26 @@ def test_slices_stored_first_are_drawn_as_slices(done: InputFolder, monkeypatch:
     arrays, affine = asked[0]
     assert {name: values.shape for name, values in arrays.items()} == dict.fromkeys(arrays, (96, 80, 8))
     np.testing.assert_allclose(affine, grid() @ np.diag([0.25, 0.25, 1, 1]))
+
+
+def test_the_change_is_what_interpolation_does_not_show_and_the_map_lies_over_the_mri(
+    done: InputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, asked = Path(str(done.dataset_dir)), []
+    coarse, crlb = head(grid(), (24, 20, 3)), np.full((24, 20, 3), 5.0)
+    coarse[10, 10, 1] = np.nan
+    fine = interpolate(torch.from_numpy(np.nan_to_num(coarse)).movedim(-1, 0)[None].float(), 4, BLOCK)[0]
+    save(folder / "guided.nii.gz", coarse, grid())
+    save(folder / "guided_crlb.nii.gz", crlb, grid())
+    for name in ("sr", "uncertainty"):
+        save(folder / f"guided_{name}.nii.gz", fine.movedim(0, -1).numpy(), grid() @ np.diag([0.25, 0.25, 1, 1]))
+    monkeypatch.setattr(figures, "draw_case", lambda arrays, _, **options: asked.append((arrays, options)) or b"")
+    view = draw_fine(done, folder / "guided.nii.gz").view
+    arrays, options = asked[0]
+    change = arrays["change"]
+    np.testing.assert_allclose(change[:, :, [0, 2]], 0, atol=1e-4)
+    assert np.abs(change[36:48, 36:48, 1]).max() > 1  # the missing voxel was imputed before interpolation
+    assert [(p.image, p.over) for p in options["panels"] if p.over] == [("sr", "flair")]
+    assert [p.image for p in options["panels"] if p.diverging] == ["change"]
+    assert view is not None
+    assert "change" not in view["images"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,25 +9,21 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from mrsikit.runtime.report.canvas import MISSING_COLOUR, OUTLINE_COLOUR, Box, Canvas
 from mrsikit.runtime.report.panels import INPUT, Panel
 
 MAX_ROWS = 6
-DPI, WIDTH, GAP, BAR, TITLE, LEGEND = 110, 2.75, 0.08, 0.75, 0.26, 0.3  # inches: a map is 302 pixels wide
+WIDTH, GAP, BAR, TITLE, LEGEND = 2.75, 0.08, 0.75, 0.26, 0.3  # inches: a map is 302 pixels wide
 FEWEST_SLICES, FLAT = 8, 0.5  # a volume has at least 8 slices and is at least half as deep as wide
 PLANES = ("sagittal", "coronal", "axial")
 ENDS = (("L", "R"), ("P", "A"), ("I", "S"))  # towards the lower and the higher world coordinate
 EMPTY = 0.01  # a voxel up to this share of the maximum counts as empty; interpolation leaves such values off the head
 MARGIN = 2  # voxels kept around the non-empty region
-MISSING_COLOUR = "#8c8c8c"  # a grey that is in neither colour map
-OUTLINE_COLOUR = "#00e5ff"  # cyan stands out from every colour of inferno
 WINDOW_PERCENTILE = 99.5  # so that one very bright voxel does not darken the map
-EXTENDED = {(False, False): "neither", (False, True): "max", (True, False): "min", (True, True): "both"}
 
 
 def draw_case(
@@ -70,41 +65,33 @@ def draw_case(
         for row in rows
     }
     heights = [_height(volumes, row, affine) for row in rows]
-    bars = {panel.window: j for j, panel in enumerate(panels)}  # a colour bar stands behind the last of its panels
+    # A colour bar stands behind the last of its panels; over an MRI the colours are mixed, so that no bar holds.
+    bars = {panel.window: j for j, panel in enumerate(panels) if panel.over is None}
     lefts = [GAP + j * (WIDTH + GAP) + BAR * sum(last < j for last in bars.values()) for j in range(len(panels))]
-    total = GAP + len(panels) * (WIDTH + GAP) + BAR * len(bars), sum(heights) + TITLE * len(rows) + LEGEND
-    figure = Figure(figsize=total)
-    FigureCanvasAgg(figure)
-
-    def place(left: float, top: float, width: float, height: float) -> Axes:
-        """Axes at inches from the figure's upper left corner."""
-        return figure.add_axes((left / total[0], 1 - (top + height) / total[1], width / total[0], height / total[1]))
-
+    canvas = Canvas(GAP + len(panels) * (WIDTH + GAP) + BAR * len(bars), sum(heights) + TITLE * len(rows) + LEGEND)
     top = 0.0
     for i, (row, height) in enumerate(zip(rows, heights, strict=True)):
         top += TITLE
         for j, panel in enumerate(panels):
-            axes = place(lefts[j], top, WIDTH, height)
-            directions = _draw(axes, volumes, panel, row, affine, ranges[panel.window, row.metabolite])
+            cell, window = Box(lefts[j], top, WIDTH, height), ranges[panel.window, row.metabolite]
+            box, directions = _draw(canvas, cell, volumes, panel, row, affine, window)
             parts = panel.title if i == 0 else "", _label(row, affine, oriented) if j == 0 else ""
-            axes.set_title(", ".join(part for part in parts if part), fontsize=9, pad=3)
+            title = ", ".join(part for part in parts if part)
+            if title:
+                canvas.text(lefts[j] + WIDTH / 2, top - 0.05, title, 9, ha="center", va="baseline")
             if oriented:
-                write_directions(axes, directions)
-            if bars[panel.window] == j:
-                bar = place(lefts[j] + WIDTH + 0.06, top, 0.12, height)
-                low, high = ranges[panel.window, row.metabolite]
+                canvas.directions(directions, box)
+            if bars.get(panel.window) == j:
                 together = [_slice(volumes[p.image], row) for p in panels if p.window == panel.window]
-                finite = np.concatenate([image[np.isfinite(image)].ravel() for image in together] + [[low]])
-                beyond = EXTENDED[bool(finite.min() < low), bool(finite.max() > high)]
-                colours = figure.colorbar(axes.images[0], cax=bar, extend=beyond)
-                colours.set_label(unit if panel.unit is None else panel.unit, fontsize=8)
-                bar.tick_params(labelsize=7)
+                finite = np.concatenate([image[np.isfinite(image)].ravel() for image in together] + [window[:1]])
+                place = Box(lefts[j] + WIDTH + 0.06, top, BAR - 0.06, height)
+                unit_of = unit if panel.unit is None else panel.unit
+                beyond = {"below": bool(finite.min() < window[0]), "above": bool(finite.max() > window[1])}
+                canvas.colour_bar(place, panel.colour_map, window, unit_of, **beyond)
         top += height
     has_grey = any(p.blank for p in panels) or not _all_finite(volumes, panels, rows)
-    _add_legend(figure, panels, grey=grey if has_grey else "")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return buffer.getvalue()
+    _add_legend(canvas.figure, panels, grey=grey if has_grey else "")
+    return canvas.png()
 
 
 def _height(volumes: Mapping[str, NDArray[Any]], row: _Row, affine: NDArray[np.float64]) -> float:
@@ -206,12 +193,21 @@ def _window(
     names = {panel.image for panel in panels if panel.window == window}
     names = names - {INPUT} or names  # artefacts of the input must not stretch the range
     images = [_slice(volumes[name], row) for name in names for row in rows if row.metabolite == metabolite]
-    return colour_range(np.concatenate([image.ravel() for image in images]))
+    diverging = any(panel.diverging for panel in panels if panel.window == window)
+    return colour_range(np.concatenate([image.ravel() for image in images]), diverging=diverging)
 
 
-def colour_range(values: NDArray[Any]) -> tuple[float, float]:
-    """Return the (lowest, highest) value of the colours: most finite values but 0 lie between them."""
+def colour_range(values: NDArray[Any], *, diverging: bool = False) -> tuple[float, float]:
+    """Return the (lowest, highest) value of the colours: most finite values but 0 lie between them.
+
+    Args:
+        values: any shape and unit.
+        diverging: whether the range is as wide below zero as above.
+    """
     shown = values[np.isfinite(values) & (values != 0)]
+    if diverging:
+        top = float(np.percentile(np.abs(shown), WINDOW_PERCENTILE)) if shown.size else 1.0
+        return -top, top
     if not shown.size:
         return 0.0, 1.0
     high = float(np.percentile(shown, WINDOW_PERCENTILE))
@@ -269,48 +265,38 @@ def radiological(
 
 
 def _draw(
-    axes: Axes,
+    canvas: Canvas,
+    cell: Box,
     volumes: Mapping[str, NDArray[Any]],
     panel: Panel,
     row: _Row,
     affine: NDArray[np.float64],
     window: tuple[float, float],
-) -> tuple[str, str, str, str]:
-    """Draw one slice and return the directions of its edges."""
+) -> tuple[Box, tuple[str, str, str, str]]:
+    """Draw one slice into a cell; return its place and the directions of its edges."""
     affine = _turned(affine, row.axis)
+
+    def turned(name: str) -> NDArray[Any]:
+        return radiological(_slice(volumes[name], row), affine)[0]
+
     image, spacing, directions = radiological(_slice(volumes[panel.image], row), affine)
-    shown = np.ma.masked_invalid(image.astype(float))
+    shown = np.where(np.isfinite(image), image, np.nan).astype(float)
     if panel.blank is not None:
-        mask, _, _ = radiological(_slice(volumes[panel.blank], row), affine)
-        shown = np.ma.masked_where((mask > 0) & ((image == 0) | ~np.isfinite(image)), shown)
-    axes.set_facecolor(MISSING_COLOUR)
-    axes.imshow(
-        shown,
-        cmap=panel.colour_map,
-        vmin=window[0],
-        vmax=window[1],
-        interpolation="nearest",
-        aspect=spacing[0] / spacing[1],
-    )
-    axes.set_xticks([])
-    axes.set_yticks([])
+        shown[(turned(panel.blank) > 0) & (image == 0)] = np.nan
+    box = cell.fitted(image.shape[0] * spacing[0] / (image.shape[1] * spacing[1]))
+    under = None if panel.over is None else turned(panel.over)
+    canvas.image(shown, box, panel.colour_map, window, under=under)
     if panel.outline is not None:
-        mask, _, _ = radiological(_slice(volumes[panel.outline], row), affine)
-        lines = outline_segments(mask > 0)
-        for colour, line_width in (("black", 2.4), (OUTLINE_COLOUR, 1.1)):  # a dark seam, visible on pale tissue
-            axes.add_collection(LineCollection(lines, colors=colour, linewidths=line_width, capstyle="projecting"))
-    return directions
+        canvas.outline(outline_segments(turned(panel.outline) > 0), image.shape, box)
+    return box, directions
 
 
-def outline_segments(mask: NDArray[np.bool_]) -> list[list[tuple[float, float]]]:
-    """Return the outline of a mask (rows, columns) along voxel edges, as lines ((x, y), (x, y))."""
+def outline_segments(mask: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Return the outline of a mask (rows, columns) along voxel edges, as lines (N, 2, 2) of two points (x, y)."""
     padded = np.pad(mask, 1)
-    lines = []
-    for i, j in np.argwhere(padded[1:, :] != padded[:-1, :]):
-        lines.append([(j - 1.5, i - 0.5), (j - 0.5, i - 0.5)])
-    for i, j in np.argwhere(padded[:, 1:] != padded[:, :-1]):
-        lines.append([(j - 0.5, i - 1.5), (j - 0.5, i - 0.5)])
-    return lines
+    below = np.argwhere(padded[1:, :] != padded[:-1, :])[:, None, ::-1] + [(-1.5, -0.5), (-0.5, -0.5)]
+    beyond = np.argwhere(padded[:, 1:] != padded[:, :-1])[:, None, ::-1] + [(-0.5, -1.5), (-0.5, -0.5)]
+    return np.concatenate([below, beyond])
 
 
 def write_directions(axes: Axes, directions: tuple[str, str, str, str]) -> None:

@@ -22,6 +22,8 @@ class Panel:
         window: panels with the same window share their colour range, so that they can be compared.
         colour_map: name of a perceptually uniform matplotlib colour map.
         unit: unit at the colour bar; None: that of the map.
+        over: name of an MRI under the map, which shows through; None: none.
+        diverging: whether the colour range is as wide below zero as above, for a difference.
         sd: suffix of the output with the standard deviations, shown with the values under the pointer; None: none.
     """
 
@@ -32,6 +34,8 @@ class Panel:
     window: str = "map"
     colour_map: str = "inferno"
     unit: str | None = None
+    over: str | None = None
+    diverging: bool = False
     sd: str | None = None
 
 

@@ -4,9 +4,11 @@ import matplotlib.image
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from mrsikit.runtime.report import Panel, draw_case
-from mrsikit.runtime.report.figures import _choose_rows, _window, cropped, outline_segments, radiological
+from mrsikit.runtime.report.canvas import MISSING_COLOUR, OUTLINE_COLOUR, Canvas
+from mrsikit.runtime.report.figures import _choose_rows, _window, as_4d, cropped, outline_segments, radiological
 
 PANELS = [
     Panel(title="Input", blank="holes"),
@@ -107,45 +109,101 @@ def test_empty_border_is_cut_the_same_for_all():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "arrows"), [(0.1, 1.0, "neither"), (-3, 1, "min"), (0.1, 9, "max"), (-3, 9, "both")]
+    ("low", "high", "arrows"), [(0.1, 1.0, [0, 0]), (-3, 1, [1, 0]), (0.1, 9, [0, 1]), (-3, 9, [1, 1])]
 )
 def test_values_beyond_the_colours_have_an_arrow(monkeypatch, low, high, arrows):
     """At the lower end, too: a negative concentration must not look like none."""
-    found, drawn = [], plt.Figure.colorbar
-    monkeypatch.setattr(plt.Figure, "colorbar", lambda *a, **k: (found.append(k["extend"]), drawn(*a, **k))[1])
+    found, fill = [], Axes.fill
+    monkeypatch.setattr(Axes, "fill", lambda *a, **k: (found.append(a[1:]), fill(*a, **k))[1])
     image = np.ones((40, 40))
     image[3, 3], image[5, 5] = low, high
     draw_case({"input": image}, np.eye(4), panels=[Panel(title="a")])
-    assert found == [arrows]
+    up = [heights[2] < heights[0] for _, heights in found]
+    assert [up.count(False), up.count(True)] == arrows
 
 
-def shown_titles(monkeypatch, arrays, affine, **options):
-    titles, write = [], matplotlib.axes.Axes.set_title
-    monkeypatch.setattr(matplotlib.axes.Axes, "set_title", lambda *a, **k: (titles.append(a[1]), write(*a, **k))[1])
+def shown_words(monkeypatch, arrays, affine, **options):
+    words, write = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *a, **k: (words.append(a), write(*a, **k))[1])
     png = draw_case(arrays, affine, panels=PANELS, choose_by="holes", **options)
-    return [title for title in titles if title], matplotlib.image.imread(io.BytesIO(png))
+    titles = [text for _, _, _, text, size in words if size == 9]
+    return titles, matplotlib.image.imread(io.BytesIO(png)), [text for *_, text, size in words if size == 8]
 
 
 def test_a_volume_is_shown_in_three_planes_and_slices_are_named_by_their_place(monkeypatch):
     affine = np.diag([10.0, 10.0, 8.0, 1.0])
     affine[:3, 3] = -60, -45, -40
-    titles, _ = shown_titles(monkeypatch, case((13, 10, 11)), affine)
+    titles, _, _ = shown_words(monkeypatch, case((13, 10, 11)), affine)
     assert titles[0].startswith("Input, slice ")
     assert titles[0].endswith(("mm I", "mm S"))
     assert [title.split()[0] for title in titles[3:]] == ["slice", "slice", "sagittal", "coronal"]
-    titles, _ = shown_titles(monkeypatch, case((13, 10, 11)), affine, oriented=False)
+    titles, _, _ = shown_words(monkeypatch, case((13, 10, 11)), affine, oriented=False)
     assert not any("mm" in title for title in titles)
 
 
 @pytest.mark.parametrize("shape", [(13, 10, 4), (13, 10, 11, 2)])
 def test_stacks_and_several_metabolites_keep_their_slices(monkeypatch, shape):
-    titles, _ = shown_titles(monkeypatch, case(shape), np.diag([10.0, 10.0, 8.0, 1.0]))
+    titles, _, _ = shown_words(monkeypatch, case(shape), np.diag([10.0, 10.0, 8.0, 1.0]))
     assert not any("coronal" in title for title in titles)
 
 
 def test_maps_are_at_least_300_pixels_wide_with_one_colour_bar_a_row_and_window(monkeypatch):
-    bars, drawn = [], plt.Figure.colorbar
-    monkeypatch.setattr(plt.Figure, "colorbar", lambda *a, **k: (bars.append(k), drawn(*a, **k))[1])
-    _, pixels = shown_titles(monkeypatch, case((8, 9, 2)), np.eye(4))
-    assert len(bars) == 2 * 2
+    _, pixels, units = shown_words(monkeypatch, case((8, 9, 2)), np.eye(4), unit="mM")
+    assert units == ["mM"] * 2 * 2
     assert pixels.shape[1] > 3 * 300
+
+
+def drawn(arrays, *panels, oriented=False):
+    """Pixels of a figure, 0 to 255."""
+    png = draw_case(arrays, np.eye(4), panels=panels, oriented=oriented)
+    return np.round(matplotlib.image.imread(io.BytesIO(png))[..., :3] * 255).astype(int)
+
+
+def share(pixels, colour):
+    return (pixels == to_rgb(colour)).all(-1).mean()
+
+
+def to_rgb(colour):
+    return np.round(np.array(matplotlib.colors.to_rgb(colour)) * 255).astype(int)
+
+
+def test_missing_voxels_are_grey_and_filled_ones_are_outlined_on_a_dark_seam():
+    arrays = case((8, 9))
+    arrays["holes"][:] = False
+    arrays["holes"][2:5, 3:5] = True
+    arrays["input"] = np.where(arrays["holes"], 0, arrays["filled"])
+    grey = share(drawn(arrays, PANELS[0]), MISSING_COLOUR)
+    assert 0.03 < grey < 6 / 72  # of the picture, the missing voxels of the map
+    assert share(drawn(arrays, Panel(title="a")), MISSING_COLOUR) < 0.001
+    plain, outlined = drawn(arrays, Panel(title="a", image="filled")), drawn(arrays, PANELS[1])
+    assert share(outlined, OUTLINE_COLOUR) > 0.001
+    assert share(outlined, "black") > share(plain, "black") + 0.001
+
+
+def test_directions_are_white_on_dark_ground():
+    arrays = {"input": np.full((12, 12), 5.0)}
+    named, plain = drawn(arrays, Panel(title=""), oriented=True), drawn(arrays, Panel(title=""))
+    middle = slice(100, 250), slice(10, 40)
+    assert share(named[middle], "white") > 0.005
+    assert share(plain[middle], "white") == 0
+    assert named[middle].sum(-1).min() < plain[middle].sum(-1).min() - 100
+
+
+def test_a_difference_has_a_window_as_wide_below_zero_as_above():
+    arrays = {"input": np.array([[-1.0, 4.0]] * 9)}
+    panel = Panel(title="a", window="change", diverging=True)
+    rows = _choose_rows({"input": as_4d(arrays["input"])}, None, None)
+    low, high = _window({"input": as_4d(arrays["input"])}, [panel], "change", rows, 0)
+    assert (low, high) == (-4, 4)
+
+
+def test_an_mri_shows_through_a_map_and_alone_where_there_is_none(monkeypatch):
+    units, write = [], Canvas.text
+    monkeypatch.setattr(Canvas, "text", lambda *a, **k: (units.append(a[3]), write(*a, **k))[1])
+    arrays = {"input": np.zeros((12, 12)), "t1": np.full((12, 12), 100.0)}
+    arrays["input"][:6] = 4.0
+    pixels = drawn(arrays, Panel(title="a"), Panel(title="b", over="t1"))
+    assert share(pixels[40:300, 330:600], "white") > 0.4  # the MRI alone
+    mixed = np.round((to_rgb("#fcffa4") + 255) / 2)
+    assert (np.abs(pixels[40:300, 330:700] - mixed).max(-1) <= 2).mean() > 0.2
+    assert units.count("map units") == 1  # no bar for mixed colours
