@@ -207,3 +207,6 @@ def test_an_mri_shows_through_a_map_and_alone_where_there_is_none(monkeypatch):
     mixed = np.round((to_rgb("#fcffa4") + 255) / 2)
     assert (np.abs(pixels[40:300, 330:700] - mixed).max(-1) <= 2).mean() > 0.2
     assert units.count("map units") == 1  # no bar for mixed colours
+    units.clear()
+    drawn(arrays, Panel(title="b", over="t1"))
+    assert "map units" not in units
