@@ -17,7 +17,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, peak_memory
-from benchmarks import excited_volumes
+from benchmarks import excited_volumes, measured_sessions
 from benchmarks import file_names as names
 from benchmarks.carbon13 import carbon13_maps
 from mrsi_inpainting import predict
@@ -144,15 +144,8 @@ class Filled:
 
 
 def ours(cases: Sequence[Case], *, given: bool, brain: bool, **options: Any) -> list[Filled]:
-    """Our network through the bundle's own pipeline; slices go together as metabolites of one file."""
-    if cases[0].clean.ndim == 3:
-        return [_ours_one(c, given, brain, **options) for c in cases]
-    stack = {k: np.stack([getattr(c, k) for c in cases], -1)[:, :, None] for k in ("spoilt", "missing", "brain")}
-    missing, inside = stack["missing"] if given else None, stack["brain"] if brain else None
-    out = predict(stack["spoilt"], missing=missing, brain=inside, **options)
-    return [
-        Filled(out.inpainted[:, :, 0, k], out.holes[:, :, 0, k], out.uncertainty[:, :, 0, k]) for k in range(len(cases))
-    ]
+    """Our network and check through the bundle's own pipeline, each map by itself."""
+    return [_ours_one(c, given, brain, **options) for c in cases]
 
 
 def _ours_one(case: Case, given: bool, brain: bool, **options: Any) -> Filled:
@@ -320,6 +313,7 @@ def measure(context: Context) -> None:
     _examples(pictures, context.figures)
     excited_volumes.measure_excited_volumes(context)
     _real(context)
+    measured_sessions.measure_sessions(context)
     _cost(context)
 
 
@@ -598,6 +592,7 @@ def _taken_for_boxes(rows: Sequence[dict[str, Any]], set_: str) -> float:
 
 PARTS = {
     "cost": _cost,
+    **measured_sessions.PARTS,
     "excited volumes": excited_volumes.measure_excited_volumes,
     "really measured maps": _real,
     "development": lambda context: _develop(context, 36),
@@ -706,6 +701,7 @@ ERRORS = {
 FOUND = {"recall": "%.3f", "precision": "%.3f", "ventricles filled": "%.3f", "deep ventricles filled": "%.3f"}
 WHOLE = {"whole-image MSE": "%.4f", "whole-image SSIM": "%.3f"}
 TABLES = [
+    *measured_sessions.TABLES,
     Table("Really measured maps, 15 % of the well-measured voxels removed", REAL, {"hole MSE / variance": "%.2f"},
           "Hyperpolarised 13C, summed over time. Well measured: over 5 standard deviations of the noise in a prostate; "
           "pyruvate over a quarter of its 95th percentile in the primate, for lactate too."),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mrsikit.runtime.options import OptionalFlag, RunOptions, Text, option
+from typing import Literal
+
+from mrsikit.runtime.options import Flag, OptionalFlag, RunOptions, Text, option
 
 
 class InpaintingOptions(RunOptions):
@@ -10,6 +12,23 @@ class InpaintingOptions(RunOptions):
 
     max_crlb: float | None = option(
         20, "a fit with a larger Cramér-Rao bound is missing", unit="percent", gt=0, example=20
+    )
+    rule: Literal["percent", "absolute"] = option(
+        "percent",
+        "what `max_crlb` is a percentage of: of each value, or (`absolute`) of the median of the map, so that a sound "
+        "fit of a low signal is kept; a bound of 999 % is always missing",
+        example="absolute",
+    )
+    check: Flag = option(
+        True,
+        "hide known voxels to see what fills this map best and how far off it is; `false`: kriging, not checked",
+        example=False,
+    )
+    session: Flag = option(
+        True,
+        "use the other maps of the session where they help, by the check; `false`: each map by itself",
+        use="run",
+        example=False,
     )
     threshold: float = option(
         0.4,

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.data.utils import affine_to_spacing
 from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from mrsi_inpainting.check_summary import check_warnings, summary_of
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
+from mrsikit.restoration.inpainting.session_fill import SessionMap, fill_from_session
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 from mrsikit.restoration.sampled_matrix import interpolated_in_words, sampled_matrix
 
@@ -24,7 +28,10 @@ NEGATIVE_SHARE = 0.05
 
 
 class PostprocessMapd(Transform):
-    """Insert the network's estimate into the missing voxels of the measured map, and leave all other voxels unchanged.
+    """Fill the missing voxels of the measured map by what does best in a check on it, and leave all others unchanged.
+
+    The candidates are the network's fill, classical fills and what the other maps of the session tell, see
+    :func:`mrsikit.restoration.inpainting.session_fill.fill_from_session`.
 
     Args:
         image: key of the network's input.
@@ -34,8 +41,9 @@ class PostprocessMapd(Transform):
 
     Output:
         "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
-        standard deviation of the filled voxels in the map's unit, 0 where measured. "names": keys of these three
-        images. "summary": row of the summary. "flags": warnings for the user.
+        standard deviation of the filled voxels in the map's unit, 0 where measured. "calibrated" (M, X, Y[, Z]) uint8:
+        1 where a filled voxel is like those of the check. "names": keys of these four images. "summary": row of the
+        summary. "flags": warnings for the user.
     """
 
     def __init__(
@@ -50,19 +58,20 @@ class PostprocessMapd(Transform):
         values = out["map"]
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
-        fill, sd, probability = self._unstacked(out[self.pred], plain, upright)
-        measured, observation, brain = self._unstacked(out[self.image], plain, upright)
+        results = self._unstacked(out[self.pred], plain, upright)
+        probability = results[2][: len(plain)]
+        layers = self._unstacked(out[self.image], plain, upright)
+        measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
         missing = (observation > 0.5) | judged
-        # If the measured values are never negative (non-negative fits), the filled ones must not be either.
-        negative = (torch.isfinite(plain) & ~missing & (plain < 0)).flatten(1).any(1)
-        fill = torch.where(negative.reshape(-1, *[1] * (plain.ndim - 1)), fill, fill.clamp(min=0))
-        out["inpainted"] = self._like(torch.where(missing, fill, plain), values)
+        filled, sd, calibrated, checks = self._fill(out, results[0], measured, missing, brain)
+        out["inpainted"] = self._like(torch.where(missing, filled, plain), values)
         out["holes"] = self._like(missing.to(torch.uint8), values)
         out["uncertainty"] = self._like(torch.where(missing, sd, 0.0), values)
+        out["calibrated"] = self._like(calibrated.to(torch.uint8), values)
         signal = (measured != 0) & (brain != 0)
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
-        out["names"] = ["inpainted", "holes", "uncertainty"]
+        out["names"] = ["inpainted", "holes", "uncertainty", "calibrated"]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "maps": plain.shape[0],
@@ -72,6 +81,8 @@ class PostprocessMapd(Transform):
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
             "share of map filled": round(lost, 4),
             "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal & (measured > 0)]),
+            "share of filled voxels not calibrated": round(1 - float(calibrated.sum() / missing.sum().clamp(min=1)), 4),
+            **summary_of(checks, str(out.get("other names", ""))),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         excited = convert_to_tensor(out["excited"]).cpu().bool()
@@ -84,16 +95,69 @@ class PostprocessMapd(Transform):
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
-        out["flags"] += resampling_warnings(out)
+        out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)
         return out
+
+    def _fill(
+        self, data: Mapping[Hashable, Any], fills: Tensor, measured: Tensor, missing: Tensor, brain: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, list[dict[str, Any]]]:
+        """Fill each of the maps (M, X, Y[, Z]): values, standard deviation, calibrated, and what the check found."""
+        count = len(measured)
+        values = data["map"]
+        affine = values.affine if isinstance(values, MetaTensor) else torch.eye(4)
+        spacing = affine_to_spacing(affine, measured.ndim - 1).tolist()
+        hidden = (
+            convert_to_tensor(data["hidden"]).cpu().bool().numpy()
+            if "hidden" in data
+            else np.zeros((0, *measured.shape[1:]), bool)
+        )
+        excited = convert_to_tensor(data["excited"]).cpu().bool()
+        inside = torch.where(brain > -0.5, brain > 0.5, outlines(measured) & excited)
+        known = (inside & ~missing).numpy()
+        maps = measured.double().numpy()
+        session = np.where(known & (maps != 0), maps, np.nan)
+        others = (
+            convert_to_tensor(data["others"]).cpu().double().numpy()
+            if "others" in data
+            else np.zeros((0, *measured.shape[1:]))
+        )
+        bounds = None
+        if "crlb" in data:
+            percent = (
+                convert_to_tensor(data["crlb"]).cpu().double().reshape(-1, *measured.shape[1:]).expand_as(measured)
+            )
+            bounds = (percent / 100).nan_to_num(0, 0, 0).clamp(0, 10).numpy() * np.abs(maps)
+        filled, sd, calibrated = maps.copy(), np.zeros_like(maps), np.zeros(maps.shape, bool)
+        checks: list[dict[str, Any]] = []
+        for k in range(count):
+            target = missing[k].numpy()
+            if not target.any() or not known[k].any():
+                checks.append({})
+                continue
+            found = fill_from_session(
+                SessionMap(
+                    values=maps[k],
+                    data=known[k],
+                    spacing=spacing,
+                    bounds=None if bounds is None else bounds[k],
+                    others=np.concatenate([session[np.arange(count) != k], others]),
+                ),
+                target,
+                hidden=list(hidden[k::count]),
+                network=fills[k].numpy(),
+                network_hidden=list(fills[count:][k::count].numpy()),
+            )
+            filled[k][target], sd[k][target], calibrated[k][target] = found.values, found.sd, found.calibrated
+            checks.append(found.record)
+        return torch.from_numpy(filled).float(), torch.from_numpy(sd).float(), torch.from_numpy(calibrated), checks
 
     @staticmethod
     def _unstacked(stacked: Tensor, values: Tensor, upright: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Split the network's layout (3 n, X, Y[, Z]) into three tensors of the map's shape (M, X, Y[, Z])."""
+        """Split the network's layout (3 n, X, Y[, Z]) into three tensors (M, X, Y[, Z]), the check's last."""
         stacked = convert_to_tensor(stacked).cpu().float()
         stacked = stacked.reshape(-1, 3, *stacked.shape[1:])
         if stacked.ndim == 4 and values.ndim == 4:
-            stacked = stacked.reshape(values.shape[0], values.shape[3], 3, *values.shape[1:3]).permute(0, 2, 3, 4, 1)
+            stacked = stacked.reshape(-1, values.shape[3], 3, *values.shape[1:3]).permute(0, 2, 3, 4, 1)
         elif stacked.ndim == 5:
             stacked = stacked.movedim(-1, 2 + upright)
         return stacked[:, 0], stacked[:, 1], stacked[:, 2]

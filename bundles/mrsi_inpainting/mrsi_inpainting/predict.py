@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from mrsi_inpainting.options import InpaintingOptions
 from mrsikit.io import InputError
@@ -15,6 +16,7 @@ from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_las
 
 BUNDLE_ROOT = bundle_root("mrsi_inpainting")
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
+OUTPUTS = ("inpainted", "holes", "uncertainty", "calibrated")
 
 
 class Inpainted(NamedTuple):
@@ -24,12 +26,14 @@ class Inpainted(NamedTuple):
         inpainted: filled map, float32, in the map's unit; measured voxels are unchanged.
         holes: bool mask of the voxels that were filled.
         uncertainty: standard deviation of the filled voxels in the map's unit, 0 where measured.
+        calibrated: bool, the filled voxels that are like those of the check; elsewhere the uncertainty is doubled.
         flags: warnings for the user.
     """
 
     inpainted: np.ndarray
     holes: np.ndarray
     uncertainty: np.ndarray
+    calibrated: np.ndarray
     flags: list[str]
 
 
@@ -39,6 +43,7 @@ def predict(
     missing: np.ndarray | None = None,
     crlb: np.ndarray | None = None,
     brain: np.ndarray | None = None,
+    others: np.ndarray | None = None,
     affine: np.ndarray | None = None,
     bundle_root: str | Path = BUNDLE_ROOT,
     **options: Any,
@@ -51,10 +56,12 @@ def predict(
             the network detects the missing voxels.
         crlb: Cramér-Rao bounds in percent, same shape; voxels above ``max_crlb`` (option, default 20) are missing.
         brain: mask of everything inside the skull, (X, Y[, Z]).
+        others: other maps of the session, (X, Y, K), or (X, Y, Z, K) for a map with Z; NaN where they are not known.
+            The maps of the axis M help each other without it.
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
         bundle_root: folder of the bundle.
-        options: parameters of the config: ``max_crlb``, ``threshold``, ``wrong_threshold``, ``volumetric``, ``device``,
-            ``weights``.
+        options: parameters of the config: ``max_crlb``, ``rule``, ``check``, ``threshold``, ``wrong_threshold``,
+            ``volumetric``, ``device``, ``weights``.
 
     Returns:
         The filled map, the mask of the filled voxels, the uncertainty and the warnings.
@@ -78,12 +85,18 @@ def predict(
     refuse("values", map_problems(values))
     affine = np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
-    data = {"image": channel_first(values, affine)}
+    data: dict[str, torch.Tensor] = {"image": channel_first(values, affine)}
     for name, companion in {"missing": missing, "crlb": crlb, "brain": brain}.items():
         if companion is not None:
             companion = np.asarray(companion)
             refuse(name, companion_problems(companion, values, COMPANIONS[name]))
             data[name] = channel_first(companion, affine)
+    if others is not None:
+        others = np.asarray(others, float)
+        if others.shape[:-1] != values.shape[:3]:
+            raise InputError(f"others is of shape {others.shape}; give {(*values.shape[:3], 'K')}")
+        data["others"] = torch.from_numpy(np.moveaxis(others, -1, 0))
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
-    results = [channel_last(out[name], values.ndim) for name in ("inpainted", "holes", "uncertainty")]
-    return Inpainted(results[0], results[1].astype(bool), results[2], out["flags"])
+    results = [channel_last(out[name], values.ndim) for name in OUTPUTS]
+    inpainted, holes, uncertainty, calibrated = results
+    return Inpainted(inpainted, holes.astype(bool), uncertainty, calibrated.astype(bool), out["flags"])

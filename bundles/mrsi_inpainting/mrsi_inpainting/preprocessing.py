@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
@@ -14,13 +15,17 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsi_inpainting.excited_volume import excited_volume
+from mrsi_inpainting.session import poor_fits
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
+from mrsikit.restoration.inpainting.hidden_voxels import hide
 from mrsikit.restoration.resampling import companions_to_map_grid, upright_axis
 from mrsikit.runtime import as_flag
 
 MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
 FEWEST_SLICES = 8
+CHECKED, MOST_FOLDS = 3000, 4
+"""Voxels with signal of which one fold of the check suffices; smaller maps get up to so many folds."""
 
 
 def outlines(maps: Tensor) -> Tensor:
@@ -51,6 +56,10 @@ class PreprocessMapd(MapTransform):
         brain: key of the optional brain mask, 1 = inside; 1 channel.
         max_crlb: largest Cramér-Rao bound of a usable fit, in percent.
         anisotropy: largest ratio of voxel sides for which the 3D network is used.
+        rule: whether ``max_crlb`` is a percentage of each value or of the map's median, see
+            :func:`mrsi_inpainting.session.poor_fits`.
+        check: whether to hide known voxels for the check, yes or no (also as text).
+        seed: seed of the choice of the hidden voxels.
         volumetric: whether to use the 3D network, yes or no (also as text, as a command line gives it); None: decided
             by the voxels.
 
@@ -59,9 +68,11 @@ class PreprocessMapd(MapTransform):
 
     Output:
         The key: the network's input (3 n, X, Y[, Z]), with map, observation mask and brain mask of each of n maps or
-        slices. "map": the map unchanged. Companions on a finer grid than the map's are resampled onto it, and
-        "resampled" names them. "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is
-        a head's or a mask is given. "excited_certain": bool, False if that outline may as well be a head's.
+        slices; then the same again for each fold of the check, with further voxels missing. "map": the map unchanged.
+        "hidden" (F M, X, Y[, Z]): bool, those voxels, one mask for each map and fold; absent without a check.
+        Companions on a finer grid than the map's are resampled onto it, and "resampled" names them.
+        "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is a head's or a mask is
+        given. "excited_certain": bool, False if that outline may as well be a head's.
     """
 
     def __init__(
@@ -71,13 +82,18 @@ class PreprocessMapd(MapTransform):
         missing: str = "missing",
         crlb: str = "crlb",
         brain: str = "brain",
-        max_crlb: float = 20.0,
+        max_crlb: float | None = 20.0,
+        rule: str = "percent",
+        check: bool | str = True,
+        seed: int = 0,
         anisotropy: float = 1.75,
         volumetric: bool | str | None = None,
     ) -> None:
         super().__init__(keys)
         self.missing, self.crlb, self.brain = missing, crlb, brain
-        self.max_crlb = max_crlb
+        self.max_crlb, self.rule = max_crlb, rule
+        self.check = as_flag(check, "check")
+        self.seed = seed
         self.anisotropy = anisotropy
         self.volumetric = None if volumetric is None else as_flag(volumetric, "volumetric")
 
@@ -105,6 +121,9 @@ class PreprocessMapd(MapTransform):
                 out["excited"], out["excited_certain"] = self._excited(values, affine)
             layers = self._layers(values, companions, out["excited"])
             stacked = torch.stack(layers, 1)
+            if self.check and len(hidden := self._hidden(*layers)):
+                out["hidden"] = hidden
+                stacked = torch.cat([stacked, _without(stacked, hidden)])
             if values.ndim == 4 and self._is_volumetric(values, affine):
                 stacked = stacked.movedim(2 + upright_axis(affine), -1)
             elif values.ndim == 4:
@@ -150,7 +169,7 @@ class PreprocessMapd(MapTransform):
         lost = ~finite
         if self.crlb in companions:
             bound = companions[self.crlb]
-            lost = lost | ~torch.isfinite(bound) | (bound > self.max_crlb)
+            lost = lost | poor_fits(bound, clean, self.max_crlb, self.rule)
         if self.brain in companions:
             brain = (companions[self.brain] > 0).float()
             head = brain > 0
@@ -171,8 +190,25 @@ class PreprocessMapd(MapTransform):
         observation[(brain == 0) & (observation == UNKNOWN)] = OBSERVED
         return [torch.where(observation == MISSING, 0.0, clean), observation, brain]
 
+    def _hidden(self, clean: Tensor, observation: Tensor, brain: Tensor) -> Tensor:
+        """Draw the voxels (F M, X, Y[, Z]) that the check hides, one mask for each map and fold."""
+        signal = ((clean != 0) & (brain != 0)).numpy()
+        missing = (observation == MISSING).numpy()
+        folds = int(np.clip(round(CHECKED / max(signal[0].sum(), 1)), 1, MOST_FOLDS))
+        rng = np.random.default_rng(self.seed)
+        masks = [hide(known, lost, rng) for _ in range(folds) for known, lost in zip(signal, missing, strict=True)]
+        return torch.from_numpy(np.stack(masks)) if any(mask.any() for mask in masks) else torch.empty(0)
+
     def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
         if self.volumetric is not None:
             return self.volumetric and values.shape[-1] > 1
         spacing = affine_to_spacing(affine, 3)
         return values.shape[-1] >= FEWEST_SLICES and float(spacing.max() / spacing.min()) <= self.anisotropy
+
+
+def _without(stacked: Tensor, hidden: Tensor) -> Tensor:
+    """Repeat the layers (M, 3, X, Y[, Z]) for each fold, with the hidden voxels (F M, X, Y[, Z]) marked as missing."""
+    copies = stacked.repeat(len(hidden) // len(stacked), *[1] * (stacked.ndim - 1))
+    copies[:, 0] = torch.where(hidden, 0.0, copies[:, 0])
+    copies[:, 1] = torch.where(hidden, MISSING, copies[:, 1])
+    return copies

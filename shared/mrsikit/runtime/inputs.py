@@ -21,6 +21,8 @@ from mrsikit.runtime.map_checks import KINDS, input_problems
 from mrsikit.runtime.options import as_flag
 
 DATALIST_SECTIONS = ("testing", "inference")
+SESSION = "session/"
+"""Start of the keys of the other maps of an input's case."""
 
 
 class InputFolder:
@@ -43,6 +45,8 @@ class InputFolder:
             ``<stem>_<suffix>.nii.gz`` for each of these suffixes, and the further outputs that the record names.
         optional_outputs: suffixes of image outputs that only some inputs have.
         needed: companions of which every input must have at least one.
+        session: whether each input also lists the other maps of its case, as ``session/<stem>``, with their companions,
+            as ``session/<stem>/<companion>``; also as text, as a command line gives it.
         least_slices: smallest number of voxels of every map along each of three axes; 0: maps may be 2D.
         holds: kind of the inputs, ``maps`` or ``fids`` (NIfTI-MRS).
         overwrite: also compute inputs that are done.
@@ -69,6 +73,7 @@ class InputFolder:
         outputs: Sequence[str] = (),
         optional_outputs: Sequence[str] = (),
         needed: Sequence[str] = (),
+        session: bool | str | int = False,
         least_slices: int = 0,
         holds: str = "maps",
         overwrite: bool | str | int = False,
@@ -80,6 +85,7 @@ class InputFolder:
         self.outputs = tuple(outputs)
         self.optional_outputs = tuple(optional_outputs)
         self.needed = tuple(needed)
+        self._session = session
         self.least_slices = least_slices
         self.holds = holds
         self._overwrite = overwrite
@@ -154,10 +160,24 @@ class InputFolder:
         if not items:
             raise InputError(f"dataset_dir {source} holds no input{self._why_none(source)}")
         companions = self._attached(items, found)
-        return [
+        items = [
             {**{name: str(paths[0]) for name, paths in companions[item["image"]].items()}, **item, **self._place(item)}
             for item in items
         ]
+        return self._with_sessions(items) if as_flag(self._session, "session") else items
+
+    def _with_sessions(self, items: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+        """Add to each input the other valid maps of its case and their companions."""
+        source = self._source if self._source.is_dir() else self._source.parent
+        by_map = {item["image"]: item for item in items}
+        others: dict[str, dict[str, str]] = {path: {} for path in by_map}
+        for case in group([Path(path) for path in by_map], source):
+            for path in map(str, case.maps):
+                for other in (str(other) for other in case.maps if str(other) not in {path, *self.invalid}):
+                    key = f"{SESSION}{stem_of(other)}"
+                    others[path][key] = other
+                    others[path] |= {f"{key}/{n}": file for n in self.companions if (file := by_map[other].get(n))}
+        return [{**item, **others[item["image"]]} for item in items]
 
     def _attached(self, items: Sequence[Mapping[str, str]], found: Sequence[Found]) -> dict[str, dict[str, list[Path]]]:
         """Find the companions of each input, by its path."""

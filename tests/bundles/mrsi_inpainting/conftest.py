@@ -125,12 +125,12 @@ def prepared(values: np.ndarray, **options: object) -> tuple[Tensor, Tensor, Ten
     """Map, observation and brain channel of a one-slice map."""
     companions = {k: tensor(v) for k, v in options.items() if isinstance(v, np.ndarray)}
     rest = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
-    out = PreprocessMapd(**rest)({"image": tensor(values), **companions})["image"].as_tensor()
+    out = PreprocessMapd(check=False, **rest)({"image": tensor(values), **companions})["image"].as_tensor()
     assert out.shape == (3, *values.shape[1:])
     return out[0:1], out[1:2], out[2:3]
 
 
 def flags_of(values: np.ndarray, **companions: np.ndarray) -> str:
-    item = PreprocessMapd()({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
+    item = PreprocessMapd(check=False)({"image": tensor(values), **{k: tensor(v) for k, v in companions.items()}})
     item["pred"] = torch.zeros_like(item["image"].as_tensor())
     return "; ".join(PostprocessMapd()(item)["flags"])

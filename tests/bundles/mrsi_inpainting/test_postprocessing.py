@@ -13,18 +13,9 @@ from .conftest import CENTRE, MISSING, OUTSIDE, decided_network, disc, flags_of,
 
 @torch.no_grad()
 def filled(network: Inpainter, values: MetaTensor, threshold: float = 0.5, **companions: MetaTensor) -> dict:
-    item = PreprocessMapd()({"image": values, **companions})
+    item = PreprocessMapd(check=False)({"image": values, **companions})
     item["pred"] = network(item["image"][None])[0]
     return PostprocessMapd(threshold=threshold)(item)
-
-
-def fill_from(pred: float, values: np.ndarray) -> float:
-    """What becomes of the voxel (0, 0), known missing, when the network says ``pred``."""
-    mask = np.zeros_like(values)
-    mask[0, 0, 0] = 1
-    item = PreprocessMapd()({"image": tensor(values), "missing": tensor(mask)})
-    item["pred"] = torch.full((3 * len(values), *values.shape[1:]), pred)
-    return float(PostprocessMapd()(item)["inpainted"][0, 0, 0])
 
 
 @pytest.mark.parametrize("spacing", [(4.0, 4.0, 4.0), (4.0, 4.0, 12.0)], ids=["3D", "slice-wise"])
@@ -44,7 +35,7 @@ def test_outside_the_holes_every_bit_stays(network: Inpainter, spacing: tuple[fl
     assert out["summary"]["network"] == ("3D" if spacing[2] == 4 else "2D")
 
 
-def test_slices_of_a_stack_are_filled_as_each_alone(network: Inpainter) -> None:
+def test_slices_of_a_stack_are_judged_as_each_alone(network: Inpainter) -> None:
     volume = np.stack([disc(20, seed=3, depth=5), disc(20, seed=4, depth=5)])
     mask = (volume == 0) & (np.arange(5) % 2 == 0)
     stack = filled(network, tensor(volume, (4, 4, 12)), missing=tensor(mask))
@@ -53,10 +44,7 @@ def test_slices_of_a_stack_are_filled_as_each_alone(network: Inpainter) -> None:
         for z in range(5):
             part = (slice(metabolite, metabolite + 1), slice(None), slice(None), z)
             alone = filled(network, tensor(volume[part]), missing=tensor(mask[part]))
-            for name in ("inpainted", "holes", "uncertainty"):
-                torch.testing.assert_close(
-                    stack[name].as_tensor()[part], alone[name].as_tensor(), rtol=1e-4, atol=1e-4, msg=f"{name} {z}"
-                )
+            assert torch.equal(stack["holes"].as_tensor()[part], alone["holes"].as_tensor())
 
 
 def test_one_mask_serves_all_metabolites(network: Inpainter) -> None:
@@ -77,23 +65,12 @@ def test_known_holes_are_filled_and_observed_voxels_never(network: Inpainter) ->
     np.testing.assert_array_equal(out["holes"].numpy(), mask)
 
 
-def test_fill_is_negative_only_where_the_map_is() -> None:
-    values = slice_map()
-    assert fill_from(-2.0, values) == 0
-    values[0, 10, 10] = -1
-    assert fill_from(-2.0, values) == -2
-    # neither a failed fit written as -1 nor another metabolite tells the sign
-    values[0, 10, 10], values[0, 0, 0] = 1, -1
-    assert fill_from(-2.0, values) == 0
-    values[0, 0, 0] = 0
-    assert fill_from(-2.0, np.concatenate([values, -values])) == 0
-
-
 def test_flags_say_what_the_user_must_know() -> None:
     values = slice_map()
     none, most = np.zeros(values.shape), (values > 0) & (np.arange(32) % 3 > 0)
     none[CENTRE] = 1
-    assert flags_of(values, missing=none) == ""
+    assert flags_of(values, missing=none).startswith("the fill was not checked")
+    assert ";" not in flags_of(values, missing=none)
     assert "no brain mask" in flags_of(values)
     assert "no brain mask" not in flags_of(values, brain=(values > 0).astype(float))
     assert "trained up to 40%" in flags_of(values, missing=most)
@@ -134,7 +111,7 @@ def test_an_inverted_brain_mask_and_bounds_of_another_unit_are_flagged() -> None
 
 
 @pytest.mark.parametrize("order", [(0, 2, 1), (2, 0, 1)], ids=["coronal", "sagittal"])
-def test_volumes_are_read_axially_however_they_are_stored(order: tuple[int, ...]) -> None:
+def test_missing_voxels_are_found_axially_however_they_are_stored(order: tuple[int, ...]) -> None:
     network = decided_network()
     values = np.stack([disc(20, seed=1, depth=12), disc(20, seed=2, depth=12)])
     affine = torch.diag(torch.tensor([4.0, 4.0, 4.0, 1.0]))
@@ -142,12 +119,13 @@ def test_volumes_are_read_axially_however_they_are_stored(order: tuple[int, ...]
     turned[:, :3] = affine[:, list(order)]
     results = []
     for stored, matrix in ((values, affine), (values.transpose(0, *(1 + axis for axis in order)), turned)):
-        item = PreprocessMapd()({"image": MetaTensor(torch.from_numpy(np.ascontiguousarray(stored)), affine=matrix)})
+        item = PreprocessMapd(check=False)(
+            {"image": MetaTensor(torch.from_numpy(np.ascontiguousarray(stored)), affine=matrix)}
+        )
         item["pred"] = network(item["image"].as_tensor()[None])[0].detach()
         results.append(PostprocessMapd()(item))
-    for name in ("inpainted", "holes", "uncertainty"):
-        upright, other = (np.asarray(result[name]) for result in results)
-        np.testing.assert_allclose(other, upright.transpose(0, *(1 + axis for axis in order)), rtol=1e-5, atol=1e-5)
+    upright, other = (np.asarray(result["holes"]) for result in results)
+    np.testing.assert_array_equal(other, upright.transpose(0, *(1 + axis for axis in order)))
     assert results[1]["summary"]["network"] == "3D"
 
 
@@ -155,7 +133,7 @@ def test_thick_slices_that_are_not_axial_are_named() -> None:
     values = torch.from_numpy(disc(16, depth=4)[None])
     coronal = torch.tensor([[4.0, 0, 0, 0], [0, 0, 12.0, 0], [0, 4.0, 0, 0], [0, 0, 0, 1]])
     for affine, said in ((coronal, True), (torch.diag(torch.tensor([4.0, 4.0, 12.0, 1.0])), False)):
-        item = PreprocessMapd()({"image": MetaTensor(values, affine=affine)})
+        item = PreprocessMapd(check=False)({"image": MetaTensor(values, affine=affine)})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
         assert any("not axial" in flag for flag in PostprocessMapd()(item)["flags"]) is said
 
@@ -169,6 +147,6 @@ def test_maps_in_which_nothing_can_be_found_are_named() -> None:
         (full - 1.5, {}, "values are negative", True),
         (full, {}, "values are negative", False),
     ):
-        item = PreprocessMapd()({"image": tensor(values), **options})
+        item = PreprocessMapd(check=False)({"image": tensor(values), **options})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
         assert any(words in flag for flag in PostprocessMapd(wrong_threshold=1.0)(item)["flags"]) is said

@@ -13,6 +13,7 @@ from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.dct import dct
 from mrsikit.restoration.inpainting.gaussian import gaussian
 from mrsikit.restoration.inpainting.interpolation import cubic, linear, nearest
+from mrsikit.restoration.inpainting.kriging import kriging
 from mrsikit.restoration.inpainting.mean import mean
 
 FILLS: dict[str, Callable[..., np.ndarray]] = {
@@ -22,6 +23,7 @@ FILLS: dict[str, Callable[..., np.ndarray]] = {
     "biharmonic": biharmonic,
     "dct": dct,
     "gaussian": gaussian,
+    "kriging": kriging,
     "mean": mean,
 }
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mrsikit.io.geometry import header_warnings
 from mrsikit.io.writers import write_text_atomically
-from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.inputs import SESSION, InputFolder, read_record
 from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,8 @@ class RunReport:
 
     def _header_flags(self, inputs: Mapping[str, str]) -> list[str]:
         """Return the warnings about the headers of an input and its companions, each with the name of its file."""
-        files = dict.fromkeys(self.inputs.sources(inputs).values())
+        own = {name: path for name, path in self.inputs.sources(inputs).items() if not name.startswith(SESSION)}
+        files = dict.fromkeys(own.values())
         return [f"{Path(file).name}: {warning}" for file in files for warning in header_warnings(file)]
 
     def _start(self, engine: Engine) -> None:

@@ -1,0 +1,75 @@
+"""Hide known voxels as those that are missing are hidden, to see how well they are filled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+#: Share of the known voxels that one fold hides, at most.
+HIDDEN_SHARE = 0.12
+#: Places that are tried for each cluster; the one where most of it is known is taken.
+TRIES = 12
+#: Missing voxels below which clusters of 1 to 3 voxels a side are hidden instead.
+FEWEST_MISSING = 5
+
+
+def hide(
+    data: NDArray[np.bool_], missing: NDArray[np.bool_], rng: np.random.Generator, *, share: float = HIDDEN_SHARE
+) -> NDArray[np.bool_]:
+    """Hide known voxels in clusters of the shape of the missing ones, near to where those lie.
+
+    Each connected cluster of missing voxels is moved to a random place, by up to twice its extent and at least a
+    fifth of the map, where most of it falls on known voxels.
+
+    Args:
+        data: (X, Y[, Z]), True where the map is known.
+        missing: same shape, True where it is missing.
+        rng: source of all random draws.
+        share: largest share of the known voxels that is hidden.
+
+    Returns:
+        Same shape, True where a known voxel is hidden.
+    """
+    hidden = np.zeros_like(data)
+    wanted = int(share * data.sum())
+    clusters = _clusters(missing) if missing.sum() >= FEWEST_MISSING else []
+    places = np.argwhere(data)
+    if not len(places):
+        return hidden
+    limit = np.array(data.shape) - 1
+    for turn in range(10 * wanted):
+        if hidden.sum() >= wanted:
+            break
+        if clusters:
+            # Large clusters in turn with the others, or a map of many small ones and a slab would hide no slab.
+            cluster = clusters[turn % len(clusters)] if turn < len(clusters) else clusters[rng.integers(len(clusters))]
+        else:
+            side = np.minimum(rng.integers(1, 4, data.ndim), np.where(np.array(data.shape) < 6, 1, 3))
+            cluster = np.argwhere(np.ones(side, bool)) + places[rng.integers(len(places))]
+        moved = _moved(cluster, data & ~hidden, limit, rng) if clusters else cluster[(cluster <= limit).all(1)]
+        part = data[tuple(moved.T)] & ~hidden[tuple(moved.T)]
+        few = moved[part][: max(wanted - int(hidden.sum()), 1)]
+        hidden[tuple(few.T)] = True
+    return hidden
+
+
+def _clusters(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    labels, count = ndimage.label(missing, np.ones((3,) * missing.ndim))
+    clusters = [np.argwhere(labels == k + 1) for k in range(min(count, 200))]
+    return sorted(clusters, key=len, reverse=True)
+
+
+def _moved(
+    cluster: NDArray[np.intp], free: NDArray[np.bool_], limit: NDArray[np.intp], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Return the cluster (N, A) at the place, of some near ones, where most of it is free."""
+    extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5)
+    best, most = cluster[:0], 0
+    for _ in range(TRIES):
+        moved = cluster + rng.integers(-extent, extent + 1)
+        moved = moved[((moved >= 0) & (moved <= limit)).all(1)]
+        count = int(free[tuple(moved.T)].sum())
+        if count > most:
+            best, most = moved, count
+    return best

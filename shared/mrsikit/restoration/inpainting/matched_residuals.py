@@ -1,0 +1,144 @@
+"""Matched residuals: what the other maps of a session tell of a voxel that is missing in one of them.
+
+The maps of a session share shading, partial volume and outline. The same kriging weights, from the same known voxels,
+predict a missing voxel in every map. Where another map was measured there, its *innovation*, value minus prediction, is
+known. From voxels that are known in all maps one learns how the innovations go together, and so what to add to the
+prediction of the map with the missing voxel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+#: Innovations count up to so many robust standard deviations; what lies beyond counts as much.
+CLIPPED = 3.0
+#: A map whose innovation the other maps contradict by so many standard deviations gets no weight at this voxel.
+CONTRADICTED = 2.5
+#: Prior of the local slope: as if so many voxels of usual innovations had shown it to be 1.
+PRIOR_VOXELS = 1.0
+#: Share by which correlations are shrunk towards 0.
+SHRINKAGE = 0.02
+#: Voxels known in both maps below which their correlation counts as 0.
+FEWEST_TOGETHER = 30
+
+
+def robust_sd(values: NDArray[np.float64]) -> float:
+    """Standard deviation of normal values of the same median absolute deviation from 0; 0 without values."""
+    return float(1.4826 * np.median(np.abs(values))) if values.size else 0.0
+
+
+@dataclass(frozen=True)
+class Innovations:
+    """How the innovations of a session's maps go together.
+
+    Attributes:
+        scale: (1 + K,) robust standard deviation of each map's innovations, the map with missing voxels first.
+        correlation: (1 + K, 1 + K).
+    """
+
+    scale: NDArray[np.float64]
+    correlation: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, innovations: NDArray[np.float64]) -> Innovations:
+        """Fit to the innovations (N, 1 + K) of voxels; NaN where a map has no value."""
+        count = innovations.shape[1]
+        scale = np.array([robust_sd(column[np.isfinite(column)]) for column in innovations.T])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            standard = np.clip(innovations / scale, -CLIPPED, CLIPPED)
+        correlation = np.eye(count)
+        for a in range(count):
+            for b in range(a):
+                both = np.isfinite(standard[:, a]) & np.isfinite(standard[:, b])
+                if both.sum() >= FEWEST_TOGETHER:
+                    x, y = standard[both, a], standard[both, b]
+                    correlation[a, b] = correlation[b, a] = (x @ y) / np.sqrt((x @ x) * (y @ y))
+        values, vectors = np.linalg.eigh((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(count))
+        correlation = vectors @ np.diag(values.clip(SHRINKAGE)) @ vectors.T
+        size = np.sqrt(np.diag(correlation))
+        return cls(scale, correlation / size / size[:, None])
+
+    def predict(self, others: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Predict the innovations of the first map from those (N, K) of the others, NaN where there is none.
+
+        A map whose innovation the others contradict counts as not measured: a lesion changes one metabolite alone.
+
+        Returns:
+            The prediction (N,), 0 where no other map helps, and the share of the variance that remains (N,).
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            standard = others / self.scale[1:]
+        standard = np.where(np.isfinite(standard), standard, np.nan)
+        predicted, rest = np.zeros(len(others)), np.ones(len(others))
+        known = np.isfinite(standard)
+        for _ in range(others.shape[1]):
+            contradicted = self._most_contradicted(standard, known)
+            if not contradicted.any():
+                break
+            known = known & ~contradicted
+        for pattern in np.unique(known, axis=0):
+            rows = (known == pattern).all(1)
+            if pattern.any():
+                chosen = np.flatnonzero(pattern) + 1
+                slope = np.linalg.solve(self.correlation[np.ix_(chosen, chosen)], self.correlation[chosen, 0])
+                clipped = standard[rows][:, pattern].clip(-2 * CLIPPED, 2 * CLIPPED)
+                predicted[rows] = clipped @ slope * self.scale[0]
+                rest[rows] = max(1 - float(slope @ self.correlation[chosen, 0]), 0.02)
+        return predicted, rest
+
+    def _most_contradicted(self, standard: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Mark at each voxel the map that the others contradict most, and those that they contradict as much."""
+        out = np.zeros(known.shape, bool)
+        for pattern in np.unique(known, axis=0):
+            if pattern.sum() < 2:
+                continue
+            rows, chosen = np.flatnonzero((known == pattern).all(1)), np.flatnonzero(pattern)
+            precision = np.linalg.inv(self.correlation[np.ix_(chosen + 1, chosen + 1)])
+            # Value minus its prediction from the others, over that difference's standard deviation.
+            misfit = np.abs(standard[rows][:, chosen] @ precision) / np.sqrt(np.diag(precision))
+            worst = misfit >= 0.9 * misfit.max(1, keepdims=True)
+            out[np.ix_(rows, chosen)] = worst & (misfit > CONTRADICTED)
+        return out
+
+
+def local_slope(
+    model: Innovations,
+    places: NDArray[np.float64],
+    innovations: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    reach: float,
+) -> NDArray[np.float64]:
+    r"""How far the prediction from the other maps holds around each target: from 0, not at all, to 1, as everywhere.
+
+    .. math:: a = \frac{\lambda s^2 + \sum_i w_i y_i m_i}{\lambda s^2 + \sum_i w_i m_i^2}
+
+    over the known voxels i around the target, with their innovation y, its prediction m from the other maps, weights w
+    that fall with the distance, and s the usual size of m.
+
+    Args:
+        model: how the innovations go together.
+        places: (N, A) positions of known voxels.
+        innovations: (N, 1 + K) theirs, each predicted without itself.
+        targets: (T, A) positions.
+        reach: distance at which a known voxel still counts.
+
+    Returns:
+        a, (T,).
+    """
+    predicted, _ = model.predict(innovations[:, 1:])
+    own = innovations[:, 0]
+    usual = max(robust_sd(predicted), 1e-12)
+    limit = 3 * usual + np.abs(own).clip(max=3 * model.scale[0])
+    predicted = predicted.clip(-limit, limit)
+    slope = np.ones(len(targets))
+    near = cKDTree(places).query_ball_point(targets, reach)
+    for k, index in enumerate(near):
+        if index:
+            weight = np.exp(-2 * ((places[index] - targets[k]) ** 2).sum(1) / reach**2)
+            above = PRIOR_VOXELS * usual**2 + (weight * own[index] * predicted[index]).sum()
+            slope[k] = above / (PRIOR_VOXELS * usual**2 + (weight * predicted[index] ** 2).sum())
+    return slope.clip(0.0, 1.0)

@@ -1,0 +1,32 @@
+"""What a check found, in the summary and in warnings."""
+
+import torch
+
+from mrsi_inpainting.check_summary import check_warnings, summary_of
+
+CHECK = {
+    "checked on": 120,
+    "all": {
+        "voxels": 9,
+        "filled by": "matched residuals",
+        "error / variance": {"kriging": 0.2, "matched residuals": 0.1},
+    },
+}
+
+
+def test_the_summary_names_the_choice_and_both_errors() -> None:
+    row = summary_of([CHECK, {}], "Cr, Cho")
+    assert row["filled by"] == "matched residuals (all of the other maps known)"
+    assert row["hidden voxels"] == 120
+    assert row["check: error / variance"] == 0.1
+    assert row["check: kriging"] == 0.2
+
+
+def test_no_check_and_voxels_unlike_it_are_said() -> None:
+    missing = torch.ones(1, 4, 4, dtype=torch.bool)
+    calibrated = missing.clone()
+    assert check_warnings([CHECK], missing, calibrated) == []
+    calibrated[0, 0] = False
+    assert check_warnings([CHECK], missing, calibrated)[0].startswith("4 of 16 filled voxels")
+    assert "not checked" in check_warnings([{"checked on": 0}], missing, ~missing)[0]
+    assert check_warnings([{}], ~missing, ~missing) == []

@@ -1,0 +1,67 @@
+"""The other maps of a session: read with what is known of them, and listed by the inputs."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from mrsi_inpainting.session import LoadImagesOfSessiond, poor_fits
+from mrsikit.runtime import InputFolder
+
+
+def save(path: Path, values: np.ndarray) -> None:
+    nib.save(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    map = np.full((8, 8, 2), 10.0)
+    for name in ("NAA", "Cr", "Cho"):
+        save(tmp_path / f"sub-01_{name}.nii.gz", map)
+    bounds = np.full((8, 8, 2), 5.0)
+    bounds[2, 2] = 50.0
+    save(tmp_path / "sub-01_Cr_crlb.nii.gz", bounds)
+    save(tmp_path / "sub-02_Cr.nii.gz", map)
+    return tmp_path
+
+
+def inputs(folder: Path, *, session: bool) -> InputFolder:
+    companions = {"missing": "missing", "crlb": "percent", "brain": "mask"}
+    return InputFolder(dataset_dir=folder, output_dir=folder / "out", companions=companions, session=session)
+
+
+def test_a_map_lists_the_others_of_its_session_and_no_others(folder: Path) -> None:
+    items = {Path(item["image"]).name: item for item in inputs(folder, session=True).items()}
+    keys = {key for key in items["sub-01_NAA.nii.gz"] if key.startswith("session/")}
+    assert keys == {"session/sub-01_Cr", "session/sub-01_Cr/crlb", "session/sub-01_Cho"}
+    assert not any(key.startswith("session/") for key in items["sub-02_Cr.nii.gz"])
+    assert not any(key.startswith("session/") for item in inputs(folder, session=False).items() for key in item)
+
+
+def test_a_map_that_cannot_be_read_is_no_part_of_the_session(folder: Path) -> None:
+    (folder / "sub-01_Cho.nii.gz").write_bytes(b"broken")
+    found = inputs(folder, session=True)
+    found.check()
+    item = next(item for item in found.items() if item["image"].endswith("sub-01_NAA.nii.gz"))
+    assert "session/sub-01_Cho" not in item
+
+
+def test_poor_fits_and_zeros_of_the_others_are_not_known(folder: Path) -> None:
+    item = next(item for item in inputs(folder, session=True).items() if item["image"].endswith("sub-01_NAA.nii.gz"))
+    out = LoadImagesOfSessiond()(item)
+    names = out["other names"].split(", ")
+    creatine = out["others"][names.index("sub-01_Cr")]
+    assert torch.isnan(creatine[2, 2]).all()
+    assert torch.isfinite(creatine[3, 3]).all()
+    assert torch.isfinite(out["others"][names.index("sub-01_Cho")]).all()
+    assert not any(str(key).startswith("session/") for key in out)
+
+
+def test_a_low_signal_of_a_sound_fit_is_kept_by_the_absolute_rule() -> None:
+    values = torch.tensor([[[10.0, 10.0, 1.0, 10.0, 1.0]]])
+    bounds = torch.tensor([[[5.0, 5.0, 40.0, 40.0, 999.0]]])
+    assert poor_fits(bounds, values, 20, "percent").flatten().tolist() == [False, False, True, True, True]
+    assert poor_fits(bounds, values, 20, "absolute").flatten().tolist() == [False, False, False, True, True]
+    assert poor_fits(bounds, values, None, "percent").flatten().tolist() == [False] * 4 + [True]

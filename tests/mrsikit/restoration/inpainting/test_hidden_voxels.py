@@ -1,0 +1,42 @@
+"""Voxels hidden for a check lie among the known ones, in the shape of the missing ones."""
+
+import numpy as np
+from scipy import ndimage
+
+from mrsikit.restoration.inpainting.hidden_voxels import HIDDEN_SHARE, hide
+
+
+def test_only_known_voxels_are_hidden_and_no_more_than_the_share() -> None:
+    data = np.zeros((24, 24), bool)
+    data[3:20, 4:22] = True
+    missing = np.zeros_like(data)
+    missing[8:11, 8:11] = missing[15, 15] = True
+    data &= ~missing
+    hidden = hide(data, missing, np.random.default_rng(0))
+    assert not (hidden & ~data).any()
+    assert 0 < hidden.sum() <= HIDDEN_SHARE * data.sum()
+
+
+def test_clusters_have_the_shape_of_the_missing_ones() -> None:
+    data = np.ones((40, 40), bool)
+    missing = np.zeros_like(data)
+    missing[20, 5:15] = True  # ten voxels in a row
+    hidden = hide(data & ~missing, missing, np.random.default_rng(1))
+    lines = [int(np.ptp(np.argwhere(hidden), 0)[0])]
+    labels, count = ndimage.label(hidden)
+    heights = [int(np.ptp(np.argwhere(labels == k + 1), 0)[0]) + 1 for k in range(count)]
+    assert np.median(heights) <= 2
+    assert lines[0] > 2
+
+
+def test_the_draw_depends_on_the_generator_alone() -> None:
+    data = np.ones((16, 16, 4), bool)
+    missing = np.zeros_like(data)
+    first, second, other = (hide(data, missing, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_nothing_known_hides_nothing() -> None:
+    nothing = np.zeros((8, 8), bool)
+    assert not hide(nothing, nothing, np.random.default_rng(0)).any()

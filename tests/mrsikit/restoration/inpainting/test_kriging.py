@@ -1,0 +1,99 @@
+"""Kriging: known answers, and what it reads off a map."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mrsikit.restoration.inpainting import gaussian, kriging
+from mrsikit.restoration.inpainting.kriging import Covariance, SquareRoot, fit_covariance, kriging_weights
+
+SIDES = (1.0, 1.0)
+
+
+def smooth_map(size: int = 32, noise: float = 0.0, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal((size, size)), 2.5)
+    return 10 + 3 * field / field.std() + noise * rng.standard_normal((size, size))
+
+
+def test_weights_sum_to_one_and_predict_a_constant() -> None:
+    covariance = Covariance(sill=1.0, nugget=0.1, lengths=(2.0, 2.0), smoothness=1.5)
+    places = np.argwhere(np.ones((6, 6))).astype(float)
+    found = kriging_weights(covariance, places, np.array([[2.5, 2.5], [9.0, 9.0]]))
+    assert np.allclose(found.weights.sum(1), 1)
+    assert np.allclose(found.predict(np.full(36, 7.0)), 7.0)
+    assert found.variance[1] > found.variance[0]  # farther from the data
+
+
+def test_a_target_that_is_known_is_predicted_without_itself() -> None:
+    covariance = Covariance(sill=1.0, nugget=0.0, lengths=(2.0, 2.0), smoothness=1.5)
+    places = np.argwhere(np.ones((6, 6))).astype(float)
+    values = np.zeros(36)
+    values[14] = 100.0
+    assert abs(kriging_weights(covariance, places, places[14:15]).predict(values)[0]) < 1e-6
+
+
+def test_the_lengths_follow_the_map() -> None:
+    rng = np.random.default_rng(1)
+    field = ndimage.gaussian_filter(rng.standard_normal((48, 48)), (4, 1.5))
+    long, short = fit_covariance(field, np.ones(field.shape, bool), SIDES).lengths
+    assert long > 1.5 * short
+
+
+def test_noise_is_read_off_the_map() -> None:
+    everywhere = np.ones((32, 32), bool)
+    quiet = fit_covariance(smooth_map(noise=0.05), everywhere, SIDES)
+    noisy = fit_covariance(smooth_map(noise=1.5), everywhere, SIDES)
+    assert quiet.nugget < 0.3
+    assert noisy.nugget == pytest.approx(1.5**2, rel=0.4)
+
+
+def test_voxels_of_a_high_bound_count_less() -> None:
+    truth = smooth_map(seed=3)
+    rng = np.random.default_rng(4)
+    bounds = np.where(rng.random(truth.shape) < 0.5, 0.05, 4.0)
+    measured = np.abs(truth + bounds * rng.standard_normal(truth.shape))
+    missing = rng.random(truth.shape) < 0.15
+    with_bounds, without = (kriging(measured, missing, bounds=b) for b in (bounds, None))
+    error = [float(((found - truth)[missing] ** 2).mean()) for found in (with_bounds, without)]
+    assert error[0] < 0.5 * error[1]
+
+
+def test_it_beats_a_gaussian_on_a_smooth_map_and_keeps_the_measured_voxels() -> None:
+    truth = smooth_map(seed=5).astype(np.float32)
+    missing = np.random.default_rng(6).random(truth.shape) < 0.2
+    found = kriging(truth, missing)
+    assert np.array_equal(found[~missing], truth[~missing])
+    errors = [float(((x - truth)[missing] ** 2).mean()) for x in (found, gaussian(truth, missing))]
+    assert errors[0] < 0.2 * errors[1]
+
+
+def test_the_unit_does_not_matter() -> None:
+    truth = smooth_map(seed=7)
+    missing = np.random.default_rng(8).random(truth.shape) < 0.2
+    difference = kriging(truth * 1e6, missing) / 1e6 - kriging(truth, missing)
+    assert np.abs(difference).max() < 0.02 * truth.std()
+
+
+def test_the_fill_stays_within_the_data() -> None:
+    truth = smooth_map(seed=9)
+    missing = np.zeros(truth.shape, bool)
+    missing[:, :12] = True
+    found = kriging(truth, missing, brain=np.ones_like(missing))
+    assert found.min() >= truth[~missing].min() - 1e-4
+    assert found.max() <= truth[~missing].max() + 1e-4
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_few_data_give_a_finite_map(count: int) -> None:
+    map = np.zeros((8, 8))
+    map.flat[:count] = 5.0
+    assert np.isfinite(kriging(map, map == 0, brain=np.ones((8, 8), bool))).all()
+
+
+def test_negative_values_are_not_rooted() -> None:
+    values = np.array([-1.0, 4.0])
+    assert not SquareRoot.of(values).used
+    root = SquareRoot.of(np.array([1.0, 4.0]))
+    assert np.allclose(root.inverse(root(np.array([1.0, 4.0]))), [1.0, 4.0])
+    assert root.deviation(np.array([4.0]), np.array([0.004])) == pytest.approx(0.001, rel=0.05)

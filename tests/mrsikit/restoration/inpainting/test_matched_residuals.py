@@ -1,0 +1,53 @@
+"""Matched residuals: innovations of known correlation, and maps that contradict each other."""
+
+import numpy as np
+
+from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_slope
+
+MIXING = np.array([[1.0, 0.0, 0.0], [0.9, 0.43, 0.0], [0.9, 0.0, 0.43]])
+
+
+def innovations(count: int = 2000, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, 3)) @ MIXING.T
+
+
+def test_the_correlation_is_found_and_broken_fits_do_not_matter() -> None:
+    found = innovations()
+    found[::50] = 1e4
+    model = Innovations.fit(found)
+    assert abs(model.correlation[0, 1] - 0.9) < 0.08
+    assert abs(model.scale[0] - 1) < 0.1
+
+
+def test_more_maps_predict_better_and_none_predicts_nothing() -> None:
+    model = Innovations.fit(innovations())
+    new = innovations(seed=1)
+    for columns, most in (([1, 2], 0.14), ([1], 0.28)):
+        others = np.full((len(new), 2), np.nan)
+        others[:, [c - 1 for c in columns]] = new[:, columns]
+        predicted, rest = model.predict(others)
+        assert ((new[:, 0] - predicted) ** 2).mean() < most
+        assert np.median(rest) < 0.3
+    predicted, rest = model.predict(np.full((3, 2), np.nan))
+    assert not predicted.any()
+    assert (rest == 1).all()
+
+
+def test_a_map_that_the_others_contradict_has_no_say() -> None:
+    model = Innovations.fit(innovations())
+    predicted, rest = model.predict(np.array([[-6.0, 0.0], [-2.0, -2.0]]))
+    assert predicted[0] == 0  # the second map alone, which is as expected
+    assert rest[0] > rest[1]
+    assert predicted[1] < -1.5
+
+
+def test_the_slope_is_one_where_the_maps_agree_and_none_where_they_do_not() -> None:
+    model = Innovations.fit(innovations())
+    found = innovations(40, seed=2)
+    places = np.zeros((40, 2))
+    targets = np.zeros((1, 2))
+    assert local_slope(model, places, found, targets, 2.0)[0] > 0.8
+    against = found.copy()
+    against[:, 0] = -3 * found[:, 1]  # a tumour: choline rises where the others fall
+    assert local_slope(model, places, against, targets, 2.0)[0] == 0
+    assert local_slope(model, places + 50, against, targets, 2.0)[0] == 1  # too far to count

@@ -1,0 +1,115 @@
+"""Filling from a session: the other maps help where they agree, the check chooses, and intervals hold."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from mrsikit.restoration.inpainting.hidden_voxels import hide
+from mrsikit.restoration.inpainting.session_fill import Filled, SessionMap, fill_from_session
+
+SIZE = 40
+
+
+def session(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three maps (3, X, Y) that share fine shading, and a map's missing voxels and known ones."""
+    rng = np.random.default_rng(seed)
+    shared = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 1.0)
+    shading = np.exp(0.35 * shared / shared.std())
+    maps = np.stack([level * shading * (1 + 0.03 * rng.standard_normal((SIZE, SIZE))) for level in (10.0, 6.0, 2.0)])
+    missing = hide(np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool), rng)
+    return maps, missing, ~missing
+
+
+def filled(maps: np.ndarray, missing: np.ndarray, *, others: bool = True, folds: int = 4, **more: object) -> Filled:
+    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1), others=maps[1:] if others else None)
+    rng = np.random.default_rng(11)
+    return fill_from_session(map, missing, hidden=[hide(~missing, missing, rng) for _ in range(folds)], **more)
+
+
+def error(found: Filled, maps: np.ndarray, missing: np.ndarray) -> float:
+    return float(((found.values - maps[0][missing]) ** 2).mean())
+
+
+def test_the_other_maps_of_a_session_help() -> None:
+    maps, missing, _ = session()
+    alone, together = filled(maps, missing, others=False), filled(maps, missing)
+    assert error(together, maps, missing) < 0.5 * error(alone, maps, missing)
+    assert together.record["all"]["filled by"] == "matched residuals"
+    assert alone.record["none"]["voxels"] == missing.sum()
+
+
+def test_maps_without_anything_in_common_do_no_harm() -> None:
+    maps, missing, _ = session()
+    strange = np.stack([maps[0], session(5)[0][1], session(6)[0][2]])
+    alone, together = filled(maps, missing, others=False), filled(strange, missing)
+    assert error(together, maps, missing) < 1.05 * error(alone, maps, missing)
+
+
+def test_voxels_that_failed_in_every_map_are_filled_as_if_alone() -> None:
+    maps, missing, _ = session()
+    lost = maps.copy()
+    lost[1:, missing] = np.nan
+    assert error(filled(lost, missing), maps, missing) == pytest.approx(
+        error(filled(maps, missing, others=False), maps, missing), rel=0.2
+    )
+    assert "all" not in filled(lost, missing).record
+
+
+def test_intervals_hold_nine_of_ten() -> None:
+    held = []
+    for seed in range(6):
+        maps, missing, _ = session(seed)
+        found = filled(maps, missing)
+        inside = np.abs(found.values - maps[0][missing]) <= 1.645 * found.sd
+        held.append(inside[found.calibrated].mean())
+    assert 0.82 < np.mean(held) < 0.97
+
+
+def test_a_lesion_of_one_metabolite_is_not_copied_from_the_others() -> None:
+    maps, _, _ = session(2)
+    lesion = np.zeros((SIZE, SIZE), bool)
+    lesion[18:21, 18:21] = True
+    missing = lesion & (np.indices((SIZE, SIZE))[0] < 20)
+    changed = maps.copy()
+    changed[1][lesion] *= 0.5  # this metabolite alone
+    without, with_lesion = filled(maps, missing), filled(changed, missing)
+    change = np.abs(with_lesion.values.mean() - without.values.mean())
+    assert change < 0.1 * 0.5 * maps[0][missing].mean()
+
+
+def test_the_network_fills_where_the_check_finds_it_better() -> None:
+    maps, missing, _ = session(3)
+    truth = maps[0]
+    found = filled(maps, missing, others=False, network=truth, network_hidden=[truth] * 4)
+    assert found.record["none"]["filled by"] == "network"
+    assert error(found, maps, missing) == 0
+
+
+def test_what_is_unlike_the_check_is_marked_and_wider() -> None:
+    maps, missing, _ = session(4)
+    missing = missing.copy()
+    missing[:, :9] = True  # a lost slab, while the check can only hide what is near known voxels
+    rng = np.random.default_rng(1)
+    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1))
+    small = [hide(~missing, np.zeros_like(missing), rng) for _ in range(4)]
+    found = fill_from_session(map, missing, hidden=small)
+    slab = np.argwhere(missing)[:, 1] < 5
+    assert not found.calibrated[slab].any()
+    assert found.sd[slab].mean() > 1.5 * found.sd[~slab & found.calibrated].mean()
+
+
+def test_without_a_check_nothing_is_calibrated() -> None:
+    maps, missing, _ = session()
+    found = filled(maps, missing, folds=0)
+    assert not found.calibrated.any()
+    assert np.isfinite(found.values).all()
+    assert (found.sd > 0).all()
+
+
+def test_the_fill_is_negative_only_where_the_map_is() -> None:
+    maps, missing, _ = session(3)
+    low = np.full(missing.shape, -2.0)
+    for values, sign in ((maps, 1), (-maps, -1)):
+        found = filled(values, missing, others=False, network=low, network_hidden=[values[0]] * 4)
+        assert found.record["none"]["filled by"] == "network"
+        assert (found.values == (0 if sign > 0 else -2)).all()
