@@ -2,7 +2,8 @@
 
 Every method is ``fill(map, missing, *, brain=None) -> filled map``. It takes numpy arrays and returns a float32 numpy
 array, in 2D or 3D, and leaves observed voxels bit-identical. A config names a method by this package
-(``mrsikit.restoration.inpainting.biharmonic``), which exports the functions.
+(``mrsikit.restoration.inpainting.biharmonic``), which exports the functions. Kriging takes voxel sizes and bounds too;
+it is not one of :data:`FILLS`.
 """
 
 from collections.abc import Callable
@@ -23,8 +24,7 @@ FILLS: dict[str, Callable[..., np.ndarray]] = {
     "biharmonic": biharmonic,
     "dct": dct,
     "gaussian": gaussian,
-    "kriging": kriging,
     "mean": mean,
 }
 
-__all__ = ["FILLS", *FILLS]
+__all__ = ["FILLS", *FILLS, "kriging"]
