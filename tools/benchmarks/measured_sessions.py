@@ -193,18 +193,11 @@ def _tumours(context: Context, subject: str, session: Session, count: int) -> No
                     continue
                 before = session.values[name][lost].mean()
                 contrast = abs(factors.get(name, 0.0) - 1) * before
-                for method, others in ((OURS, with_lesion.others(name)), (PEER, None)):
-                    if method == PEER:
-                        amount = session.bounds[name] / 100 * changed[name]
-                        spoilt = np.where(lost | ~session.good[name], 0, changed[name])
-                        filled = kriging(spoilt, lost, brain=session.good[name], spacing=session.spacing, bounds=amount)
-                    else:
-                        filled = fills(with_lesion, name, lost, others)[OURS][0]
-                    bias.setdefault((name, method), []).append(
-                        float((filled[lost] - changed[name][lost]).mean() / contrast)
-                    )
-        for (name, method), found in bias.items():
-            context.add(f"{subject}, {name}", f"lesion: {kind}", method, "bias / contrast", found)
+                for method, (filled, _, _) in fills(with_lesion, name, lost, with_lesion.others(name)).items():
+                    found = float((filled[lost] - changed[name][lost]).mean() / contrast)
+                    bias.setdefault((name, method), []).append(found)
+        for (name, method), biases in bias.items():
+            context.add(f"{subject}, {name}", f"lesion: {kind}", method, "bias / contrast", biases)
 
 
 PARTS = {f"measured session {name}": partial(measure_sessions, subjects=[name]) for name in (DEVELOPMENT, REPORTED)}

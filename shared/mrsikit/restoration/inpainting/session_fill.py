@@ -130,18 +130,16 @@ class _Model:
         root = weights.predict(known).clip(known.min(), known.max())
         values = np.where(data, self.map.values, 0.0)
         by_name = {KRIGING: self.root.inverse(root)}
-        outside = np.ones_like(data)
         by_name["biharmonic"] = biharmonic(values, ~data, brain=data | targets)[targets].astype(float)
-        by_name["gaussian"] = gaussian(values, ~data, brain=outside)[targets].astype(float)
+        by_name["gaussian"] = gaussian(values, ~data, brain=np.ones_like(data))[targets].astype(float)
         if network is not None:
             filled = np.asarray(network, float)[targets]
             # If the measured values are never negative (non-negative fits), the filled ones must not be either.
             by_name[NETWORK] = filled.clip(0) if self.root.used else filled
-        near = known[weights.index]
-        nearest = near[:, :8]
-        columns = [np.log(weights.variance), root, nearest.std(1)]
+        nearest = weights.index[:, :8]
+        columns = [np.log(weights.variance), root, known[nearest].std(1)]
         if self.noise is not None:
-            columns.append(self.noise[data][weights.index[:, :8]].mean(1))
+            columns.append(self.noise[data][nearest].mean(1))
         return _Predicted(
             by_name,
             {KRIGING: np.sqrt(weights.variance + self.covariance.nugget)},
@@ -151,18 +149,24 @@ class _Model:
             np.where(self.map.data[targets], self.shown[targets] - root, np.nan),
         )
 
-    def add_matched(self, found: _Predicted, model: Innovations, data: Mask, targets: Mask) -> None:
+    def around(self, data: Mask, targets: Mask) -> tuple[Array, Array]:
+        """Return the positions (N, A) of the data around the targets and their innovations (N, 1 + K) in all maps."""
+        near = data & ndimage.binary_dilation(targets, iterations=2)
+        if not near.any():
+            return np.zeros((0, data.ndim)), np.zeros((0, 1 + len(self.others)))
+        weights = self.weights(data, near)
+        own = self.shown[near] - weights.predict(self.shown[data])
+        return np.argwhere(near) * self.sides, np.c_[own, self.innovations(weights, data, near)]
+
+    def add_matched(
+        self, found: _Predicted, model: Innovations, around: tuple[Array, Array], data: Mask, targets: Mask
+    ) -> None:
         """Add the matched residuals and their standard deviation to the candidates."""
         correction, rest = model.predict(found.innovations)
-        near = data & ndimage.binary_dilation(targets, iterations=2)
-        places = np.argwhere(near) * self.sides
         slope = np.ones(len(correction))
-        if len(places):
-            around = self.weights(data, near)
-            own = self.shown[near] - around.predict(self.shown[data])
-            together = np.c_[own, self.innovations(around, data, near)]
+        if len(around[0]):
             reach = REACH * float(self.sides.mean())
-            slope = local_slope(model, places, together, np.argwhere(targets) * self.sides, reach)
+            slope = local_slope(model, *around, np.argwhere(targets) * self.sides, reach)
         known = self.shown[data]
         matched = (found.root + slope * correction).clip(known.min(), known.max())
         found.by_name[MATCHED] = self.root.inverse(matched)
@@ -223,19 +227,22 @@ def fill_from_session(
     alike = _alike(features, found.features)
     # Beyond all known voxels, such as at a lost rim, the check has nothing alike, and kriging only extends the map.
     beyond = found.features[:, 0] > np.quantile(features[:, 0], ALIKE[1])
-    if len(model.others):
+    if (states != "none").any():
         innovations = [np.c_[check.own, check.innovations] for check in checks]
-        everything = Innovations.fit(np.concatenate(innovations))
-        model.add_matched(found, everything, map.data, targets)
+        together = Innovations.fit(np.concatenate(innovations))
+        model.add_matched(found, together, model.around(map.data, targets), map.data, targets)
+        # What the other folds say of the innovations serves every state of the other maps.
+        rest = [[x for n, x in enumerate(innovations) if n != k] or innovations for k in range(len(folds))]
+        models = [Innovations.fit(np.concatenate(few)) for few in rest]
+        surroundings = [model.around(map.data & ~mask, mask) for mask in folds]
     for state in np.unique(states):
         rows = states == state
         if state != "none":
             rng = np.random.default_rng(len(truth))
             for k, (check, mask) in enumerate(zip(checks, folds, strict=True)):
-                rest = [x for n, x in enumerate(innovations) if n != k] or innovations
                 kept = np.where(_drawn(patterns[rows], len(check.own), rng), check.innovations, np.nan)
                 partly = _Predicted(check.by_name, check.scale, kept, check.root, check.features, check.own)
-                model.add_matched(partly, Innovations.fit(np.concatenate(rest)), map.data & ~mask, mask)
+                model.add_matched(partly, models[k], surroundings[k], map.data & ~mask, mask)
         choices = TOGETHER if state != "none" else ALONE
         errors, scales = {}, {}
         for name, parts in choices.items():
