@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side: a thread each
-    torch.set_num_threads(1)
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side, and the commands that they run: a thread each
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ class PostprocessMapd(Transform):
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
         missing = (observation > 0.5) | judged
-        filled, sd, calibrated, checks = self._fill(out, results[0], measured, missing, brain)
+        filled, sd, calibrated, checks = self._fill(out, torch.stack(results[:2], 1), measured, missing, brain)
         out["inpainted"] = self._like(torch.where(missing, filled, plain), values)
         out["holes"] = self._like(missing.to(torch.uint8), values)
         out["uncertainty"] = self._like(torch.where(missing, sd, 0.0), values)

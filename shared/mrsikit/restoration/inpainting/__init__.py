@@ -2,8 +2,7 @@
 
 Every method is ``fill(map, missing, *, brain=None) -> filled map``. It takes numpy arrays and returns a float32 numpy
 array, in 2D or 3D, and leaves observed voxels bit-identical. A config names a method by this package
-(``mrsikit.restoration.inpainting.biharmonic``), which exports the functions. Kriging takes voxel sizes and bounds too;
-it is not one of :data:`FILLS`.
+(``mrsikit.restoration.inpainting.biharmonic``), which exports the functions. Kriging takes voxel sizes and bounds too.
 """
 
 from collections.abc import Callable
@@ -25,6 +24,7 @@ FILLS: dict[str, Callable[..., np.ndarray]] = {
     "dct": dct,
     "gaussian": gaussian,
     "mean": mean,
+    "kriging": kriging,
 }
 
-__all__ = ["FILLS", *FILLS, "kriging"]
+__all__ = ["FILLS", *FILLS]

@@ -8,8 +8,10 @@ from scipy import ndimage
 
 #: Share of the known voxels that one fold hides, at most.
 HIDDEN_SHARE = 0.12
-#: Places that are tried for each cluster; the one where most of it is known is taken.
-TRIES = 12
+#: Places that are tried for each cluster, as often moved as mirrored; the likest one is taken.
+TRIES = 24
+#: Voxels by which a mirrored cluster is moved, at most.
+JITTER = 2
 #: Missing voxels below which clusters of 1 to 3 voxels a side are hidden instead.
 FEWEST_MISSING = 5
 
@@ -20,7 +22,8 @@ def hide(
     """Hide known voxels in clusters of the shape of the missing ones, near to where those lie.
 
     Each connected cluster of missing voxels is moved to a random place, by up to twice its extent and at least a
-    fifth of the map, where most of it falls on known voxels.
+    fifth of the map, or mirrored about the middle of the map, so that a lost rim comes upon another rim. Of several
+    places the one is taken where most of it falls on known voxels that lie as near to the outside.
 
     Args:
         data: (X, Y[, Z]), True where the map is known.
@@ -38,6 +41,8 @@ def hide(
     if not len(places):
         return hidden
     limit = np.array(data.shape) - 1
+    # Share of the surroundings that belongs to the outside, of which nothing is known.
+    outside = ndimage.uniform_filter((~(data | missing)).astype(float), 3, mode="constant", cval=1.0)
     for turn in range(10 * wanted):
         if hidden.sum() >= wanted:
             break
@@ -47,7 +52,7 @@ def hide(
         else:
             side = np.minimum(rng.integers(1, 4, data.ndim), np.where(np.array(data.shape) < 6, 1, 3))
             cluster = np.argwhere(np.ones(side, bool)) + places[rng.integers(len(places))]
-        moved = _moved(cluster, data & ~hidden, limit, rng) if clusters else cluster[(cluster <= limit).all(1)]
+        moved = _moved(cluster, data & ~hidden, outside, rng) if clusters else cluster[(cluster <= limit).all(1)]
         part = data[tuple(moved.T)] & ~hidden[tuple(moved.T)]
         few = moved[part][: max(wanted - int(hidden.sum()), 1)]
         hidden[tuple(few.T)] = True
@@ -61,15 +66,20 @@ def _clusters(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 
 
 def _moved(
-    cluster: NDArray[np.intp], free: NDArray[np.bool_], limit: NDArray[np.intp], rng: np.random.Generator
+    cluster: NDArray[np.intp], free: NDArray[np.bool_], outside: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.intp]:
-    """Return the cluster (N, A) at the place, of some near ones, where most of it is free."""
+    """Return the cluster (N, A) at the place, of those tried, where most of it is free and as near to the outside."""
+    limit = np.array(free.shape) - 1
+    middle2 = np.rint(2 * np.argwhere(outside < 1).mean(0)).astype(int)
     extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5)
-    best, most = cluster[:0], 0
-    for _ in range(TRIES):
-        moved = cluster + rng.integers(-extent, extent + 1)
-        moved = moved[((moved >= 0) & (moved <= limit)).all(1)]
-        count = int(free[tuple(moved.T)].sum())
-        if count > most:
-            best, most = moved, count
-    return best
+    mirrored = rng.random((TRIES, 1, len(limit))) < 0.5
+    mirrored[: TRIES // 2] = False
+    farthest = np.where(mirrored.any(-1, keepdims=True), JITTER, extent)
+    places = np.where(mirrored, middle2 - cluster, cluster) + rng.integers(-farthest, farthest + 1)
+    within = np.all((places >= 0) & (places <= limit), -1)
+    at = tuple(np.moveaxis(places.clip(0, limit), -1, 0))
+    fits = free[at] & within
+    count = fits.sum(1)
+    unlike = np.abs((outside[at] * fits).sum(1) / np.maximum(count, 1) - outside[tuple(cluster.T)].mean())
+    best = int(np.argmax(count * (1 - unlike)))
+    return places[best][within[best]]

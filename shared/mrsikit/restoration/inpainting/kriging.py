@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.spatial import cKDTree
@@ -31,11 +29,17 @@ LOG_NUGGET, LOG_NUGGET_SD = -3.0, 2.0
 AT_ONCE = 2000
 
 
-def matern(distance: torch.Tensor, smoothness: float) -> torch.Tensor:
-    """Matérn correlation at a distance in units of the correlation length, for a smoothness of 3/2 or 5/2."""
+def matern(distance: NDArray[np.float64], smoothness: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Matérn correlation at a distance in units of the correlation length, for a smoothness of 3/2 or 5/2.
+
+    Returns:
+        The correlation, and minus its derivative by the distance, over the distance.
+    """
     scaled = math.sqrt(2 * smoothness) * distance
-    polynomial = 1 + scaled if smoothness == 1.5 else 1 + scaled + scaled**2 / 3
-    return polynomial * torch.exp(-scaled)
+    decay, linear = np.exp(-scaled), 1 + scaled
+    if smoothness == 1.5:
+        return linear * decay, 3 * decay
+    return (linear + scaled**2 / 3) * decay, 5 / 3 * linear * decay
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +69,7 @@ class Covariance:
         """Return the covariance, without noise, of points (..., N, D) and (..., K, D): (..., N, K)."""
         lengths = np.asarray(self.lengths)
         difference = (first / lengths)[..., :, None, :] - (second / lengths)[..., None, :, :]
-        distance = torch.from_numpy(np.sqrt((difference**2).sum(-1)))
-        return self.sill * matern(distance, self.smoothness).numpy()
+        return self.sill * matern(np.sqrt((difference**2).sum(-1)), self.smoothness)[0]
 
 
 def fit_covariance(
@@ -106,26 +109,27 @@ def fit_covariance(
         return Covariance(sill=max(spread**2, 1e-12), nugget=0.01 * spread**2, lengths=length, smoothness=1.5)
     rng = np.random.default_rng(seed)
     index = _predecessors(places, rng)
-    points = torch.from_numpy(places[index])
-    apart = (points[:, :, None] - points[:, None]).abs()
-    standard = torch.from_numpy(((known - np.median(known)) / spread)[index])
-    noise = None if bounds is None else torch.from_numpy((bounds[data] / spread)[index] ** 2)
+    points = places[index]
+    apart = (points[:, :, None] - points[:, None]) ** 2
+    standard = ((known - np.median(known)) / spread)[index]
+    noise = None if bounds is None else (bounds[data] / spread)[index] ** 2
     axes, middle = values.ndim, float(np.mean(spacing))
     best: tuple[float, NDArray[np.float64], float] = (np.inf, np.zeros(0), 1.5)
     limits = [(-4.0, 4.0), (-12.0, 1.0)]
     limits += [(float(np.log(0.2 * side)), float(np.log(40 * side))) for side in spacing]
     limits += [(-4.0, 2.5)] if noise is not None else []
+    start = np.r_[0.0, -3.0, np.full(axes, np.log(3 * middle)), np.zeros(int(noise is not None))]
     for smoothness in SMOOTHNESS:
-
-        def loss(vector: NDArray[np.float64], smoothness: float = smoothness) -> tuple[float, NDArray[np.float64]]:
-            p = torch.from_numpy(vector).requires_grad_()
-            with torch.enable_grad():
-                total = _negative_log_likelihood(p, apart, standard, noise, smoothness)
-                (gradient,) = torch.autograd.grad(total, p)
-            return float(total.detach()), gradient.numpy()
-
-        start = np.r_[0.0, -3.0, np.full(axes, np.log(3 * middle)), np.zeros(int(noise is not None))]
-        fit = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 40})
+        fit = minimize(
+            _negative_log_likelihood,
+            start,
+            args=(apart, standard, noise, smoothness),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=limits,
+            options={"maxiter": 40, "ftol": 1e-6},
+        )
+        start = fit.x
         if fit.fun < best[0]:
             best = float(fit.fun), fit.x, smoothness
     _, p, smoothness = best
@@ -150,28 +154,61 @@ def _predecessors(places: NDArray[np.float64], rng: np.random.Generator) -> NDAr
 
 
 def _negative_log_likelihood(
-    p: torch.Tensor, apart: torch.Tensor, values: torch.Tensor, noise: torch.Tensor | None, smoothness: float
-) -> torch.Tensor:
-    """Negative logarithm of likelihood times prior of (log sill, log nugget, log lengths[, log bound factor])."""
-    lengths = p[2 : 2 + apart.shape[-1]]
-    distance = torch.sqrt(((apart / torch.exp(lengths)) ** 2).sum(-1) + 1e-12)
-    diagonal = torch.exp(p[1]) + 1e-6 + torch.zeros_like(values)
+    p: NDArray[np.float64],
+    apart: NDArray[np.float64],
+    values: NDArray[np.float64],
+    noise: NDArray[np.float64] | None,
+    smoothness: float,
+) -> tuple[float, NDArray[np.float64]]:
+    r"""Negative logarithm of likelihood times prior, and its gradient.
+
+    Each voxel is predicted by ordinary kriging: weights w solve A w = b, with the covariances A among its predecessors
+    and b with them, and a row for the weights' sum of 1. The derivatives of the error's variance v and of the error e
+    follow from w and from u, the solution of A u = y for the predecessors' values y:
+
+    .. math:: dv = dc - 2 w^T db + w^T dA w, \qquad de = -u^T db + u^T dA w
+
+    Args:
+        p: logarithms of sill, nugget, lengths (A,) and, if there are bounds, of the bounds' factor.
+        apart: (N, 1 + K, 1 + K, A) squared distances among a voxel and its predecessors along each axis.
+        values: (N, 1 + K) theirs.
+        noise: (N, 1 + K) squared bounds, if there are any.
+        smoothness: of the Matérn correlation.
+    """
+    count, size = values.shape
+    axes = apart.shape[-1]
+    sill, lengths = np.exp(p[0]), p[2 : 2 + axes]
+    correlation, decay = matern(np.sqrt(apart @ np.exp(-2 * lengths)), smoothness)
+    covariance = sill * correlation
+    diagonal = np.arange(size)
+    covariance[:, diagonal, diagonal] += np.exp(p[1]) + 1e-6
     if noise is not None:
-        diagonal = diagonal + torch.exp(p[-1]) * noise
-    covariance = torch.exp(p[0]) * matern(distance, smoothness) + torch.diag_embed(diagonal)
-    system = F.pad(covariance[:, 1:, 1:], (0, 1, 0, 1), value=1.0)
-    corner = torch.zeros_like(system)
-    corner[:, -1, -1] = 1.0
-    right = F.pad(covariance[:, 1:, :1], (0, 0, 0, 1), value=1.0)
-    solution = torch.linalg.solve(system - corner, right)
-    predicted = (solution[:, :-1, 0] * values[:, 1:]).sum(1)
-    variance = (covariance[:, 0, 0] - (solution * right)[..., 0].sum(1)).clamp(min=1e-6)
-    error = torch.log(variance) / 2 + 2.5 * torch.log1p((values[:, 0] - predicted) ** 2 / variance / 4)
-    prior = ((lengths - lengths.mean()) / ANISOTROPY_SD) ** 2
-    prior = prior.sum() + ((p[1] - LOG_NUGGET) / LOG_NUGGET_SD) ** 2
+        covariance[:, diagonal, diagonal] += np.exp(p[-1]) * noise
+    # The voxel itself comes first; its place in the system is taken by the row for the sum of the weights.
+    system, right = covariance.copy(), np.zeros((count, size, 2))
+    system[:, 0, :], system[:, :, 0], system[:, 0, 0] = 1.0, 1.0, 0.0
+    right[:, 0, 0], right[:, 1:, 0], right[:, 1:, 1] = 1.0, covariance[:, 0, 1:], values[:, 1:]
+    solution = np.linalg.solve(system, right)
+    variance = np.maximum(covariance[:, 0, 0] - (solution[..., 0] * right[..., 0]).sum(1), 1e-6)
+    weights, dual = solution[:, 1:, 0], solution[:, 1:, 1]
+    error = values[:, 0] - (weights * values[:, 1:]).sum(1)
+    tail = error**2 / variance / 4
+    anisotropy = (lengths - lengths.mean()) / ANISOTROPY_SD
+    nugget = (p[1] - LOG_NUGGET) / LOG_NUGGET_SD
+    loss = (np.log(variance) / 2 + 2.5 * np.log1p(tail)).sum() + (nugget**2 + (anisotropy**2).sum()) / 2
+    # Derivative by each entry of the covariance: outer products of these combinations of 1, w and u.
+    by_error = 1.25 * error / variance / (1 + tail)
+    by_variance = 0.5 / variance - 2.5 * tail / (1 + tail) / variance
+    w, u = np.concatenate([np.ones((count, 1)), -weights], 1), np.concatenate([np.zeros((count, 1)), -dual], 1)
+    by_entry = (by_error[:, None] * u + by_variance[:, None] * w)[:, :, None] * w[:, None, :]
+    by_diagonal = by_entry[:, diagonal, diagonal]
+    by_length = np.tensordot(by_entry * decay, apart, 3) * sill * np.exp(-2 * lengths) + anisotropy / ANISOTROPY_SD
+    by_sill = sill * np.vdot(by_entry, correlation)
+    gradient = [by_sill, np.exp(p[1]) * by_diagonal.sum() + nugget / LOG_NUGGET_SD, *by_length]
     if noise is not None:
-        prior = prior + p[-1] ** 2
-    return error.sum() + prior / 2
+        loss += p[-1] ** 2 / 2
+        gradient.append(np.exp(p[-1]) * (by_diagonal * noise).sum() + p[-1])
+    return float(loss), np.array(gradient)
 
 
 @dataclass(frozen=True)
@@ -202,7 +239,6 @@ def kriging_weights(
     *,
     noise: NDArray[np.float64] | None = None,
     neighbours: int = NEIGHBOURS,
-    tree: cKDTree | None = None,
 ) -> KrigingWeights:
     """Solve the ordinary kriging equations of each target from its nearest data.
 
@@ -212,10 +248,11 @@ def kriging_weights(
         targets: (N, A) positions of the targets. A target that is a data voxel is predicted without itself.
         noise: (D,) variance of the noise of each data voxel; None: the covariance's nugget everywhere.
         neighbours: number of data voxels for each target.
-        tree: search tree of the data over the lengths, if it is there already.
     """
+    # Many data are as near as each other. Rounded lengths choose the same ones whatever the rounding errors of the map.
     lengths = np.asarray(covariance.lengths)
-    tree = cKDTree(data / lengths) if tree is None else tree
+    lengths = np.maximum(np.round(lengths / lengths.min(), 1), 1.0)
+    tree = cKDTree(data / lengths)
     count = min(neighbours, len(data) - 1) if len(data) > 1 else 1
     distance, index = tree.query(targets / lengths, k=min(count + 1, len(data)))
     distance, index = distance.reshape(len(targets), -1), index.reshape(len(targets), -1)

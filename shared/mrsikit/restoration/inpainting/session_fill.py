@@ -18,25 +18,31 @@ from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Kriging is taken unless another choice has a smaller squared error by so many standard errors, over clusters. One was
-#: better than two on a virtual brain (BrainWeb 1) and no worse on a measured session (PD_01 of Oryx-MRSI).
-CLEARLY = 1.0
+#: Kriging is taken unless another choice has a smaller squared error by so many standard errors, over clusters. At lost
+#: rims of a virtual brain (BrainWeb 1) a half was better than one, and no worse on a measured session (PD_01 of
+#: Oryx-MRSI).
+CLEARLY = 0.5
 #: Hidden voxels below which the check decides nothing.
 FEWEST_HIDDEN = 30
 #: Half width, in standard deviations, of the interval that is calibrated, and the share that it must hold.
 Z90, HELD = 1.645, 0.9
 #: Factor of the standard deviation of voxels that are not like those of the check.
 WIDER = 2.0
+#: Strength of the prior that the errors go with the model's standard deviation, in voxels of the check.
+PRIOR_SIZE = 20.0
+#: Parts of the check's clusters; the size of each part's errors is predicted from the others.
+SIZE_PARTS = 4
 #: Quantiles of the check's voxels between which a voxel is like them.
 ALIKE = (0.01, 0.99)
 #: Distance, in voxels, at which known voxels say whether the other maps help there.
 REACH = 2.2
 MATCHED, KRIGING, NETWORK = "matched residuals", "kriging", "network"
+BLEND = "kriging and network by their errors"
 
 ALONE: dict[str, tuple[str, ...]] = {
     KRIGING: (KRIGING,),
     NETWORK: (NETWORK,),
-    "mean of kriging and network": (KRIGING, NETWORK),
+    BLEND: (BLEND,),
     "mean of all": (KRIGING, NETWORK, "biharmonic", "gaussian"),
 }
 """What may fill a voxel that no other map knows: the mean of these candidates."""
@@ -133,11 +139,13 @@ class _Model:
         by_name["biharmonic"] = biharmonic(values, ~data, brain=data | targets)[targets].astype(float)
         by_name["gaussian"] = gaussian(values, ~data, brain=np.ones_like(data))[targets].astype(float)
         if network is not None:
-            filled = np.asarray(network, float)[targets]
+            filled, network_sd = np.asarray(network, float)[:, targets]
             # If the measured values are never negative (non-negative fits), the filled ones must not be either.
             by_name[NETWORK] = filled.clip(0) if self.root.used else filled
         nearest = weights.index[:, :8]
-        columns = [np.log(weights.variance), root, known[nearest].std(1)]
+        columns = [np.log(weights.variance), root, np.log(known[nearest].std(1) + 0.01 * known.std() + 1e-30)]
+        if network is not None:
+            columns.append(np.log(network_sd + 1e-30))
         if self.noise is not None:
             columns.append(self.noise[data][nearest].mean(1))
         return _Predicted(
@@ -172,6 +180,21 @@ class _Model:
         found.by_name[MATCHED] = self.root.inverse(matched)
         found.scale[MATCHED] = found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
 
+    def add_blend(self, predictions: Sequence[_Predicted], checks: Sequence[_Predicted], truth: Array) -> None:
+        """Add the mean of kriging and network, each weighted by the inverse of its error's variance.
+
+        Kriging's grows with the distance from the data, as its equations say, times a factor. The network's is the same
+        everywhere. The check gives both.
+        """
+        wanted = self.root(truth)
+        kriged, other = (np.concatenate([self.root(c.by_name[name]) for c in checks]) for name in (KRIGING, NETWORK))
+        scale = np.concatenate([check.scale[KRIGING] for check in checks])
+        factor, variance = np.mean((kriged - wanted) ** 2 / scale**2), np.mean((other - wanted) ** 2)
+        for found in predictions:
+            share = variance / np.maximum(variance + factor * found.scale[KRIGING] ** 2, 1e-30)
+            found.by_name[BLEND] = share * found.by_name[KRIGING] + (1 - share) * found.by_name[NETWORK]
+            found.scale[BLEND] = np.sqrt(share * factor) * found.scale[KRIGING]
+
     def in_unit(self, found: _Predicted, names: Sequence[str]) -> tuple[Array, Array]:
         """Return the mean of candidates and its standard deviation before calibration, in the map's unit."""
         values = np.mean([found.by_name[name] for name in names], 0)
@@ -190,17 +213,17 @@ def fill_from_session(
     """Fill the missing voxels of a map by the candidate that does best where known voxels were hidden.
 
     The candidates are kriging, biharmonic, Gaussian and the network's fill, and matched residuals where other maps of
-    the session are known. Kriging is taken unless another choice is better by a standard error over the hidden
-    clusters, for voxels that all, some or none of the other maps know. Where it was taken, voxels beyond all known
-    ones get the mean of kriging and network: at the lost rims of a measured session this had .9 of kriging's error. The
+    the session are known. Kriging is taken unless another choice is better by half a standard error over the hidden
+    clusters, for voxels that all, some or none of the other maps know. Voxels farther from the known ones than those of
+    the check get the mean of kriging and network, weighted by their errors, unless the network alone was best. The
     interval is that of the errors in the check.
 
     Args:
         map: the map and the others of its session.
         targets: (X, Y[, Z]), True where the map is to be filled.
         hidden: known voxels that were hidden, one mask a fold; none: no check.
-        network: the network's fill of the map.
-        network_hidden: its fill of the map without the hidden voxels, one a fold.
+        network: (2, X, Y[, Z]), the network's fill of the map and its standard deviation.
+        network_hidden: the same of the map without the hidden voxels, one a fold.
 
     Returns:
         The filled voxels.
@@ -223,6 +246,8 @@ def fill_from_session(
     states, patterns = _states(model, targets)
     record: dict[str, Any] = {"checked on": len(truth), "clusters": int(clusters.max()) + 1}
     values, sd = np.zeros(int(targets.sum())), np.zeros(int(targets.sum()))
+    if all(NETWORK in prediction.by_name for prediction in (found, *checks)):
+        model.add_blend((found, *checks), checks, truth)
     features = np.concatenate([check.features for check in checks])
     alike = _alike(features, found.features)
     # Beyond all known voxels, such as at a lost rim, the check has nothing alike, and kriging only extends the map.
@@ -251,11 +276,13 @@ def fill_from_session(
                 errors[name] = np.concatenate([value for value, _ in pairs]) - truth
                 scales[name] = np.concatenate([scale for _, scale in pairs])
         chosen = _choose(errors, clusters)
-        factor, effective = _width(np.abs(errors[chosen]) / scales[chosen], clusters)
+        ratio = np.abs(errors[chosen]) / scales[chosen]
+        at_check, at_targets = _relative_size(ratio, features, found.features, clusters)
+        factor, effective = _width(ratio / at_check, clusters)
         estimate, scale = model.in_unit(found, choices[chosen])
-        values[rows], sd[rows] = estimate[rows], factor / Z90 * scale[rows]
-        if chosen == KRIGING and NETWORK in found.by_name:
-            values[rows & beyond] = model.in_unit(found, (KRIGING, NETWORK))[0][rows & beyond]
+        values[rows], sd[rows] = estimate[rows], factor / Z90 * (scale * at_targets)[rows]
+        if chosen != NETWORK and MATCHED not in choices[chosen] and BLEND in found.by_name:
+            values[rows & beyond] = found.by_name[BLEND][rows & beyond]
         record[state] = _summary(errors, chosen, truth, effective, int(rows.sum()))
     return Filled(values, np.where(alike, sd, WIDER * sd), alike, record)
 
@@ -292,6 +319,28 @@ def _choose(errors: Mapping[str, Array], clusters: NDArray[np.intp]) -> str:
         if gain.mean() > max(most, CLEARLY * standard_error):
             chosen, most = name, float(gain.mean())
     return chosen
+
+
+def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDArray[np.intp]) -> tuple[Array, Array]:
+    """Fit how the errors' size, over their standard deviation by the model, goes with the features (log-linear).
+
+    Returns:
+        The size at the check's voxels (N,), each from a fit to other clusters, and, within the range of the features,
+        at the targets (T,).
+    """
+    middle, width = features.mean(0), features.std(0) + 1e-30
+    x, wanted = (features - middle) / width, ((targets - middle) / width)
+    size = np.log(np.maximum(ratio, max(0.05 * float(np.median(ratio)), 1e-30)))
+
+    def slopes(rows: Mask) -> Array:
+        few = x[rows]
+        return np.linalg.solve(few.T @ few + PRIOR_SIZE * np.eye(x.shape[1]), few.T @ (size[rows] - size[rows].mean()))
+
+    at_check, part = np.ones(len(x)), clusters % SIZE_PARTS
+    for k in np.unique(part):
+        if (part != k).any():
+            at_check[part == k] = np.exp(x[part == k] @ slopes(part != k))
+    return at_check, np.exp(wanted.clip(x.min(0), x.max(0)) @ slopes(np.ones(len(x), bool)))
 
 
 def _width(ratio: Array, clusters: NDArray[np.intp]) -> tuple[float, float]:

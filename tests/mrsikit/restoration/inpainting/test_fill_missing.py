@@ -60,6 +60,8 @@ def test_a_constant_map_is_restored(fill, shape):
 def test_fills_follow_the_unit_of_the_map(fill, unit, mni_map, mni_missing):
     if unit < 0 and fill in (FILLS["gaussian"], FILLS["mean"]):
         pytest.skip("without a brain mask the brain is where the map is above zero")
+    if unit < 0 and fill is FILLS["kriging"]:
+        pytest.skip("only a map without negative values is predicted as its root")
     reference = fill(mni_map, mni_missing)
     np.testing.assert_allclose(fill(mni_map * np.float32(unit), mni_missing) / unit, reference, atol=2e-5)
 
@@ -84,7 +86,7 @@ def test_a_lost_rim_is_filled_better_with_the_brain_mask(fill, mni_map):
     missing = brain & (np.indices(brain.shape)[0] < np.flatnonzero(brain.any(1))[0] + 6)
     spoiled = np.where(missing, 0, mni_map)
     errors = [((fill(spoiled, missing, brain=b) - mni_map)[missing] ** 2).mean() for b in (brain, None)]
-    if fill in (FILLS["gaussian"], FILLS["mean"]):  # they leave the outside out by themselves
+    if fill in (FILLS["gaussian"], FILLS["mean"], FILLS["kriging"]):  # they leave the outside out by themselves
         assert errors[0] == pytest.approx(errors[1], rel=0.1)
     else:
         assert errors[0] < 0.8 * errors[1]

@@ -40,3 +40,23 @@ def test_the_draw_depends_on_the_generator_alone() -> None:
 def test_nothing_known_hides_nothing() -> None:
     nothing = np.zeros((8, 8), bool)
     assert not hide(nothing, nothing, np.random.default_rng(0)).any()
+
+
+def test_small_clusters_at_the_rim_are_hidden_at_the_rim() -> None:
+    distance = np.hypot(*(np.indices((40, 40)) - 19.5))
+    missing = np.zeros((40, 40), bool)
+    for x, y in ((4, 19), (35, 19), (19, 4), (19, 35), (8, 8)):
+        missing[x - 1 : x + 2, y - 1 : y + 2] = True
+    brain = distance < 17
+    hidden = hide(brain & ~missing, missing & brain, np.random.default_rng(2))
+    assert (distance[hidden] > 12.5).mean() > 0.62
+
+
+def test_a_lost_rim_is_hidden_at_another_rim() -> None:
+    distance = np.hypot(*(np.indices((40, 40)) - 19.5))
+    brain = distance < 17
+    missing = brain & (distance > 13) & (np.indices((40, 40))[0] < 12)
+    data = brain & ~missing
+    hidden = hide(data, missing, np.random.default_rng(2))
+    assert (distance[hidden] > 12.5).mean() > 0.5
+    assert (distance[data] > 12.5).mean() < 0.4

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from mrsikit.restoration.inpainting import session_fill
 from mrsikit.restoration.inpainting.hidden_voxels import hide
 from mrsikit.restoration.inpainting.session_fill import Filled, SessionMap, fill_from_session
 
@@ -80,7 +81,8 @@ def test_a_lesion_of_one_metabolite_is_not_copied_from_the_others() -> None:
 def test_the_network_fills_where_the_check_finds_it_better() -> None:
     maps, missing, _ = session(3)
     truth = maps[0]
-    found = filled(maps, missing, others=False, network=truth, network_hidden=[truth] * 4)
+    network = np.stack([truth, truth])
+    found = filled(maps, missing, others=False, network=network, network_hidden=[network] * 4)
     assert found.record["none"]["filled by"] == "network"
     assert error(found, maps, missing) == 0
 
@@ -110,6 +112,36 @@ def test_the_fill_is_negative_only_where_the_map_is() -> None:
     maps, missing, _ = session(3)
     low = np.full(missing.shape, -2.0)
     for values, sign in ((maps, 1), (-maps, -1)):
-        found = filled(values, missing, others=False, network=low, network_hidden=[values[0]] * 4)
+        network, hidden = np.stack([low, -low]), np.stack([values[0], -low])
+        found = filled(values, missing, others=False, network=network, network_hidden=[hidden] * 4)
         assert found.record["none"]["filled by"] == "network"
         assert (found.values == (0 if sign > 0 else -2)).all()
+
+
+def test_the_interval_follows_the_errors_of_the_check() -> None:
+    """The right half is ten times as noisy: the standard deviation must say so."""
+    rng = np.random.default_rng(7)
+    smooth = 20 + ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 3.0)
+    noisy_half = np.indices((SIZE, SIZE))[1] >= SIZE // 2
+    map = smooth + np.where(noisy_half, 1.0, 0.1) * rng.standard_normal((SIZE, SIZE))
+    missing = hide(np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool), rng)
+    found = filled(map[None], missing, others=False)
+    right = noisy_half[missing]
+    assert found.sd[right].mean() > 3 * found.sd[~right].mean()
+
+
+def test_far_from_the_data_the_network_counts_more_even_where_kriging_was_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_fill, "_choose", lambda errors, clusters: "kriging")
+    maps, missing, _ = session(4)
+    missing = missing.copy()
+    missing[:, :12] = True
+    rng = np.random.default_rng(1)
+    truth, map = maps[0], SessionMap(values=maps[0], data=~missing, spacing=(1, 1))
+    off = truth + 0.5 * truth.std()  # of the same error everywhere, while kriging's grows with the distance
+    network = np.stack([off, np.ones_like(off)])
+    small = [hide(~missing, np.zeros_like(missing), rng) for _ in range(4)]
+    with_network = fill_from_session(map, missing, hidden=small, network=network, network_hidden=[network] * 4)
+    kriged = fill_from_session(map, missing, hidden=small)
+    slab = np.argwhere(missing)[:, 1] < 6
+    errors = [np.mean((found.values - truth[missing])[slab] ** 2) for found in (with_network, kriged)]
+    assert errors[0] < 0.7 * errors[1]
