@@ -42,6 +42,8 @@ BLEND = "kriging and network by their errors"
 ALONE: dict[str, tuple[str, ...]] = {
     KRIGING: (KRIGING,),
     NETWORK: (NETWORK,),
+    "biharmonic": ("biharmonic",),
+    "gaussian": ("gaussian",),
     BLEND: (BLEND,),
     "mean of all": (KRIGING, NETWORK, "biharmonic", "gaussian"),
 }
