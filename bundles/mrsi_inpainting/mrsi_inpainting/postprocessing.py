@@ -81,7 +81,9 @@ class PostprocessMapd(Transform):
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
             "share of map filled": round(lost, 4),
             "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal & (measured > 0)]),
-            "share of filled voxels not calibrated": round(1 - float(calibrated.sum() / missing.sum().clamp(min=1)), 4),
+            "share of filled voxels not calibrated": round(
+                float((missing & ~calibrated).sum() / missing.sum().clamp(min=1)), 4
+            ),
             **summary_of(checks, str(out.get("other names", ""))),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
@@ -105,7 +107,7 @@ class PostprocessMapd(Transform):
         count = len(measured)
         values = data["map"]
         affine = values.affine if isinstance(values, MetaTensor) else torch.eye(4)
-        spacing = affine_to_spacing(affine, measured.ndim - 1).tolist()
+        spacing = affine_to_spacing(affine, 3)[: measured.ndim - 1].tolist()
         hidden = (
             convert_to_tensor(data["hidden"]).cpu().bool().numpy()
             if "hidden" in data
@@ -126,7 +128,7 @@ class PostprocessMapd(Transform):
             percent = (
                 convert_to_tensor(data["crlb"]).cpu().double().reshape(-1, *measured.shape[1:]).expand_as(measured)
             )
-            bounds = (percent / 100).nan_to_num(0, 0, 0).clamp(0, 10).numpy() * np.abs(maps)
+            bounds = _amounts(percent.numpy(), maps, known)
         filled, sd, calibrated = maps.copy(), np.zeros_like(maps), np.zeros(maps.shape, bool)
         checks: list[dict[str, Any]] = []
         for k in range(count):
@@ -247,3 +249,12 @@ class PostprocessMapd(Transform):
         if outside <= count / 2:
             return []
         return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]
+
+
+def _amounts(percent: np.ndarray, maps: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Turn bounds in percent (M, X, Y[, Z]) into the maps' unit; where there is none, the map's median bound stands."""
+    percent = np.nan_to_num(percent, nan=0, posinf=0, neginf=0).clip(0, 1000)
+    for bound, data in zip(percent, known, strict=True):
+        given = bound[data & (bound > 0)]
+        bound[bound <= 0] = np.median(given) if given.size else 0
+    return percent / 100 * np.abs(maps)

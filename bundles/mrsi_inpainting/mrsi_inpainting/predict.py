@@ -95,7 +95,7 @@ def predict(
         others = np.asarray(others, float)
         if others.shape[:-1] != values.shape[:3]:
             raise InputError(f"others is of shape {others.shape}; give {(*values.shape[:3], 'K')}")
-        data["others"] = torch.from_numpy(np.moveaxis(others, -1, 0))
+        data["others"] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(others, -1, 0)))
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     results = [channel_last(out[name], values.ndim) for name in OUTPUTS]
     inpainted, holes, uncertainty, calibrated = results

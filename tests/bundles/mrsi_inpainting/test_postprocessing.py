@@ -4,7 +4,7 @@ import torch
 from monai.data import MetaTensor
 
 from mrsi_inpainting.network import Inpainter
-from mrsi_inpainting.postprocessing import PostprocessMapd
+from mrsi_inpainting.postprocessing import PostprocessMapd, _amounts
 from mrsi_inpainting.preprocessing import PreprocessMapd
 from mrsikit.restoration.brain_mask import brain_outline
 
@@ -150,3 +150,11 @@ def test_maps_in_which_nothing_can_be_found_are_named() -> None:
         item = PreprocessMapd(check=False)({"image": tensor(values), **options})
         item["pred"] = decided_network()(item["image"].as_tensor()[None])[0].detach()
         assert any(words in flag for flag in PostprocessMapd(wrong_threshold=1.0)(item)["flags"]) is said
+
+
+def test_a_bound_of_zero_is_no_bound() -> None:
+    percent = np.array([[[5.0, 0.0, 10.0, np.nan], [20.0, 5.0, 10.0, 10.0]]])
+    maps = np.full((1, 2, 4), 2.0)
+    found = _amounts(percent, maps, np.ones(maps.shape, bool))
+    np.testing.assert_allclose(found, [[[0.1, 0.2, 0.2, 0.2], [0.4, 0.1, 0.2, 0.2]]])
+    assert (_amounts(np.zeros((1, 2, 4)), maps, np.ones(maps.shape, bool)) == 0).all()

@@ -144,3 +144,11 @@ def test_an_interpolated_map_is_named(weights: Path) -> None:
     fine = ndimage.zoom(measured, 2, order=1, grid_mode=True, mode="nearest")
     assert "48 x 48 voxels look interpolated from about 2" in " ".join(predict(fine, weights=weights).flags)
     assert "interpolated" not in " ".join(predict(measured, weights=weights).flags)
+
+
+def test_other_maps_may_be_views_and_maps_without_missing_voxels_share_nothing(weights: Path) -> None:
+    values = disc(16)
+    values[8, 8] = np.nan
+    others = np.stack([disc(16), disc(16) + 1.0], -1)
+    flipped = predict(values[::-1], others=others[::-1], weights=weights)
+    assert flipped.holes[7, 8]

@@ -43,8 +43,10 @@ def hide(
     limit = np.array(data.shape) - 1
     # Share of the surroundings that belongs to the outside, of which nothing is known.
     outside = ndimage.uniform_filter((~(data | missing)).astype(float), 3, mode="constant", cval=1.0)
+    middle2 = np.rint(2 * np.argwhere(data | missing).mean(0)).astype(int)
+    free, count = data.copy(), 0
     for turn in range(10 * wanted):
-        if hidden.sum() >= wanted:
+        if count >= wanted:
             break
         if clusters:
             # Large clusters in turn with the others, or a map of many small ones and a slab would hide no slab.
@@ -52,10 +54,10 @@ def hide(
         else:
             side = np.minimum(rng.integers(1, 4, data.ndim), np.where(np.array(data.shape) < 6, 1, 3))
             cluster = np.argwhere(np.ones(side, bool)) + places[rng.integers(len(places))]
-        moved = _moved(cluster, data & ~hidden, outside, rng) if clusters else cluster[(cluster <= limit).all(1)]
-        part = data[tuple(moved.T)] & ~hidden[tuple(moved.T)]
-        few = moved[part][: max(wanted - int(hidden.sum()), 1)]
-        hidden[tuple(few.T)] = True
+        moved = _moved(cluster, free, outside, middle2, rng) if clusters else cluster[(cluster <= limit).all(1)]
+        few = moved[free[tuple(moved.T)]][: wanted - count]
+        hidden[tuple(few.T)], free[tuple(few.T)] = True, False
+        count += len(few)
     return hidden
 
 
@@ -66,15 +68,21 @@ def _clusters(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 
 
 def _moved(
-    cluster: NDArray[np.intp], free: NDArray[np.bool_], outside: NDArray[np.float64], rng: np.random.Generator
+    cluster: NDArray[np.intp],
+    free: NDArray[np.bool_],
+    outside: NDArray[np.float64],
+    middle2: NDArray[np.intp],
+    rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Return the cluster (N, A) at the place, of those tried, where most of it is free and as near to the outside."""
+    """Return the cluster (N, A) at the place, of those tried, where most of it is free and as near to the outside.
+
+    ``middle2`` is twice the middle about which it is mirrored.
+    """
     limit = np.array(free.shape) - 1
-    middle2 = np.rint(2 * np.argwhere(outside < 1).mean(0)).astype(int)
-    extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5)
+    extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5) * (limit > 0)
     mirrored = rng.random((TRIES, 1, len(limit))) < 0.5
     mirrored[: TRIES // 2] = False
-    farthest = np.where(mirrored.any(-1, keepdims=True), JITTER, extent)
+    farthest = np.where(mirrored.any(-1, keepdims=True), JITTER * (limit > 0), extent)
     places = np.where(mirrored, middle2 - cluster, cluster) + rng.integers(-farthest, farthest + 1)
     within = np.all((places >= 0) & (places <= limit), -1)
     at = tuple(np.moveaxis(places.clip(0, limit), -1, 0))

@@ -56,7 +56,7 @@ class Innovations:
                 both = np.isfinite(standard[:, a]) & np.isfinite(standard[:, b])
                 if both.sum() >= FEWEST_TOGETHER:
                     x, y = standard[both, a], standard[both, b]
-                    correlation[a, b] = correlation[b, a] = (x @ y) / np.sqrt((x @ x) * (y @ y))
+                    correlation[a, b] = correlation[b, a] = (x @ y) / max(np.sqrt((x @ x) * (y @ y)), 1e-30)
         values, vectors = np.linalg.eigh((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(count))
         correlation = vectors @ np.diag(values.clip(SHRINKAGE)) @ vectors.T
         size = np.sqrt(np.diag(correlation))
@@ -75,13 +75,12 @@ class Innovations:
         standard = np.where(np.isfinite(standard), standard, np.nan)
         predicted, rest = np.zeros(len(others)), np.ones(len(others))
         known = np.isfinite(standard)
-        for _ in range(others.shape[1]):
-            contradicted = self._most_contradicted(standard, known)
-            if not contradicted.any():
-                break
-            known = known & ~contradicted
-        for pattern in np.unique(known, axis=0):
-            rows = (known == pattern).all(1)
+        changed = np.arange(len(known))
+        while len(changed):
+            contradicted = self._most_contradicted(standard[changed], known[changed])
+            known[changed] &= ~contradicted
+            changed = changed[contradicted.any(1)]
+        for pattern, rows in _patterns(known):
             if pattern.any():
                 chosen = np.flatnonzero(pattern) + 1
                 slope = np.linalg.solve(self.correlation[np.ix_(chosen, chosen)], self.correlation[chosen, 0])
@@ -93,16 +92,24 @@ class Innovations:
     def _most_contradicted(self, standard: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark at each voxel the map that the others contradict most, and those that they contradict as much."""
         out = np.zeros(known.shape, bool)
-        for pattern in np.unique(known, axis=0):
+        for pattern, rows in _patterns(known):
             if pattern.sum() < 2:
                 continue
-            rows, chosen = np.flatnonzero((known == pattern).all(1)), np.flatnonzero(pattern)
+            chosen = np.flatnonzero(pattern)
             precision = np.linalg.inv(self.correlation[np.ix_(chosen + 1, chosen + 1)])
             # Value minus its prediction from the others, over that difference's standard deviation.
             misfit = np.abs(standard[rows][:, chosen] @ precision) / np.sqrt(np.diag(precision))
             worst = misfit >= 0.9 * misfit.max(1, keepdims=True)
             out[np.ix_(rows, chosen)] = worst & (misfit > CONTRADICTED)
         return out
+
+
+def _patterns(known: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], NDArray[np.intp]]]:
+    """Return each different row of a mask (N, K), and the positions of its rows."""
+    patterns, number = np.unique(known, axis=0, return_inverse=True)
+    order = np.argsort(number.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(number.ravel(), minlength=len(patterns)))[:-1]
+    return list(zip(patterns, np.split(order, ends), strict=True)) if len(known) else []
 
 
 def local_slope(

@@ -116,6 +116,9 @@ class _Model:
         roots = [SquareRoot.of(other[np.isfinite(other)])(other) for other in others]
         self.others = np.array(roots).reshape(-1, *map.data.shape)
         self.known = np.isfinite(self.others)
+        for root, known in zip(self.others, self.known, strict=True):
+            if known.any() and np.ptp(root[known]) <= 1e-6 * np.abs(root[known]).max():
+                known[:] = False  # a constant tells nothing; its innovations would be rounding errors
         # Where another map failed, its value is needed only as one of the neighbours of a target.
         self.complete = np.array(
             [gaussian(np.where(ok, x, 0), ~ok, brain=np.ones_like(ok)) for x, ok in zip(roots, self.known, strict=True)]
@@ -243,6 +246,7 @@ def fill_from_session(
     truth = np.concatenate([map.values[mask] for mask in folds]) if folds else np.zeros(0)
     if len(truth) < FEWEST_HIDDEN:
         values, sd = model.in_unit(found, (KRIGING,))
+        sd = sd if map.data.sum() > 1 else np.maximum(sd, np.abs(values))  # one voxel says nothing of the spread
         return Filled(values, WIDER * sd, np.zeros(len(values), bool), {"checked on": len(truth)})
     clusters = _cluster_numbers(folds)
     states, patterns = _states(model, targets)
@@ -256,11 +260,15 @@ def fill_from_session(
     beyond = found.features[:, 0] > np.quantile(features[:, 0], ALIKE[1])
     if (states != "none").any():
         innovations = [np.c_[check.own, check.innovations] for check in checks]
+        places = [np.flatnonzero(mask) for mask in folds]
         together = Innovations.fit(np.concatenate(innovations))
         model.add_matched(found, together, model.around(map.data, targets), map.data, targets)
         # What the other folds say of the innovations serves every state of the other maps.
-        rest = [[x for n, x in enumerate(innovations) if n != k] or innovations for k in range(len(folds))]
-        models = [Innovations.fit(np.concatenate(few)) for few in rest]
+        together_rows, where = np.concatenate(innovations), np.concatenate(places)
+        models = []
+        for here in places:
+            rest = together_rows[~np.isin(where, here)]
+            models.append(Innovations.fit(rest) if len(rest) >= FEWEST_HIDDEN else together)
         surroundings = [model.around(map.data & ~mask, mask) for mask in folds]
     for state in np.unique(states):
         rows = states == state
@@ -280,7 +288,7 @@ def fill_from_session(
         chosen = _choose(errors, clusters)
         ratio = np.abs(errors[chosen]) / scales[chosen]
         at_check, at_targets = _relative_size(ratio, features, found.features, clusters)
-        factor, effective = _width(ratio / at_check, clusters)
+        factor, effective = _width(ratio / at_check, clusters, int(np.any(folds, 0).sum()))
         estimate, scale = model.in_unit(found, choices[chosen])
         values[rows], sd[rows] = estimate[rows], factor / Z90 * (scale * at_targets)[rows]
         if chosen != NETWORK and MATCHED not in choices[chosen] and BLEND in found.by_name:
@@ -302,13 +310,10 @@ def _drawn(patterns: Mask, count: int, rng: np.random.Generator) -> Mask:
 
 
 def _cluster_numbers(folds: Sequence[Mask]) -> NDArray[np.intp]:
-    """Number the connected clusters of all folds, one number for each hidden voxel."""
-    numbers, first = [], 0
-    for mask in folds:
-        labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
-        numbers.append(labels[mask] - 1 + first)
-        first += count
-    return np.concatenate(numbers)
+    """Number the connected clusters of hidden voxels, one number for each; folds that overlap share a cluster."""
+    anywhere = np.any(folds, 0)
+    labels, _ = ndimage.label(anywhere, np.ones((3,) * anywhere.ndim))
+    return np.concatenate([labels[mask] - 1 for mask in folds])
 
 
 def _choose(errors: Mapping[str, Array], clusters: NDArray[np.intp]) -> str:
@@ -345,13 +350,19 @@ def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDAr
     return at_check, np.exp(wanted.clip(x.min(0), x.max(0)) @ slopes(np.ones(len(x), bool)))
 
 
-def _width(ratio: Array, clusters: NDArray[np.intp]) -> tuple[float, float]:
-    """Return the factor of the standard deviation that holds nine of ten errors, and the effective number of voxels."""
+def _width(ratio: Array, clusters: NDArray[np.intp], different: int) -> tuple[float, float]:
+    """Return the factor of the standard deviation that holds nine of ten errors, and the effective number of voxels.
+
+    Args:
+        ratio: (N,) error over standard deviation.
+        clusters: (N,) number of the cluster.
+        different: number of voxels, of which some were hidden more than once.
+    """
     count = len(ratio)
     inside = ratio <= np.quantile(ratio, HELD)
     by_cluster, size = np.bincount(clusters, inside - inside.mean()), np.bincount(clusters)
     between, variance = (by_cluster**2).sum(), count * inside.var()
-    effective = float(np.clip(count * variance / max(between, 1e-12), len(size) / 2, count))
+    effective = float(np.clip(count * variance / max(between, 1e-12), len(size) / 2, different))
     rank = min(np.ceil((effective + 1) * HELD) / effective, 1.0)
     return float(np.quantile(ratio, rank)), effective
 

@@ -60,3 +60,18 @@ def test_a_lost_rim_is_hidden_at_another_rim() -> None:
     hidden = hide(data, missing, np.random.default_rng(2))
     assert (distance[hidden] > 12.5).mean() > 0.5
     assert (distance[data] > 12.5).mean() < 0.4
+
+
+def test_a_cluster_is_mirrored_about_the_middle_of_the_map_in_volumes_too() -> None:
+    ball = np.sqrt(sum((n - c) ** 2 for n, c in zip(np.indices((32, 32, 32)), (12, 10, 10), strict=True))) < 9
+    missing = ball & (np.indices(ball.shape)[2] < 4)
+    hidden = hide(ball & ~missing, missing, np.random.default_rng(0), share=missing.sum() / ball.sum())
+    assert (np.argwhere(hidden)[:, 2] >= 15).all()  # at the opposite end
+
+
+def test_a_slice_of_a_volume_is_hidden_as_a_plane() -> None:
+    data = np.ones((16, 16), bool)
+    data[4:7, 4:7] = False
+    plane = hide(data, ~data, np.random.default_rng(0))
+    volume = hide(data[..., None], ~data[..., None], np.random.default_rng(0))
+    assert abs(int(plane.sum()) - int(volume.sum())) <= 2

@@ -1,6 +1,7 @@
 """Matched residuals: innovations of known correlation, and maps that contradict each other."""
 
 import numpy as np
+import pytest
 
 from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_slope
 
@@ -51,3 +52,21 @@ def test_the_slope_is_one_where_the_maps_agree_and_none_where_they_do_not() -> N
     against[:, 0] = -3 * found[:, 1]  # a tumour: choline rises where the others fall
     assert local_slope(model, places, against, targets, 2.0)[0] == 0
     assert local_slope(model, places + 50, against, targets, 2.0)[0] == 1  # too far to count
+
+
+def test_many_patterns_of_missing_maps_are_each_predicted_from_their_own() -> None:
+    rng = np.random.default_rng(3)
+    shared = rng.standard_normal((400, 1))
+    innovations = shared + 0.1 * rng.standard_normal((400, 6))
+    model = Innovations.fit(innovations)
+    some = np.where(rng.random((400, 5)) < 0.5, np.nan, innovations[:, 1:])
+    together = model.predict(some)
+    for k in (0, 7, 399):
+        alone = model.predict(some[k : k + 1])
+        assert together[0][k] == pytest.approx(alone[0][0])
+        assert together[1][k] == pytest.approx(alone[1][0])
+
+
+def test_innovations_of_exactly_zero_are_no_error() -> None:
+    innovations = np.c_[np.random.default_rng(4).standard_normal(60), np.zeros(60)]
+    assert np.isfinite(Innovations.fit(innovations).correlation).all()

@@ -145,3 +145,26 @@ def test_far_from_the_data_the_network_counts_more_even_where_kriging_was_best(m
     slab = np.argwhere(missing)[:, 1] < 6
     errors = [np.mean((found.values - truth[missing])[slab] ** 2) for found in (with_network, kriged)]
     assert errors[0] < 0.7 * errors[1]
+
+
+def test_a_constant_map_has_no_say() -> None:
+    maps, missing, _ = session(4)
+    constant = np.stack([maps[0], np.full_like(maps[0], 3.0)])
+    found = filled(constant, missing)
+    assert set(found.record) == {"checked on", "clusters", "none"}
+
+
+def test_a_voxel_that_is_hidden_twice_counts_once() -> None:
+    maps, missing, _ = session(4)
+    mask = hide(~missing, missing, np.random.default_rng(11))
+    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1))
+    once, twice = (fill_from_session(map, missing, hidden=[mask] * count).record for count in (1, 2))
+    assert once["clusters"] == twice["clusters"]
+    assert twice["none"]["n_eff"] <= mask.sum()
+
+
+def test_one_known_voxel_says_nothing_of_the_spread() -> None:
+    map = SessionMap(values=np.full((8, 8), 4.0), data=np.arange(64).reshape(8, 8) == 20, spacing=(1, 1))
+    found = fill_from_session(map, ~map.data)
+    assert (found.values == 4).all()
+    assert (found.sd >= 4).all()
