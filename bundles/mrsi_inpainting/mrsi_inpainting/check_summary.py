@@ -23,7 +23,7 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
     chosen = {f"{found['filled by']} ({_known_by(state)})" if others else found["filled by"] for state, found in states}
     errors = [found["error / variance"] for _, found in states]
     return {
-        "other maps": others,
+        "other maps": others if states else "",
         "filled by": "; ".join(sorted(chosen)) or ("kriging, not checked" if done else ""),
         "hidden voxels": sum(check.get("checked on", 0) for check in done),
         "check: error / variance": _mean([e[f["filled by"]] for e, (_, f) in zip(errors, states, strict=True)]),

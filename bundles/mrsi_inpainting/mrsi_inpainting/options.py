@@ -21,13 +21,14 @@ class InpaintingOptions(RunOptions):
     )
     check: Flag = option(
         True,
-        "hide known voxels to see what fills this map best and how far off it is; `false`: kriging, not checked",
+        "hide known voxels to see what fills this map best and how far off it is; `false`: kriging of each map by "
+        "itself, not checked",
         example=False,
     )
     session: Flag = option(
         True,
         "use the other maps of the session where they help, by the check; `false`: each map by itself",
-        use="run",
+        use="files",
         example=False,
     )
     threshold: float = option(

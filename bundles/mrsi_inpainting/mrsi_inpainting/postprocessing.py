@@ -194,8 +194,14 @@ class PostprocessMapd(Transform):
         if bool((observation < -0.5).any()) and not brain_known and not boxed:
             flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
         unknown = observation < -0.5
-        if unknown.any() and not (missing | (unknown & (measured == 0))).any():
+        if unknown.any() and not (missing | (measured == 0)).any():
             flags.append("no voxel is zero, so none can be found failed: set failed ones to 0 or NaN, or mark them")
+        if missing.ndim == 4:
+            filled, known = missing.sum((0, 1, 2)), ((measured != 0) & ~missing).sum((0, 1, 2))
+            invented = torch.where((filled > 0) & (known == 0))[0].tolist()
+            if invented:
+                which = ", ".join(str(k) for k in invented)
+                flags.append(f"slices {which} (the first is 0) hold no measured voxel and were filled: leave them out")
         below, signals = int((measured < 0).sum()), int((measured != 0).sum())
         if below > NEGATIVE_SHARE * signals:
             flags.append(f"{below} of {signals} values are negative; the networks were trained on concentrations")

@@ -22,10 +22,11 @@ from mrsikit.io.errors import InputError
 
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
-Use = Literal["result", "call", "run"]
+Use = Literal["result", "call", "run", "files"]
 """Where an option applies. ``result``: it changes the result; ``predict`` takes it and the record holds it. ``call``:
 ``predict`` takes it, but the record states in another way what was used, such as the weights by their SHA-256.
-``run``: only the command line takes it."""
+``run``: only the command line takes it. ``files``: only the command line takes it, and the record holds it, because it
+says which files are read."""
 
 
 def option(
@@ -238,7 +239,7 @@ class RunOptions(BaseModel):
         Raises:
             InputError: a keyword is unknown or its value is wrong.
         """
-        known = [name for name in cls.model_fields if cls._extra(name)["use"] != "run"]
+        known = [name for name in cls.model_fields if cls._extra(name)["use"] not in ("run", "files")]
         if unknown := sorted(set(given) - set(known)):
             raise InputError(f"unknown option {', '.join(unknown)}; the options are {', '.join(known)}")
         try:
@@ -249,7 +250,13 @@ class RunOptions(BaseModel):
 
     def record(self) -> dict[str, Any]:
         """Return the options that change the result, by name, with the values they were given."""
-        return {name: getattr(self, name) for name in type(self).model_fields if self._extra(name)["use"] == "result"}
+        kept = [name for name in type(self).model_fields if self._extra(name)["use"] in ("result", "files")]
+        values = {name: getattr(self, name) for name in kept}
+        # MONAI passes "--check false" as a string.
+        words = {"true": True, "false": False}
+        return {
+            name: words.get(value.lower(), value) if isinstance(value, str) else value for name, value in values.items()
+        }
 
     @classmethod
     def table(cls) -> str:

@@ -129,6 +129,15 @@ def test_missing_voxels_are_found_axially_however_they_are_stored(order: tuple[i
     assert results[1]["summary"]["network"] == "3D"
 
 
+def test_slices_without_any_measured_voxel_are_named() -> None:
+    map = disc(16)[None, ..., None].repeat(3, -1)
+    map[..., 2] = 0
+    missing = np.zeros(map.shape)
+    missing[:, 6:9, 6:9, 1:] = 1
+    flags = flags_of(map, missing=missing)
+    assert "slices 2 (the first is 0) hold no measured voxel and were filled: leave them out" in flags
+
+
 def test_thick_slices_that_are_not_axial_are_named() -> None:
     values = torch.from_numpy(disc(16, depth=4)[None])
     coronal = torch.tensor([[4.0, 0, 0, 0], [0, 0, 12.0, 0], [0, 4.0, 0, 0], [0, 0, 0, 1]])

@@ -96,9 +96,9 @@ def test_predict_takes_what_changes_a_result_and_names_the_rest() -> None:
         ToyOptions.keywords({"low": 2})
 
 
-def test_the_record_holds_what_changes_the_result_as_given() -> None:
+def test_the_record_holds_what_changes_the_result() -> None:
     options = ToyOptions.model_construct(low=0.3, strict="true")
-    assert options.record() == {"low": 0.3, "count": None, "kind": "block", "factor": 4, "strict": "true"}
+    assert options.record() == {"low": 0.3, "count": None, "kind": "block", "factor": 4, "strict": True}
 
 
 def test_the_table_states_default_values_and_meaning() -> None:

@@ -247,6 +247,7 @@ def fill_from_session(
     if len(truth) < FEWEST_HIDDEN:
         values, sd = model.in_unit(found, (KRIGING,))
         sd = sd if map.data.sum() > 1 else np.maximum(sd, np.abs(values))  # one voxel says nothing of the spread
+        sd = np.maximum(sd, 1e-6 * np.abs(values))  # never 0, which would say that the voxel was measured
         return Filled(values, WIDER * sd, np.zeros(len(values), bool), {"checked on": len(truth)})
     clusters = _cluster_numbers(folds)
     states, patterns = _states(model, targets)
@@ -294,7 +295,9 @@ def fill_from_session(
         if chosen != NETWORK and MATCHED not in choices[chosen] and BLEND in found.by_name:
             values[rows & beyond] = found.by_name[BLEND][rows & beyond]
         record[state] = _summary(errors, chosen, truth, effective, int(rows.sum()))
-    return Filled(values, np.where(alike, sd, WIDER * sd), alike, record)
+    # Never 0, which would say that the voxel was measured.
+    sd = np.maximum(np.where(alike, sd, WIDER * sd), 1e-6 * np.abs(values))
+    return Filled(values, sd, alike, record)
 
 
 def _states(model: _Model, targets: Mask) -> tuple[NDArray[np.str_], Mask]:

@@ -163,6 +163,13 @@ def test_a_voxel_that_is_hidden_twice_counts_once() -> None:
     assert twice["none"]["n_eff"] <= mask.sum()
 
 
+def test_a_filled_voxel_never_has_the_standard_deviation_of_a_measured_one() -> None:
+    missing = np.indices((SIZE, SIZE)).sum(0) % 9 == 0
+    constant = np.full((1, SIZE, SIZE), 5.0)
+    for folds in (0, 4):
+        assert (filled(constant, missing, others=False, folds=folds).sd > 0).all()
+
+
 def test_one_known_voxel_says_nothing_of_the_spread() -> None:
     map = SessionMap(values=np.full((8, 8), 4.0), data=np.arange(64).reshape(8, 8) == 20, spacing=(1, 1))
     found = fill_from_session(map, ~map.data)
