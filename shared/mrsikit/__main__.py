@@ -29,8 +29,14 @@ COMMANDS = {
 }
 """Bundle of each command, and what it does."""
 
+REPORT, REPORT_DOES = "report", "write report.html again for a folder of results, as they were made"
 NEEDS_NO_INPUT = "synthesise"
 HELP = ("-h", "--help")
+REPORT_HELP = (
+    "Write report.html again for the results in OUT, from the inputs IN that they were made from. Which bundle made\n"
+    "them, and with which options, is read from their records. Inputs that are done are not computed again.\n"
+    "--figures N: most inputs that are drawn."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -47,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write(overview())
     elif given[0] == "--version":
         _write(mrsikit.__version__)
+    elif given[0] == REPORT:
+        _write(f"{usage(REPORT)}\n\n{REPORT_HELP}") if set(HELP) & set(given) else report(given[1:])
     elif given[0] not in COMMANDS:
         raise SystemExit(_unknown(given[0]))
     elif set(HELP) & set(given):
@@ -58,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def overview() -> str:
     """Return the help of the program."""
     lines = [f"  {name:19}{what} ({bundle})" for name, (bundle, what) in COMMANDS.items()]
+    lines.append(f"  {REPORT:19}{REPORT_DOES}")
     return "\n".join(
         [
             "mrsikit COMMAND [IN] OUT [--option value ...]\n",
@@ -119,6 +128,42 @@ def run(command: str, arguments: Sequence[str]) -> None:
     runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
 
+def report(arguments: Sequence[str]) -> None:
+    """Write the report of a folder of results again: run the bundle that made them, with the options of their records.
+
+    Args:
+        arguments: IN (but for new sessions) and OUT, then options such as ``--figures``.
+
+    Raises:
+        SystemExit: with code 1, if the folder holds no results, or as in :func:`run`.
+    """
+    from mrsikit.runtime.bundles import options_model
+    from mrsikit.runtime.inputs import read_record
+
+    paths = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    if not paths:
+        raise SystemExit(f"give the folders first: {usage(REPORT)}")
+    output = Path(paths[-1]).expanduser()
+    records = (read_record(path) for path in sorted(output.glob("*.json")))
+    record = next((found for found in records if "bundle" in found), None)
+    if record is None:
+        raise SystemExit(f"{output}: holds no results of mrsikit; give the folder that a command wrote")
+    bundle = record["bundle"]["name"]
+    command = next(name for name, (made_by, _) in COMMANDS.items() if made_by == bundle)
+    fields = options_model(_root(bundle)).model_fields
+    recorded = {name: value for name, value in record["parameters"].items() if name in fields}
+    words = [word for name, value in recorded.items() for word in _as_words(name, value)]
+    # What is given last counts.
+    run(command, [*paths, *words, "--report", "true", *arguments[len(paths) :]])
+
+
+def _as_words(name: str, value: object) -> list[str]:
+    """Return an option as the command line takes it; none for a value that it cannot say, such as none at all."""
+    if not isinstance(value, str | int | float):
+        return []
+    return [f"--{name}", str(value).lower() if isinstance(value, bool) else str(value)]
+
+
 def _root(bundle: str) -> Path:
     from mrsikit.io.errors import InputError
     from mrsikit.runtime.bundles import bundle_root
@@ -132,8 +177,9 @@ def _root(bundle: str) -> Path:
 def _unknown(command: str) -> str:
     import difflib
 
-    close = difflib.get_close_matches(command, COMMANDS, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(COMMANDS)}"
+    commands = [*COMMANDS, REPORT]
+    close = difflib.get_close_matches(command, commands, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
     return f"mrsikit {command}: is no command; {hint}"
 
 

@@ -1,4 +1,5 @@
 import importlib.metadata
+import json
 import runpy
 import subprocess
 import sys
@@ -72,6 +73,27 @@ def test_new_sessions_need_no_input(started: list[list[str]]) -> None:
     main(["synthesise", "/in", "/out", "--sampling", "hybrid"])
     assert ["--dataset_dir" in line for line in started] == [False, True]
     assert all(line[line.index("--output_dir") + 1] == "/out" for line in started)
+
+
+def test_a_report_is_written_again_by_the_bundle_and_the_options_of_the_records(
+    started: list[list[str]], tmp_path: Path
+) -> None:
+    parameters = {"check": False, "threshold": 0.7, "volumetric": None, "no option": 1}
+    record = {"mrsikit": "0", "bundle": {"name": "mrsi_inpainting"}, "parameters": parameters}
+    (tmp_path / "NAA.json").write_text(json.dumps(record))
+    main(["report", "/in", str(tmp_path), "--figures", "3"])
+    (line,) = started
+    assert str(bundle_root("mrsi_inpainting")) in line
+    assert line[line.index("--output_dir") + 1] == str(tmp_path)
+    assert line[-8:] == ["--check", "false", "--threshold", "0.7", "--report", "true", "--figures", "3"]
+
+
+def test_a_report_of_no_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other.json").write_text("{}")
+    assert stopped("report", "/in", str(tmp_path)).startswith(f"{tmp_path}: holds no results of mrsikit")
+    assert stopped("report") == "give the folders first: mrsikit report IN OUT [--option value ...]"
+    main(["report", "--help"])
+    assert "--figures N" in capsys.readouterr().out
 
 
 def test_folders_are_taken_as_typed(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
