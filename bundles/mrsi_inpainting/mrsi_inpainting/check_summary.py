@@ -55,6 +55,6 @@ def check_warnings(checks: Sequence[Mapping[str, Any]], missing: Tensor, calibra
     if not outside:
         return []
     return [
-        f"{outside} of {count} filled voxels are not like those of the check: their standard deviation is doubled and "
-        "not calibrated"
+        f"{outside} of {count} filled voxels are not like the hidden ones on which the fill was checked: do not rely "
+        "on their standard deviation, which was doubled (0 in _calibrated)"
     ]

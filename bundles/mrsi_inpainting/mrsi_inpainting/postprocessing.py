@@ -211,9 +211,9 @@ class PostprocessMapd(Transform):
             flags.append("most of the map's signal lies outside the brain mask: is it inverted?")
         left = torch.isfinite(values) & (values != 0) & (measured == 0) & ~missing
         if left.any():
-            where = "the brain mask" if brain_known else "the outline of the good fits: give a brain mask to fill them"
-            where = "the signal" if boxed else where
-            flags.append(f"{int(left.sum())} poor fits are still in the result, because they lie outside {where}")
+            where = "the brain mask" if brain_known else "the signal" if boxed else "the outline of the good fits"
+            or_else = "" if brain_known else ", or give a brain mask if they are brain"
+            flags.append(f"{int(left.sum())} poor fits outside {where} were not filled: leave them out{or_else}")
         if (~torch.isfinite(values) & ~missing).any():
             flags.append("NaN or infinity outside the signal was left as it is")
         return flags

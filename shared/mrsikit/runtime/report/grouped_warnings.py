@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
 
+MADE_BEFORE = "was made before with other"
+"""How the warning begins that a result does not belong to this run."""
+
 
 def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, str]]]:
     """Group warnings that differ in their numbers alone.
@@ -16,8 +19,8 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
 
     Returns:
         Each warning, with its files and what differs in each. Numbers that differ are given as a range, such as "71 to
-        333 poor fits were left". The rarest warning comes first, since it singles out files; in a group, the file
-        with the largest number.
+        333 poor fits were left". Results that are out of date come first, then the rarest warning, since it singles out
+        files; in a group, the file with the largest number.
 
     Example:
         >>> grouped({"a": ["3 voxels lost", "no mask"], "b": ["7 voxels lost", "no mask"], "c": ["no mask"]})
@@ -34,7 +37,7 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         own = {file: [NUMBER.findall(warning)[k] for k in differ] for file, warning in files.items()}
         order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
         out.append((_one(list(files.values())), {file: ", ".join(own[file]) for file in order}))
-    return sorted(out, key=lambda group: len(group[1]))
+    return sorted(out, key=lambda group: (not group[0].startswith(MADE_BEFORE), len(group[1])))
 
 
 def _one(warnings: Sequence[str]) -> str:

@@ -24,7 +24,7 @@ from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
-from mrsikit.runtime.report.grouped_warnings import grouped
+from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
 from mrsikit.runtime.report.viewer import plotly_script, view_of
 
@@ -185,7 +185,7 @@ def _flags(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> list[s
     """Warnings of a file: those of its record, and that it was made with other settings."""
     flags = [str(flag) for flag in record.get("flags", ())]
     if str(path) in inputs.outdated:
-        flags.append(f"made before with other {inputs.outdated[str(path)]}")
+        flags.append(f"{MADE_BEFORE} {inputs.outdated[str(path)]} and not again: --overwrite true does")
     return flags
 
 

@@ -26,3 +26,9 @@ def test_numbers_in_names_and_matrices_are_no_quantities() -> None:
 
 def test_no_warnings() -> None:
     assert grouped({"a": [], "b": []}) == []
+
+
+def test_results_that_are_out_of_date_come_first() -> None:
+    stale = "was made before with other weights and not again: --overwrite true does"
+    found = grouped({"a": ["rare", stale], "b": [stale]})
+    assert [warning for warning, _ in found] == [stale, "rare"]

@@ -206,5 +206,5 @@ def test_what_was_done_before_with_other_settings_is_marked(make_run, tmp_path):
     inputs, _ = make_run()
     write_report(inputs, **TEXTS)
     flags = {row["file"]: row["flags"] for row in read(tmp_path / "out")[0]}
-    assert "made before with other parameters" in flags["b.nii.gz"]
+    assert "was made before with other parameters and not again: --overwrite true does" in flags["b.nii.gz"]
     assert "made before" not in flags["a.nii.gz"]
