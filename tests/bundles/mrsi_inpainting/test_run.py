@@ -87,6 +87,7 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
         "max_crlb": 20,
         "rule": "percent",
         "check": True,
+        "session": True,
         "threshold": 0.4,
         "wrong_threshold": 1.0,
         "volumetric": None,
