@@ -407,21 +407,20 @@ def _by_pattern(context: Context) -> None:
         planar = clean_maps(load_anatomy(set_, context.data), 2 if context.quick else 12, rng)
         for name, share in LOST_BY_PATTERN.items():
             cases = spoil(planar, PATTERNS[name], share, rng)
-            known = [replace(c, brain=c.brain | (c.clean > 0)) for c in cases]
-            peers = {f"{m}, brain mask": classical(known, m, brain=True) for m in (*SMOOTH, "kriging")}
-            peers |= {m: classical(known, m) for m in SMOOTH}
-            ours_filled = ours(known, given=True, brain=True)
-            results = {GIVEN_BRAIN: ours_filled, NETWORK_ALONE: [_network_alone(c) for c in known], **peers}
-            errors = {method: np.array(missing_voxel_errors(known, filled)) for method, filled in results.items()}
+            peers = {f"{m}, brain mask": classical(cases, m, brain=True) for m in (*SMOOTH, "kriging")}
+            peers |= {m: classical(cases, m) for m in SMOOTH}
+            ours_filled = ours(cases, given=True, brain=True)
+            results = {GIVEN_BRAIN: ours_filled, NETWORK_ALONE: [_network_alone(c) for c in cases], **peers}
+            errors = {method: np.array(missing_voxel_errors(cases, filled)) for method, filled in results.items()}
             best = min(peers, key=lambda method: float(errors[method].mean()))
-            variance = np.array([c.clean[c.clean > 0].var() for c in known])
+            variance = np.array([c.clean[c.clean > 0].var() for c in cases])
             for method, error in errors.items():
                 context.add(set_, by_pattern(name), method, "hole MSE / variance", error / variance)
                 if method not in peers:
                     context.add_ratio(set_, by_pattern(name), method, "MSE / best classical", error, errors[best])
             network = errors[NETWORK_ALONE]
             context.add_ratio(set_, by_pattern(name), GIVEN_BRAIN, "MSE / network alone", errors[GIVEN_BRAIN], network)
-            pairs = list(zip(known, ours_filled, strict=True))
+            pairs = list(zip(cases, ours_filled, strict=True))
             _record_uncertainty(context, set_, by_pattern(name), GIVEN_BRAIN, pairs)
 
 
