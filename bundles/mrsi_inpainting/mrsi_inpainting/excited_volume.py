@@ -42,6 +42,9 @@ FULL, BLUR = 0.8, 0.7
 THIN = 0.4
 """A slice counts if it holds at least 0.4 x as much signal as the fullest one."""
 
+ZEROS = 0.05
+"""Share of zeros outside the signal's hull below which the background is noise, and the zeros are failed voxels."""
+
 FINEST = 20
 """Longest outline in voxels that is fitted as it is; longer ones are averaged in blocks first."""
 
@@ -90,7 +93,8 @@ def excited_volume(maps: np.ndarray, spacing: float | None = None) -> ExcitedVol
         spacing: voxel size in plane (mm), if it is known.
 
     Returns:
-        The excited volume; None if the outline is a head's, or if signal fills the matrix.
+        The excited volume; None if the outline is a head's, if signal fills the matrix, or if the outline may be either
+        and the background holds noise, so that its zeros are failed voxels.
     """
     volume = np.abs(maps).reshape(*maps.shape[:3], -1)
     members = [m for m in map(_membership, volume) if m is not None]
@@ -122,6 +126,8 @@ def excited_volume(maps: np.ndarray, spacing: float | None = None) -> ExcitedVol
     else:
         for z in range(first, last + 1):
             inside[..., z] = _hull(_largest(_closed(member[..., z]) > 0.5) if slices[z] else signal)
+        if not inside.all() and (volume[:, ~inside] == 0).mean() < ZEROS:
+            return None
     return ExcitedVolume(inside.reshape(maps.shape[1:]), certain) if 0 < inside.sum() < inside.size else None
 
 

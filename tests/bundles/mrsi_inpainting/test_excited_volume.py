@@ -150,6 +150,14 @@ def test_where_it_cannot_be_told_only_the_signal_is_enclosed() -> None:
     assert not any("PRESS" in flag for flag in predict(values).flags)
 
 
+def test_zeros_at_the_rim_of_a_signal_in_noise_are_failed_voxels() -> None:
+    rng = np.random.default_rng(1)
+    noisy = np.maximum(disc(20, seed=1), 0.3 * np.abs(rng.standard_normal((20, 20))))
+    assert excited_volume(disc(20, seed=1)[None], 7.0) is not None
+    noisy[3, 9:11] = 0
+    assert excited_volume(noisy[None], 7.0) is None
+
+
 def test_what_fills_the_matrix_and_noise_alone_are_no_boxes() -> None:
     rng = np.random.default_rng(0)
     assert excited_volume(np.ones((1, 16, 16))) is None
