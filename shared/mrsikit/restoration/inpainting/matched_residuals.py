@@ -97,8 +97,10 @@ class Innovations:
                 continue
             chosen = np.flatnonzero(pattern)
             precision = np.linalg.inv(self.correlation[np.ix_(chosen + 1, chosen + 1)])
-            # Value minus its prediction from the others, over that difference's standard deviation.
-            misfit = np.abs(standard[rows][:, chosen] @ precision) / np.sqrt(np.diag(precision))
+            # Value minus its prediction from the others, over that difference's standard deviation. Clipped, so that
+            # maps that all lie far off the same way, as at the edge of a box, do not contradict each other.
+            clipped = standard[rows][:, chosen].clip(-CLIPPED, CLIPPED)
+            misfit = np.abs(clipped @ precision) / np.sqrt(np.diag(precision))
             worst = misfit >= 0.9 * misfit.max(1, keepdims=True)
             out[np.ix_(rows, chosen)] = worst & (misfit > CONTRADICTED)
         return out

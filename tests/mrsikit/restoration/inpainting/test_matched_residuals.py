@@ -42,6 +42,13 @@ def test_a_map_that_the_others_contradict_has_no_say() -> None:
     assert predicted[1] < -1.5
 
 
+def test_maps_that_all_lie_far_off_the_same_way_do_not_contradict_each_other() -> None:
+    model = Innovations.fit(innovations())
+    predicted, _ = model.predict(np.array([[-9.0, -9.0], [-9.0, 2.0]]))
+    assert predicted[0] < -4  # the edge of an excited box: all maps fall
+    assert abs(predicted[1]) < 2.5
+
+
 def test_the_slope_is_one_where_the_maps_agree_and_none_where_they_do_not() -> None:
     model = Innovations.fit(innovations())
     found = innovations(40, seed=2)
