@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mrsikit.restoration.inpainting.session_fill import FEWEST_HIDDEN, FILLED
+
 STATES = ("all", "some", "none")
 
 
@@ -20,15 +22,21 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
     """
     done = [check for check in checks if check]
     states = [(state, check[state]) for check in done for state in STATES if state in check]
-    chosen = {f"{found['filled by']} ({_known_by(state)})" if others else found["filled by"] for state, found in states}
+    chosen = {f"{_shares(found)} ({_known_by(state)})" if others else _shares(found) for state, found in states}
     errors = [found["error / variance"] for _, found in states]
     return {
         "other maps": others if states else "",
-        "filled by": "; ".join(sorted(chosen)) or ("kriging, not checked" if done else ""),
+        "filled by": "; ".join(sorted(chosen)) or ("kriging and network alike, not checked" if done else ""),
         "hidden voxels": sum(check.get("checked on", 0) for check in done),
-        "check: error / variance": _mean([e[f["filled by"]] for e, (_, f) in zip(errors, states, strict=True)]),
+        "check: error / variance": _mean([e[FILLED] for e in errors]),
         **{f"check: {name}": _mean([e[name] for e in errors if name in e]) for name in ("kriging", "biharmonic")},
     }
+
+
+def _shares(found: Mapping[str, Any]) -> str:
+    """Name the candidates with their shares, the largest first."""
+    shares = sorted(found["weights"].items(), key=lambda item: -item[1])
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if round(share, 2) > 0)
 
 
 def _known_by(state: str) -> str:
@@ -51,7 +59,13 @@ def check_warnings(checks: Sequence[Mapping[str, Any]], missing: Tensor, calibra
     if not count:
         return []
     if not any(state in check for check in checks for state in STATES):
-        return ["the fill was not checked on this map: too few voxels are known, or --check false"]
+        hidden = sum(check.get("checked on", 0) for check in checks)
+        why = (
+            f"only {hidden} known voxels could be hidden, {FEWEST_HIDDEN} are needed"
+            if hidden
+            else "no voxel was hidden"
+        )
+        return [f"the fill was not checked on this map ({why}): do not rely on its standard deviation"]
     if not outside:
         return []
     return [

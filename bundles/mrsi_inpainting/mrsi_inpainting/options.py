@@ -21,8 +21,8 @@ class InpaintingOptions(RunOptions):
     )
     check: Flag = option(
         True,
-        "hide known voxels to see what fills this map best and how far off it is; `false`: kriging of each map by "
-        "itself, not checked",
+        "hide known voxels to see what fills this map best and how far off it is; `false`: the mean of kriging and "
+        "network, of each map by itself, not checked",
         example=False,
     )
     session: Flag = option(

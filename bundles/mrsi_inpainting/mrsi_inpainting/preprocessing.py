@@ -196,8 +196,11 @@ class PreprocessMapd(MapTransform):
         missing = (observation == MISSING).numpy()
         folds = int(np.clip(round(CHECKED / max(signal[0].sum(), 1)), 1, MOST_FOLDS))
         rng = np.random.default_rng(self.seed)
-        masks = [hide(known, lost, rng) for _ in range(folds) for known, lost in zip(signal, missing, strict=True)]
-        return torch.from_numpy(np.stack(masks)) if any(mask.any() for mask in masks) else torch.empty(0)
+        masks = np.zeros((folds, *signal.shape), bool)
+        for fold in range(folds):
+            for k, values in enumerate(clean.double().numpy()):
+                masks[fold, k] = hide(signal[k], missing[k], rng, values=values, avoid=np.any(masks[:fold, k], 0))
+        return torch.from_numpy(masks.reshape(-1, *signal.shape[1:])) if masks.any() else torch.empty(0)
 
     def _is_volumetric(self, values: Tensor, affine: Tensor) -> bool:
         if self.volumetric is not None:

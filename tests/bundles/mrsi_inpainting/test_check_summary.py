@@ -8,15 +8,15 @@ CHECK = {
     "checked on": 120,
     "all": {
         "voxels": 9,
-        "filled by": "matched residuals",
-        "error / variance": {"kriging": 0.2, "matched residuals": 0.1},
+        "weights": {"kriging": 0.25, "network": 0.001, "matched residuals": 0.749},
+        "error / variance": {"kriging": 0.2, "matched residuals": 0.11, "their weighted mean": 0.1},
     },
 }
 
 
-def test_the_summary_names_the_choice_and_both_errors() -> None:
+def test_the_summary_names_the_weights_and_both_errors() -> None:
     row = summary_of([CHECK, {}], "Cr, Cho")
-    assert row["filled by"] == "matched residuals (all of the other maps known)"
+    assert row["filled by"] == "75 % matched residuals, 25 % kriging (all of the other maps known)"
     assert row["hidden voxels"] == 120
     assert row["check: error / variance"] == 0.1
     assert row["check: kriging"] == 0.2
@@ -28,5 +28,6 @@ def test_no_check_and_voxels_unlike_it_are_said() -> None:
     assert check_warnings([CHECK], missing, calibrated) == []
     calibrated[0, 0] = False
     assert check_warnings([CHECK], missing, calibrated)[0].startswith("4 of 16 filled voxels")
-    assert "not checked" in check_warnings([{"checked on": 0}], missing, ~missing)[0]
+    assert "not checked on this map (no voxel was hidden)" in check_warnings([{"checked on": 0}], missing, ~missing)[0]
+    assert "only 12 known voxels" in check_warnings([{"checked on": 12}], missing, ~missing)[0]
     assert check_warnings([{}], ~missing, ~missing) == []

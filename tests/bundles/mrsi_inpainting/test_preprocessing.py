@@ -126,3 +126,12 @@ def test_companions_of_any_kind_may_lie_on_a_finer_grid() -> None:
         found = PreprocessMapd()({"image": tensor(values), **fine})
         assert torch.equal(found["image"].as_tensor(), right["image"].as_tensor())
         assert (found["resampled"], right["resampled"]) == ("crlb and brain", "")
+
+
+def test_no_voxel_is_hidden_twice() -> None:
+    values = torch.from_numpy(disc(32, seed=3))[None]
+    missing = torch.zeros_like(values)
+    missing[0, 14:17, 14:17] = 1
+    hidden = PreprocessMapd()({"image": values, "missing": missing})["hidden"]
+    assert len(hidden) > 1
+    assert hidden.sum(0).max() == 1

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mrsikit.restoration.inpainting.gaussian import gaussian
+
 #: Share of the known voxels that one fold hides, at most.
 HIDDEN_SHARE = 0.12
 #: Places that are tried for each cluster, as often moved as mirrored; the likest one is taken.
@@ -17,18 +19,27 @@ FEWEST_MISSING = 5
 
 
 def hide(
-    data: NDArray[np.bool_], missing: NDArray[np.bool_], rng: np.random.Generator, *, share: float = HIDDEN_SHARE
+    data: NDArray[np.bool_],
+    missing: NDArray[np.bool_],
+    rng: np.random.Generator,
+    *,
+    values: NDArray[np.float64] | None = None,
+    avoid: NDArray[np.bool_] | None = None,
+    share: float = HIDDEN_SHARE,
 ) -> NDArray[np.bool_]:
     """Hide known voxels in clusters of the shape of the missing ones, near to where those lie.
 
     Each connected cluster of missing voxels is moved to a random place, by up to twice its extent and at least a
     fifth of the map, or mirrored about the middle of the map, so that a lost rim comes upon another rim. Of several
-    places the one is taken where most of it falls on known voxels that lie as near to the outside.
+    places the one is taken where most of it falls on known voxels that lie as near to the outside and, if the map's
+    values are given, have neighbours of as high a rank. A signal that is lost among noise is so hidden in the signal.
 
     Args:
         data: (X, Y[, Z]), True where the map is known.
         missing: same shape, True where it is missing.
         rng: source of all random draws.
+        values: the map, same shape; what is not data does not count.
+        avoid: same shape, True where nothing is hidden, such as the voxels that another fold hides.
         share: largest share of the known voxels that is hidden.
 
     Returns:
@@ -37,14 +48,15 @@ def hide(
     hidden = np.zeros_like(data)
     wanted = int(share * data.sum())
     clusters = _clusters(missing) if missing.sum() >= FEWEST_MISSING else []
-    places = np.argwhere(data)
+    free, count = data.copy() if avoid is None else data & ~avoid, 0
+    places = np.argwhere(free)
     if not len(places):
         return hidden
     limit = np.array(data.shape) - 1
     # Share of the surroundings that belongs to the outside, of which nothing is known.
     outside = ndimage.uniform_filter((~(data | missing)).astype(float), 3, mode="constant", cval=1.0)
+    traits = np.stack([outside] if values is None else [outside, _rank_of_neighbours(values, data)])
     middle2 = np.rint(2 * np.argwhere(data | missing).mean(0)).astype(int)
-    free, count = data.copy(), 0
     for turn in range(10 * wanted):
         if count >= wanted:
             break
@@ -54,7 +66,7 @@ def hide(
         else:
             side = np.minimum(rng.integers(1, 4, data.ndim), np.where(np.array(data.shape) < 6, 1, 3))
             cluster = np.argwhere(np.ones(side, bool)) + places[rng.integers(len(places))]
-        moved = _moved(cluster, free, outside, middle2, rng) if clusters else cluster[(cluster <= limit).all(1)]
+        moved = _moved(cluster, free, traits, middle2, rng) if clusters else cluster[(cluster <= limit).all(1)]
         few = moved[free[tuple(moved.T)]][: wanted - count]
         hidden[tuple(few.T)], free[tuple(few.T)] = True, False
         count += len(few)
@@ -70,13 +82,13 @@ def _clusters(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 def _moved(
     cluster: NDArray[np.intp],
     free: NDArray[np.bool_],
-    outside: NDArray[np.float64],
+    traits: NDArray[np.float64],
     middle2: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Return the cluster (N, A) at the place, of those tried, where most of it is free and as near to the outside.
+    """Return the cluster (N, A) at the place, of those tried, where most of it is free and the traits are alike.
 
-    ``middle2`` is twice the middle about which it is mirrored.
+    Traits (T, X, Y[, Z]) lie between 0 and 1. ``middle2`` is twice the middle about which the cluster is mirrored.
     """
     limit = np.array(free.shape) - 1
     extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5) * (limit > 0)
@@ -88,6 +100,15 @@ def _moved(
     at = tuple(np.moveaxis(places.clip(0, limit), -1, 0))
     fits = free[at] & within
     count = fits.sum(1)
-    unlike = np.abs((outside[at] * fits).sum(1) / np.maximum(count, 1) - outside[tuple(cluster.T)].mean())
-    best = int(np.argmax(count * (1 - unlike)))
+    there = (traits[(slice(None), *at)] * fits).sum(-1) / np.maximum(count, 1)
+    unlike = np.abs(there - traits[(slice(None), *cluster.T)].mean(-1, keepdims=True))
+    best = int(np.argmax(count * (1 - unlike).prod(0)))
     return places[best][within[best]]
+
+
+def _rank_of_neighbours(values: NDArray[np.float64], data: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the mean of the known neighbours of each voxel as its rank among all, from 0 to 1."""
+    near = gaussian(np.where(data, values, 0.0), ~data, brain=np.ones_like(data))
+    around = ndimage.uniform_filter(near.astype(float), 3, mode="nearest")
+    order = np.sort(around[data])
+    return np.searchsorted(order, around) / len(order)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import nnls
 
 from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.gaussian import gaussian
@@ -18,10 +19,9 @@ from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Kriging is taken unless another choice has a smaller squared error by so many standard errors, over clusters. At lost
-#: rims of a virtual brain (BrainWeb 1) a half was better than one, and no worse on a measured session (PD_01 of
-#: Oryx-MRSI).
-CLEARLY = 0.5
+#: Pull of the weights towards the mean of kriging and network: as of so many voxels at which each candidate differs
+#: from that mean by as much as the mean usually differs from the truth.
+PRIOR_WEIGHT = 5.0
 #: Hidden voxels below which the check decides nothing.
 FEWEST_HIDDEN = 30
 #: Half width, in standard deviations, of the interval that is calibrated, and the share that it must hold.
@@ -30,27 +30,14 @@ Z90, HELD = 1.645, 0.9
 WIDER = 2.0
 #: Strength of the prior that the errors go with the model's standard deviation, in voxels of the check.
 PRIOR_SIZE = 20.0
-#: Parts of the check's clusters; the size of each part's errors is predicted from the others.
-SIZE_PARTS = 4
+#: Parts of the check's clusters; what is learnt from the others is tried on each.
+PARTS = 4
 #: Quantiles of the check's voxels between which a voxel is like them.
 ALIKE = (0.01, 0.99)
 #: Distance, in voxels, at which known voxels say whether the other maps help there.
 REACH = 2.2
-MATCHED, KRIGING, NETWORK = "matched residuals", "kriging", "network"
-BLEND = "kriging and network by their errors"
-
-ALONE: dict[str, tuple[str, ...]] = {
-    KRIGING: (KRIGING,),
-    NETWORK: (NETWORK,),
-    "biharmonic": ("biharmonic",),
-    "gaussian": ("gaussian",),
-    BLEND: (BLEND,),
-    "mean of all": (KRIGING, NETWORK, "biharmonic", "gaussian"),
-}
-"""What may fill a voxel that no other map knows: the mean of these candidates."""
-
-TOGETHER: dict[str, tuple[str, ...]] = {**ALONE, MATCHED: (MATCHED,), "mean of kriging and matched": (KRIGING, MATCHED)}
-"""What may fill a voxel that other maps know."""
+MATCHED, KRIGING, NETWORK, BIHARMONIC, GAUSSIAN = "matched residuals", "kriging", "network", "biharmonic", "gaussian"
+FILLED = "their weighted mean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +92,7 @@ class _Predicted:
 class _Model:
     """Covariance of the map, and the other maps made complete where this one is known."""
 
-    def __init__(self, map: SessionMap) -> None:
+    def __init__(self, map: SessionMap, targets: Mask) -> None:
         self.map = map
         self.sides = np.asarray(map.spacing, float)
         self.root = SquareRoot.of(map.values[map.data])
@@ -124,6 +111,11 @@ class _Model:
             [gaussian(np.where(ok, x, 0), ~ok, brain=np.ones_like(ok)) for x, ok in zip(roots, self.known, strict=True)]
         ).reshape(self.others.shape)
 
+        # Voxels below the surface of the map; what lies beyond it is not data.
+        self.depth = np.log(
+            ndimage.distance_transform_edt(np.pad(map.data | targets, 1))[(slice(1, -1),) * map.data.ndim] + 1
+        )
+
     def weights(self, data: Mask, targets: Mask) -> KrigingWeights:
         noise = self.covariance.noise(None if self.noise is None else self.noise[data], int(data.sum()))
         places = np.argwhere(data) * self.sides
@@ -141,14 +133,15 @@ class _Model:
         root = weights.predict(known).clip(known.min(), known.max())
         values = np.where(data, self.map.values, 0.0)
         by_name = {KRIGING: self.root.inverse(root)}
-        by_name["biharmonic"] = biharmonic(values, ~data, brain=data | targets)[targets].astype(float)
-        by_name["gaussian"] = gaussian(values, ~data, brain=np.ones_like(data))[targets].astype(float)
+        by_name[BIHARMONIC] = biharmonic(values, ~data, brain=data | targets)[targets].astype(float)
+        by_name[GAUSSIAN] = gaussian(values, ~data, brain=np.ones_like(data))[targets].astype(float)
         if network is not None:
             filled, network_sd = np.asarray(network, float)[:, targets]
             # If the measured values are never negative (non-negative fits), the filled ones must not be either.
             by_name[NETWORK] = filled.clip(0) if self.root.used else filled
         nearest = weights.index[:, :8]
         columns = [np.log(weights.variance), root, np.log(known[nearest].std(1) + 0.01 * known.std() + 1e-30)]
+        columns.append(self.depth[targets])
         if network is not None:
             columns.append(np.log(network_sd + 1e-30))
         if self.noise is not None:
@@ -185,26 +178,99 @@ class _Model:
         found.by_name[MATCHED] = self.root.inverse(matched)
         found.scale[MATCHED] = found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
 
-    def add_blend(self, predictions: Sequence[_Predicted], checks: Sequence[_Predicted], truth: Array) -> None:
-        """Add the mean of kriging and network, each weighted by the inverse of its error's variance.
+    def beyond(self, found: _Predicted, check: _Check) -> Array:
+        """Return the mean (N,) of kriging and network, each weighted by the inverse of its error's variance.
 
         Kriging's grows with the distance from the data, as its equations say, times a factor. The network's is the same
         everywhere. The check gives both.
         """
-        wanted = self.root(truth)
-        kriged, other = (np.concatenate([self.root(c.by_name[name]) for c in checks]) for name in (KRIGING, NETWORK))
-        scale = np.concatenate([check.scale[KRIGING] for check in checks])
+        wanted = self.root(check.truth)
+        kriged, other = (self.root(check.candidate(name)) for name in (KRIGING, NETWORK))
+        scale = np.concatenate([predicted.scale[KRIGING] for predicted in check.predicted])
         factor, variance = np.mean((kriged - wanted) ** 2 / scale**2), np.mean((other - wanted) ** 2)
-        for found in predictions:
-            share = variance / np.maximum(variance + factor * found.scale[KRIGING] ** 2, 1e-30)
-            found.by_name[BLEND] = share * found.by_name[KRIGING] + (1 - share) * found.by_name[NETWORK]
-            found.scale[BLEND] = np.sqrt(share * factor) * found.scale[KRIGING]
+        share = variance / np.maximum(variance + factor * found.scale[KRIGING] ** 2, 1e-30)
+        return share * found.by_name[KRIGING] + (1 - share) * found.by_name[NETWORK]
 
-    def in_unit(self, found: _Predicted, names: Sequence[str]) -> tuple[Array, Array]:
-        """Return the mean of candidates and its standard deviation before calibration, in the map's unit."""
-        values = np.mean([found.by_name[name] for name in names], 0)
-        sd = np.min([found.scale.get(name, found.scale[KRIGING]) for name in names], 0)
-        return values, sd * (2 * self.root(values) + sd) if self.root.used else sd
+    def unchecked(self, found: _Predicted, network: Array | None, targets: Mask) -> tuple[Array, Array]:
+        """Return the mean of kriging and network, and its standard deviation, which grows where the two differ."""
+        weights = _before(found.by_name)
+        values = _mean(found.by_name, weights)
+        by_name = {KRIGING: self.in_unit(found.scale[KRIGING], found.by_name[KRIGING])}
+        if network is not None:
+            by_name[NETWORK] = np.asarray(network[1], float)[targets]
+        off = {name: by_name[name] ** 2 + (found.by_name[name] - values) ** 2 for name in weights}
+        sd = np.sqrt(_mean(off, weights))
+        # One known voxel says nothing of the spread.
+        return values, sd if self.map.data.sum() > 1 else np.maximum(sd, np.abs(values))
+
+    def in_unit(self, sd: Array, values: Array) -> Array:
+        """Return a standard deviation of the roots in the unit of the values."""
+        return sd * (2 * self.root(values) + sd) if self.root.used else sd
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Known voxels that were hidden, N in all folds: the candidates, the truth and the cluster of each.
+
+    Attributes:
+        folds: masks without a voxel in common.
+        predicted: the candidates of each fold.
+        truth: (N,) measured values.
+        clusters: (N,) number of the connected cluster.
+    """
+
+    folds: list[Mask]
+    predicted: list[_Predicted]
+    truth: Array
+    clusters: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, model: _Model, hidden: Sequence[Mask], network_hidden: Sequence[Array]) -> _Check:
+        data, taken = model.map.data, np.zeros_like(model.map.data)
+        folds: list[Mask] = []
+        predicted = []
+        for k, mask in enumerate(hidden):
+            mask, taken = mask & data & ~taken, taken | mask  # a voxel that is hidden twice counts once
+            if mask.any():
+                folds.append(mask)
+                refilled = network_hidden[k] if k < len(network_hidden) else None
+                predicted.append(model.predict(data & ~mask, mask, refilled))
+        truth = np.concatenate([model.map.values[mask] for mask in folds]) if folds else np.zeros(0)
+        return cls(folds, predicted, truth, _cluster_numbers(folds))
+
+    def candidate(self, name: str) -> Array:
+        """Return what a candidate makes of all hidden voxels (N,)."""
+        return np.concatenate([predicted.by_name[name] for predicted in self.predicted])
+
+    @property
+    def features(self) -> Array:
+        """Features (N, F)."""
+        return np.concatenate([predicted.features for predicted in self.predicted])
+
+
+class _MatchedResiduals:
+    """What the other maps tell of the targets and of the hidden voxels, as learnt on the hidden voxels."""
+
+    def __init__(self, model: _Model, check: _Check, found: _Predicted, targets: Mask) -> None:
+        self.model, self.check = model, check
+        innovations = [np.c_[predicted.own, predicted.innovations] for predicted in check.predicted]
+        rows = np.concatenate(innovations)
+        together = Innovations.fit(rows)
+        data = model.map.data
+        model.add_matched(found, together, model.around(data, targets), data, targets)
+        # What the other folds say of the innovations serves every state of the other maps.
+        fold = np.repeat(np.arange(len(innovations)), [len(few) for few in innovations])
+        rest = [rows[fold != k] for k in range(len(innovations))]
+        self.learnt = [Innovations.fit(few) if len(few) >= FEWEST_HIDDEN else together for few in rest]
+        self.around = [model.around(data & ~mask, mask) for mask in check.folds]
+
+    def hide_like(self, patterns: Mask) -> None:
+        """Add the matched residuals to the check, with other maps known as in the rows of patterns (T, K)."""
+        rng = np.random.default_rng(len(self.check.truth))
+        for k, (whole, mask) in enumerate(zip(self.check.predicted, self.check.folds, strict=True)):
+            drawn = patterns[rng.integers(len(patterns), size=len(whole.own))]
+            partly = replace(whole, innovations=np.where(drawn, whole.innovations, np.nan))
+            self.model.add_matched(partly, self.learnt[k], self.around[k], self.model.map.data & ~mask, mask)
 
 
 def fill_from_session(
@@ -215,13 +281,14 @@ def fill_from_session(
     network: Array | None = None,
     network_hidden: Sequence[Array] = (),
 ) -> Filled:
-    """Fill the missing voxels of a map by the candidate that does best where known voxels were hidden.
+    """Fill the missing voxels of a map by the mean of candidates that does best where known voxels were hidden.
 
     The candidates are kriging, biharmonic, Gaussian and the network's fill, and matched residuals where other maps of
-    the session are known. Kriging is taken unless another choice is better by half a standard error over the hidden
-    clusters, for voxels that all, some or none of the other maps know. Voxels farther from the known ones than those of
-    the check get the mean of kriging and network, weighted by their errors, unless the network alone was best. The
-    interval is that of the errors in the check.
+    the session are known. Their weights are not negative and sum to 1; the check gives them by least squares, drawn
+    towards equal ones of kriging and network, for voxels that all, some or none of the other maps know. Farther from
+    the known voxels than those of the check, the mean of kriging and network, weighted by their errors, takes the place
+    of all candidates but the network and the matched residuals. The interval is that of the errors in the check.
+    Without a check, kriging and network count alike.
 
     Args:
         map: the map and the others of its session.
@@ -234,70 +301,89 @@ def fill_from_session(
         The filled voxels.
     """
     targets = targets & ~map.data
-    model = _Model(map)
+    model = _Model(map, targets)
     found = model.predict(map.data, targets, network)
-    folds = [mask & map.data for mask in hidden]
-    checks = [
-        model.predict(map.data & ~mask, mask, network_hidden[k] if k < len(network_hidden) else None)
-        for k, mask in enumerate(folds)
-        if mask.any()
-    ]
-    folds = [mask for mask in folds if mask.any()]
-    truth = np.concatenate([map.values[mask] for mask in folds]) if folds else np.zeros(0)
-    if len(truth) < FEWEST_HIDDEN:
-        values, sd = model.in_unit(found, (KRIGING,))
-        sd = sd if map.data.sum() > 1 else np.maximum(sd, np.abs(values))  # one voxel says nothing of the spread
-        sd = np.maximum(sd, 1e-6 * np.abs(values))  # never 0, which would say that the voxel was measured
-        return Filled(values, WIDER * sd, np.zeros(len(values), bool), {"checked on": len(truth)})
-    clusters = _cluster_numbers(folds)
+    check = _Check.of(model, hidden, network_hidden)
+    record: dict[str, Any] = {"checked on": len(check.truth)}
+    if len(check.truth) < FEWEST_HIDDEN:
+        values, sd = model.unchecked(found, network, targets)
+        return Filled(values, _above_zero(WIDER * sd, values), np.zeros(len(values), bool), record)
+    record["clusters"] = int(check.clusters.max()) + 1
+    names = [name for name in found.by_name if all(name in predicted.by_name for predicted in check.predicted)]
     states, patterns = _states(model, targets)
-    record: dict[str, Any] = {"checked on": len(truth), "clusters": int(clusters.max()) + 1}
-    values, sd = np.zeros(int(targets.sum())), np.zeros(int(targets.sum()))
-    if all(NETWORK in prediction.by_name for prediction in (found, *checks)):
-        model.add_blend((found, *checks), checks, truth)
-    features = np.concatenate([check.features for check in checks])
-    alike = _alike(features, found.features)
+    matched = _MatchedResiduals(model, check, found, targets) if (states != "none").any() else None
+    alike = _alike(check.features, found.features)
     # Beyond all known voxels, such as at a lost rim, the check has nothing alike, and kriging only extends the map.
-    beyond = found.features[:, 0] > np.quantile(features[:, 0], ALIKE[1])
-    if (states != "none").any():
-        innovations = [np.c_[check.own, check.innovations] for check in checks]
-        places = [np.flatnonzero(mask) for mask in folds]
-        together = Innovations.fit(np.concatenate(innovations))
-        model.add_matched(found, together, model.around(map.data, targets), map.data, targets)
-        # What the other folds say of the innovations serves every state of the other maps.
-        together_rows, where = np.concatenate(innovations), np.concatenate(places)
-        models = []
-        for here in places:
-            rest = together_rows[~np.isin(where, here)]
-            models.append(Innovations.fit(rest) if len(rest) >= FEWEST_HIDDEN else together)
-        surroundings = [model.around(map.data & ~mask, mask) for mask in folds]
+    beyond = found.features[:, 0] > np.quantile(check.features[:, 0], ALIKE[1])
+    extended = model.beyond(found, check) if NETWORK in names else found.by_name[KRIGING]
+    values, sd = np.zeros(int(targets.sum())), np.zeros(int(targets.sum()))
     for state in np.unique(states):
         rows = states == state
-        if state != "none":
-            rng = np.random.default_rng(len(truth))
-            for k, (check, mask) in enumerate(zip(checks, folds, strict=True)):
-                kept = np.where(_drawn(patterns[rows], len(check.own), rng), check.innovations, np.nan)
-                partly = _Predicted(check.by_name, check.scale, kept, check.root, check.features, check.own)
-                model.add_matched(partly, models[k], surroundings[k], map.data & ~mask, mask)
-        choices = TOGETHER if state != "none" else ALONE
-        errors, scales = {}, {}
-        for name, parts in choices.items():
-            if all(part in check.by_name for check in checks for part in parts):
-                pairs = [model.in_unit(check, parts) for check in checks]
-                errors[name] = np.concatenate([value for value, _ in pairs]) - truth
-                scales[name] = np.concatenate([scale for _, scale in pairs])
-        chosen = _choose(errors, clusters)
-        ratio = np.abs(errors[chosen]) / scales[chosen]
-        at_check, at_targets = _relative_size(ratio, features, found.features, clusters)
-        factor, effective = _width(ratio / at_check, clusters, int(np.any(folds, 0).sum()))
-        estimate, scale = model.in_unit(found, choices[chosen])
-        values[rows], sd[rows] = estimate[rows], factor / Z90 * (scale * at_targets)[rows]
-        if chosen != NETWORK and MATCHED not in choices[chosen] and BLEND in found.by_name:
-            values[rows & beyond] = found.by_name[BLEND][rows & beyond]
-        record[state] = _summary(errors, chosen, truth, effective, int(rows.sum()))
-    # Never 0, which would say that the voxel was measured.
-    sd = np.maximum(np.where(alike, sd, WIDER * sd), 1e-6 * np.abs(values))
-    return Filled(values, sd, alike, record)
+        if state != "none" and matched is not None:
+            matched.hide_like(patterns[rows])
+        used = [*names, MATCHED] if state != "none" else names
+        errors = {name: check.candidate(name) - check.truth for name in used}
+        weights, errors[FILLED] = _weigh(errors, check.clusters)
+        at_check = _scale(model, check.predicted, weights, errors[FILLED] + check.truth)
+        ratio = np.abs(errors[FILLED]) / at_check
+        size_at_check, size = _relative_size(ratio, check.features, found.features, check.clusters)
+        factor, effective = _width(ratio / size_at_check, check.clusters)
+        kept = {name: weights[name] for name in (NETWORK, MATCHED) if name in weights}
+        inside = _mean(found.by_name, weights)
+        outside = _mean(found.by_name, kept) + (1 - sum(kept.values())) * extended
+        estimate = np.where(beyond, outside, inside)
+        values[rows] = estimate[rows]
+        sd[rows] = (factor / Z90 * size * _scale(model, [found], weights, inside))[rows]
+        record[str(state)] = _summary(errors, weights, check.truth, effective, int(rows.sum()))
+    return Filled(values, _above_zero(np.where(alike, sd, WIDER * sd), values), alike, record)
+
+
+def _above_zero(sd: Array, values: Array) -> Array:
+    """Return the standard deviation, never 0, which would say that the voxel was measured."""
+    return np.maximum(sd, 1e-6 * np.abs(values))
+
+
+def _mean(by_name: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
+    """Return the sum of the candidates times their weights."""
+    return np.sum([weight * by_name[name] for name, weight in weights.items()], 0)
+
+
+def _scale(model: _Model, predicted: Sequence[_Predicted], weights: Mapping[str, float], values: Array) -> Array:
+    """Return the standard deviation of the weighted mean before calibration, in the map's unit."""
+    matched = weights.get(MATCHED, 0.0)
+    parts = [p.scale[KRIGING] + (matched * (p.scale[MATCHED] - p.scale[KRIGING]) if matched else 0) for p in predicted]
+    return model.in_unit(np.concatenate(parts), values)
+
+
+def _weigh(errors: Mapping[str, Array], clusters: NDArray[np.intp]) -> tuple[dict[str, float], Array]:
+    """Return the candidates' weights, and the errors (N,) of their mean in each part by the weights of the others."""
+    part = clusters % PARTS
+    tried = np.zeros(len(part))
+    weights = _weights(errors)
+    for k in np.unique(part):
+        here, rest = part == k, part != k
+        learnt = _weights({name: error[rest] for name, error in errors.items()}) if rest.any() else weights
+        tried[here] = _mean({name: error[here] for name, error in errors.items()}, learnt)
+    return weights, tried
+
+
+def _weights(errors: Mapping[str, Array]) -> dict[str, float]:
+    """Return weights, not negative and of sum 1, that make the squared error of the candidates' mean small."""
+    before = _before(errors)
+    mean = _mean(errors, before)
+    usual = np.sqrt((mean**2).mean()) + 1e-30
+    gains = np.stack([mean - error for error in errors.values()], 1) / usual
+    pull = np.sqrt(PRIOR_WEIGHT) * np.eye(len(errors))
+    share, _ = nnls(np.r_[gains, pull], np.r_[mean / usual, np.zeros(len(errors))])
+    share /= max(share.sum(), 1.0)
+    rest = 1.0 - float(share.sum())
+    return {name: float(w) + rest * before.get(name, 0.0) for name, w in zip(errors, share, strict=True)}
+
+
+def _before(candidates: Mapping[str, Array]) -> dict[str, float]:
+    """Return the weights before the check: kriging and, if there is one, the network alike."""
+    known = [name for name in (KRIGING, NETWORK) if name in candidates]
+    return dict.fromkeys(known, 1 / len(known))
 
 
 def _states(model: _Model, targets: Mask) -> tuple[NDArray[np.str_], Mask]:
@@ -307,28 +393,14 @@ def _states(model: _Model, targets: Mask) -> tuple[NDArray[np.str_], Mask]:
     return np.where(count == 0, "none", np.where(count == most, "all", "some")), known
 
 
-def _drawn(patterns: Mask, count: int, rng: np.random.Generator) -> Mask:
-    """Draw for each hidden voxel which other maps a missing voxel of this state has."""
-    return patterns[rng.integers(len(patterns), size=count)]
-
-
 def _cluster_numbers(folds: Sequence[Mask]) -> NDArray[np.intp]:
-    """Number the connected clusters of hidden voxels, one number for each; folds that overlap share a cluster."""
-    anywhere = np.any(folds, 0)
-    labels, _ = ndimage.label(anywhere, np.ones((3,) * anywhere.ndim))
-    return np.concatenate([labels[mask] - 1 for mask in folds])
-
-
-def _choose(errors: Mapping[str, Array], clusters: NDArray[np.intp]) -> str:
-    """Return the choice that is better than kriging by most, if by CLEARLY standard errors over the clusters."""
-    chosen, most = KRIGING, 0.0
-    for name, error in errors.items():
-        gain = errors[KRIGING] ** 2 - error**2
-        by_cluster = np.bincount(clusters, gain - gain.mean())
-        standard_error = np.sqrt((by_cluster**2).sum()) / len(gain)
-        if gain.mean() > max(most, CLEARLY * standard_error):
-            chosen, most = name, float(gain.mean())
-    return chosen
+    """Number the connected clusters of hidden voxels of each fold, one number for each voxel."""
+    numbers, first = [], 0
+    for mask in folds:
+        labels, count = ndimage.label(mask, np.ones((3,) * mask.ndim))
+        numbers.append(labels[mask] - 1 + first)
+        first += count
+    return np.concatenate(numbers) if numbers else np.zeros(0, int)
 
 
 def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDArray[np.intp]) -> tuple[Array, Array]:
@@ -346,26 +418,25 @@ def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDAr
         few = x[rows]
         return np.linalg.solve(few.T @ few + PRIOR_SIZE * np.eye(x.shape[1]), few.T @ (size[rows] - size[rows].mean()))
 
-    at_check, part = np.ones(len(x)), clusters % SIZE_PARTS
+    at_check, part = np.ones(len(x)), clusters % PARTS
     for k in np.unique(part):
         if (part != k).any():
             at_check[part == k] = np.exp(x[part == k] @ slopes(part != k))
     return at_check, np.exp(wanted.clip(x.min(0), x.max(0)) @ slopes(np.ones(len(x), bool)))
 
 
-def _width(ratio: Array, clusters: NDArray[np.intp], different: int) -> tuple[float, float]:
+def _width(ratio: Array, clusters: NDArray[np.intp]) -> tuple[float, float]:
     """Return the factor of the standard deviation that holds nine of ten errors, and the effective number of voxels.
 
     Args:
         ratio: (N,) error over standard deviation.
         clusters: (N,) number of the cluster.
-        different: number of voxels, of which some were hidden more than once.
     """
     count = len(ratio)
     inside = ratio <= np.quantile(ratio, HELD)
     by_cluster, size = np.bincount(clusters, inside - inside.mean()), np.bincount(clusters)
     between, variance = (by_cluster**2).sum(), count * inside.var()
-    effective = float(np.clip(count * variance / max(between, 1e-12), len(size) / 2, different))
+    effective = float(np.clip(count * variance / max(between, 1e-12), len(size) / 2, count))
     rank = min(np.ceil((effective + 1) * HELD) / effective, 1.0)
     return float(np.quantile(ratio, rank)), effective
 
@@ -376,8 +447,11 @@ def _alike(check: Array, targets: Array) -> Mask:
     return ((targets >= low) & (targets <= high)).all(1)
 
 
-def _summary(errors: Mapping[str, Array], chosen: str, truth: Array, effective: float, count: int) -> dict[str, Any]:
+def _summary(
+    errors: Mapping[str, Array], weights: Mapping[str, float], truth: Array, effective: float, count: int
+) -> dict[str, Any]:
     """Summarise the check of one state for the record: errors over the variance of the hidden voxels."""
     spread = max(float(truth.var()), 1e-30)
     relative = {name: round(float((error**2).mean()) / spread, 4) for name, error in errors.items()}
-    return {"voxels": count, "filled by": chosen, "n_eff": round(effective, 1), "error / variance": relative}
+    shares = {name: round(weight, 3) for name, weight in weights.items()}
+    return {"voxels": count, "weights": shares, "n_eff": round(effective, 1), "error / variance": relative}

@@ -75,3 +75,26 @@ def test_a_slice_of_a_volume_is_hidden_as_a_plane() -> None:
     plane = hide(data, ~data, np.random.default_rng(0))
     volume = hide(data[..., None], ~data[..., None], np.random.default_rng(0))
     assert abs(int(plane.sum()) - int(volume.sum())) <= 2
+
+
+def test_lost_signal_among_noise_is_hidden_in_the_signal() -> None:
+    rng = np.random.default_rng(5)
+    signal = np.hypot(*(np.indices((32, 32)) - 12)) < 6
+    values = np.where(signal, 10.0, np.abs(rng.normal(0, 1, signal.shape)))
+    missing = np.zeros_like(signal)
+    missing[9:11, 9:12] = missing[13:15, 12:14] = True
+    shares = []
+    for given in (values, None):
+        draws = [hide(~missing, missing, np.random.default_rng(k), values=given, share=0.03) for k in range(8)]
+        shares.append(np.mean([signal[mask].mean() for mask in draws]))
+    assert shares[0] > 0.8 > shares[1]
+
+
+def test_voxels_to_avoid_are_not_hidden() -> None:
+    data = np.ones((20, 20), bool)
+    data[8:10, 8:10] = False
+    first = hide(data, ~data, np.random.default_rng(0))
+    second = hide(data, ~data, np.random.default_rng(1), avoid=first)
+    assert second.any()
+    assert not (first & second).any()
+    assert not hide(data, ~data, np.random.default_rng(1), avoid=data).any()
