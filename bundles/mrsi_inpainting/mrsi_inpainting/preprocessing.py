@@ -15,7 +15,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsi_inpainting.excited_volume import excited_volume
-from mrsi_inpainting.session import poor_fits
+from mrsi_inpainting.session import good_fits, poor_fits
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.inpainting.hidden_voxels import hide
@@ -44,7 +44,7 @@ class PreprocessMapd(MapTransform):
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
     semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a
-    box and a head cannot be told apart, the convex hull of the signal does.
+    box and a head cannot be told apart, the convex hull of the signal does. The maps of a session are judged together.
 
     Volumes with nearly cubic voxels and at least 8 slices go to the 3D network, oriented so that its slices are axial.
     Other volumes go slice by slice, as they were measured, to the 2D network.
@@ -118,7 +118,12 @@ class PreprocessMapd(MapTransform):
             masked = self.brain in companions or self.missing in companions
             out["excited"], out["excited_certain"] = torch.ones(values.shape[1:], dtype=torch.bool), True
             if not masked:
-                out["excited"], out["excited_certain"] = self._excited(values, affine)
+                maps = values.nan_to_num(0, 0, 0)
+                if "others" in out:  # all maps of a session show one volume: each is given the same ones
+                    bounds = companions.get(self.crlb, torch.ones_like(maps))
+                    maps = torch.where(good_fits(bounds, maps, self.max_crlb, self.rule), maps, 0.0)
+                    maps = torch.cat([maps, convert_to_tensor(out["others"]).float().nan_to_num(0, 0, 0)])
+                out["excited"], out["excited_certain"] = self._excited(maps, affine)
             layers = self._layers(values, companions, out["excited"])
             stacked = torch.stack(layers, 1)
             if self.check and len(hidden := self._hidden(*layers)):
@@ -132,18 +137,18 @@ class PreprocessMapd(MapTransform):
             out[key] = MetaTensor(stacked.flatten(0, 1), meta={**meta, "affine": affine})
         return out
 
-    def _excited(self, values: Tensor, affine: Tensor) -> tuple[Tensor, bool]:
+    def _excited(self, maps: Tensor, affine: Tensor) -> tuple[Tensor, bool]:
         """Return the excited volume (X, Y[, Z]), and whether it is certain; slices of volumes are read axially."""
         spacing = affine_to_spacing(affine, 3)
-        axis = upright_axis(affine) if values.ndim == 4 and self._is_volumetric(values, affine) else 2
-        maps = values.nan_to_num(0, 0, 0)
+        axis = upright_axis(affine) if maps.ndim == 4 and self._is_volumetric(maps, affine) else 2
+        shape = maps.shape[1:]
         maps = maps.movedim(1 + axis, -1) if maps.ndim == 4 else maps
         # Arrays without an affine have voxels of 1 mm.
         known = not torch.allclose(spacing, torch.ones_like(spacing))
         side = float(torch.cat([spacing[:axis], spacing[axis + 1 :]]).mean()) if known else None
         found = excited_volume(maps.numpy(), side)
         if found is None:
-            return torch.ones(values.shape[1:], dtype=torch.bool), True
+            return torch.ones(shape, dtype=torch.bool), True
         mask = torch.from_numpy(found.mask)
         return mask.movedim(-1, axis) if mask.ndim == 3 else mask, found.certain
 

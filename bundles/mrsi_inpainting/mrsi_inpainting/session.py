@@ -49,6 +49,11 @@ def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str)
     return never | ((bounds > max_crlb) & (amount > torch.stack(limits).reshape(-1, *[1] * (values.ndim - 1))))
 
 
+def good_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str) -> Tensor:
+    """Mark the fits that count as measured: with a bound above 0, and not poor, see :func:`poor_fits`."""
+    return (bounds > 0) & ~poor_fits(bounds, values, max_crlb, rule)
+
+
 class LoadImagesOfSessiond(Transform):
     """Read the other maps of an input's session, which stand under ``session/<stem>`` with their companions.
 
@@ -104,5 +109,5 @@ class LoadImagesOfSessiond(Transform):
             elif name == "brain":
                 lost = lost | (companion <= 0)
             else:
-                lost = lost | (companion <= 0) | poor_fits(companion, plain, self.max_crlb, self.rule)
+                lost = lost | ~good_fits(companion, plain, self.max_crlb, self.rule)
         return torch.where(lost, torch.nan, plain)

@@ -135,3 +135,24 @@ def test_no_voxel_is_hidden_twice() -> None:
     hidden = PreprocessMapd()({"image": values, "missing": missing})["hidden"]
     assert len(hidden) > 1
     assert hidden.sum(0).max() == 1
+
+
+def test_the_maps_of_a_session_have_one_excited_volume() -> None:
+    rng = np.random.default_rng(0)
+    inside = np.zeros((20, 20), bool)
+    inside[5:15, 6:13] = True
+    maps = [np.where(inside, 9 + rng.standard_normal(inside.shape), 0) for _ in range(3)]
+    bounds = [np.where(inside, 5.0, 0.0) for _ in range(3)]
+    bounds[0][4:8, 5:9] = 60.0  # of one map a corner failed
+    maps[0][:, 2] = 9.0  # and beside the box it holds a stripe of poor fits
+    bounds[0][:, 2] = 60.0
+    known = [np.where((b > 0) & (b <= 20), m, np.nan) for m, b in zip(maps, bounds, strict=True)]
+    found = []
+    for k in range(3):
+        item = {"image": tensor(maps[k][None]), "crlb": tensor(bounds[k][None])}
+        item["others"] = torch.from_numpy(np.stack([known[j] for j in range(3) if j != k]))
+        found.append(PreprocessMapd()(item)["excited"])
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+    assert found[0].numpy()[inside].all()
+    assert not found[0][:, 2].any()
