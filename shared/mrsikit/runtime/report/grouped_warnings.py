@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
@@ -38,6 +39,20 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
         out.append((_one(list(files.values())), {file: ", ".join(own[file]) for file in order}))
     return sorted(out, key=lambda group: (not group[0].startswith(MADE_BEFORE), len(group[1])))
+
+
+def rarest(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Choose of each file the warning that fewest files share, since it singles the file out; "" without warnings.
+
+    Example:
+        >>> rarest({"a": ["no mask", "3 voxels lost"], "b": ["no mask"], "c": []})
+        {'a': '3 voxels lost', 'b': 'no mask', 'c': ''}
+    """
+    shared = Counter(kind for warnings in by_file.values() for kind in {NUMBER.sub("#", w) for w in warnings})
+    return {
+        file: min(warnings, key=lambda w: (not w.startswith(MADE_BEFORE), shared[NUMBER.sub("#", w)]), default="")
+        for file, warnings in by_file.items()
+    }
 
 
 def _one(warnings: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import logging
+import math
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
-from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped
+from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, rarest
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
 from mrsikit.runtime.report.viewer import plotly_script, view_of
 
@@ -45,6 +46,9 @@ TEMPLATE = "page.html"
 LISTED = 5
 """Files that a warning lists before the others are folded away."""
 
+FIRST = 5
+"""Inputs to look at first that the first screen lists."""
+
 
 def write_report(
     inputs: InputFolder,
@@ -53,6 +57,7 @@ def write_report(
     description: str,
     panels: Sequence[Panel] = (),
     choose_by: str | None = None,
+    worst_by: str = "",
     unit: str = "map units",
     draw: Callable[[InputFolder, Path], Picture] | None = None,
     caption: str = "",
@@ -74,6 +79,8 @@ def write_report(
         description: plain text that says what the outputs are.
         panels: columns of the figures.
         choose_by: suffix of the mask output that chooses the slices, see :func:`mrsikit.runtime.report.draw_case`.
+        worst_by: column of the summary by which the inputs are ordered, the largest first; then by the number of their
+            warnings. Results that are out of date come before all others.
         unit: unit of the maps, at the colour bars.
         draw: draws the figure of an input, instead of :func:`mrsikit.runtime.report.draw_case`.
         caption: plain text below every figure.
@@ -110,6 +117,8 @@ def write_report(
     stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
     if stated:
         write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
+    row_of = dict(zip(files, rows, strict=True))
+    done.sort(key=lambda path: _urgency(row_of[path], str(path) in inputs.outdated, worst_by), reverse=True)
     drawn = set(done[:max_figures])
     cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
@@ -133,6 +142,7 @@ def write_report(
         title=title, research=RESEARCH_ONLY, description=description, counts=f"{counts}.", checks=found, cases=cases,
         problems=[row for row in rows if row["status"] != DONE],
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
+        first=_first(cases, [row_of[path] for path in done], worst_by), worst_by=worst_by,
         columns=[name for name in _columns(rows) if name != "flags"],
         rows=[_cells(rows, row) for row in rows],
         script=plotly_script() if any(case.get("view") for case in cases) else "",
@@ -169,6 +179,29 @@ def _warnings(by_file: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
         count = f"{len(named)} of {len(by_file)} inputs" if len(by_file) > 1 else "the input"
         out.append({"text": text, "count": count, "shown": named[:LISTED], "more": named[LISTED:]})
     return out
+
+
+def _urgency(row: Mapping[str, Any], outdated: bool, worst_by: str) -> tuple[bool, float, int]:
+    """Rank of an input among those to look at; a figure that could not be given counts as infinite."""
+    figure = row.get(worst_by, 0.0)
+    worst = float(figure) if isinstance(figure, int | float) else math.inf
+    return outdated, worst, len(row["flags"].split("; ")) if row["flags"] else 0
+
+
+def _first(
+    cases: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], worst_by: str
+) -> list[dict[str, Any]]:
+    """Inputs to look at first: the figure that orders them, and of each the warning that fewest others share."""
+    if len(cases) < 2:
+        return []
+    why = rarest({case["name"]: case["warnings"] for case in cases})
+    return [
+        {
+            "name": case["name"], "anchor": case["anchor"], "count": len(case["warnings"]), "why": why[case["name"]],
+            "figure": _cell(worst_by, row.get(worst_by), row)["text"],
+        }
+        for case, row in list(zip(cases, rows, strict=True))[:FIRST]
+    ]  # fmt: skip
 
 
 def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str | None) -> dict[str, Any]:

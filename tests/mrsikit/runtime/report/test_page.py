@@ -9,6 +9,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from mrsikit.runtime.report import Panel, run_evaluator, write_report
+from mrsikit.runtime.report import page as page_module
 
 TEXTS = {
     "title": "Toy <bundle>",
@@ -109,7 +110,7 @@ def test_page_is_whole_self_contained_and_escaped(make_run, tmp_path):
         assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
         assert image["alt"]
     assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in tags
-    anchors = {attributes["id"] for tag, attributes in tags if tag == "section"} - {"attention"}
+    anchors = {attributes["id"] for tag, attributes in tags if tag == "section"} - {"attention", "first"}
     assert {attributes["href"].removeprefix("#") for tag, attributes in tags if tag == "a"} == anchors
     for text in ("Toy &lt;bundle&gt;", "Zeros &amp; NaN", "research use only", "anterior is up", "Grey is missing."):
         assert text in page
@@ -129,6 +130,33 @@ def test_a_resumed_run_reports_the_same(make_run, tmp_path):
     resumed = read(tmp_path / "out")
     assert resumed[0] == whole[0]
     assert without_time(resumed[1]) == without_time(whole[1])
+
+
+def test_the_worst_input_comes_first_with_what_singles_it_out(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    rows = write_report(inputs, **TEXTS, worst_by="holes")
+    page = read(tmp_path / "out")[1]
+    order = [row["file"] for row in sorted(rows, key=lambda row: -row["holes"])]
+    assert len(set(row["holes"] for row in rows)) == 3
+    assert re.findall(r'<section id="case-(\w)', page) == [file[0] for file in order]
+    first = page[page.index('id="first"') : page.index('id="attention"')]
+    assert re.findall(r'href="#case-(\w)', first) == [file[0] for file in order]
+    assert first.count("matrix below the trained 16") == 1
+    assert first.count("no warning") == 2
+    # An outdated result comes before all, and a figure that cannot be given before those that can.
+    kinds = ((True, 0.1), (False, "not given"), (False, 9))
+    urgent = [page_module._urgency({"flags": "", "x": x}, old, "x") for old, x in kinds]
+    assert urgent == sorted(urgent, reverse=True)
+
+
+def test_one_input_needs_no_order(make_run, tmp_path):
+    for name in ("b", "c <&>"):
+        (tmp_path / "maps" / f"{name}.nii.gz").unlink()
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS, worst_by="holes")
+    assert "Where to look first" not in read(tmp_path / "out")[1]
 
 
 def test_only_so_many_figures(make_run, tmp_path):
