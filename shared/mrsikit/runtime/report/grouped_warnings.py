@@ -42,17 +42,18 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
 
 
 def rarest(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Choose of each file the warning that fewest files share, since it singles the file out; "" without warnings.
+    """Choose of each file the warning that fewest files share, since it singles the file out; "" if all share it.
 
     Example:
-        >>> rarest({"a": ["no mask", "3 voxels lost"], "b": ["no mask"], "c": []})
-        {'a': '3 voxels lost', 'b': 'no mask', 'c': ''}
+        >>> rarest({"a": ["no mask", "3 voxels lost"], "b": ["no mask"], "c": ["no mask"]})
+        {'a': '3 voxels lost', 'b': '', 'c': ''}
     """
     shared = Counter(kind for warnings in by_file.values() for kind in {NUMBER.sub("#", w) for w in warnings})
-    return {
-        file: min(warnings, key=lambda w: (not w.startswith(MADE_BEFORE), shared[NUMBER.sub("#", w)]), default="")
-        for file, warnings in by_file.items()
-    }
+    out = {}
+    for file, warnings in by_file.items():
+        own = [warning for warning in warnings if shared[NUMBER.sub("#", warning)] < len(by_file)]
+        out[file] = min(own, key=lambda w: (not w.startswith(MADE_BEFORE), shared[NUMBER.sub("#", w)]), default="")
+    return out
 
 
 def _one(warnings: Sequence[str]) -> str:
