@@ -14,10 +14,10 @@ class InpaintingOptions(RunOptions):
         20, "a fit with a larger Cramér-Rao bound is missing", unit="percent", gt=0, example=20
     )
     rule: Literal["percent", "absolute"] = option(
-        "percent",
-        "what `max_crlb` is a percentage of: of each value, or (`absolute`) of the median of the map, so that a sound "
-        "fit of a low signal is kept; a bound of 999 % is always missing",
-        example="absolute",
+        "absolute",
+        "what `max_crlb` is a percentage of: of the median of the map, so that a sound fit of a low signal is kept, or "
+        "(`percent`) of each value; a bound of 999 % is always missing",
+        example="percent",
     )
     check: Flag = option(
         True,

@@ -54,7 +54,8 @@ def predict(
         values: (X, Y), (X, Y, Z) or (X, Y, Z, M) map in any unit; voxels with NaN or infinity count as missing.
         missing: mask of the missing voxels, 1 = missing, with the shape of the map or without its last axis M. None:
             the network detects the missing voxels.
-        crlb: Cramér-Rao bounds in percent, same shape; voxels above ``max_crlb`` (option, default 20) are missing.
+        crlb: Cramér-Rao bounds in percent, same shape; a voxel is missing if its bound exceeds ``max_crlb`` (option,
+            default 20) percent of its value and of the map's median (option ``rule``).
         brain: mask of everything inside the skull, (X, Y[, Z]).
         others: other maps of the session, (X, Y, K), or (X, Y, Z, K) for a map with Z; NaN where they are not known.
             The maps of the axis M help each other without it.

@@ -37,10 +37,10 @@ class PreprocessMapd(MapTransform):
     """Build the observation mask of a map and arrange map and masks for the network.
 
     Voxels are certainly missing if the user's mask marks them, or if they lie in the head and hold NaN, infinity or a
-    fit with a Cramér-Rao bound above ``max_crlb``. The head is the brain mask or, without one, the outline of the good
-    fits. Outside the head, NaN and poor fits are the background that many pipelines write, and they become zero in the
-    network's input. If the user gives a mask of missing voxels, all other voxels count as observed. Without it they are
-    unknown, and the network decides.
+    fit with too large a Cramér-Rao bound (``max_crlb``, ``rule``). The head is the brain mask or, without one, the
+    outline of the good fits. Outside the head, NaN and poor fits are the background that many pipelines write, and they
+    become zero in the network's input. If the user gives a mask of missing voxels, all other voxels count as observed.
+    Without it they are unknown, and the network decides.
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
     semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a
@@ -54,7 +54,7 @@ class PreprocessMapd(MapTransform):
         missing: key of the optional mask of missing voxels, 1 = missing; 1 or M channels.
         crlb: key of the optional Cramér-Rao bounds in percent; 1 or M channels.
         brain: key of the optional brain mask, 1 = inside; 1 channel.
-        max_crlb: largest Cramér-Rao bound of a usable fit, in percent.
+        max_crlb: largest Cramér-Rao bound of a usable fit, in percent; None: no bound is too large.
         anisotropy: largest ratio of voxel sides for which the 3D network is used.
         rule: whether ``max_crlb`` is a percentage of each value or of the map's median, see
             :func:`mrsi_inpainting.session.poor_fits`.
@@ -83,7 +83,7 @@ class PreprocessMapd(MapTransform):
         crlb: str = "crlb",
         brain: str = "brain",
         max_crlb: float | None = 20.0,
-        rule: str = "percent",
+        rule: str = "absolute",
         check: bool | str = True,
         seed: int = 0,
         anisotropy: float = 1.75,

@@ -23,8 +23,9 @@ def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str)
     """Mark the fits that are too poor to use, by their Cramér-Rao bounds.
 
     A fit without a finite bound, or with one of 999 %, never counts. By the rule "percent" a fit is poor if its bound
-    exceeds ``max_crlb``. By the rule "absolute" it is if its bound, in the map's unit, exceeds ``max_crlb`` percent of
-    the median of the map: a sound fit of a low signal is a measurement, however high its bound is in percent.
+    exceeds ``max_crlb``. By the rule "absolute" it must also exceed, in the map's unit, ``max_crlb`` percent of the
+    map's median: a sound fit of a low signal is a measurement, however high its bound is in percent. The rule "percent"
+    drops low values for being low, so that what is filled in their place is too high: a lesion vanishes.
 
     Args:
         bounds: Cramér-Rao bounds in percent.
@@ -34,6 +35,9 @@ def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str)
 
     Returns:
         bool, same shape.
+
+    References:
+        Kreis 2016, doi:10.1002/mrm.25568.
     """
     never = ~torch.isfinite(bounds) | (bounds >= NEVER_FITTED)
     if max_crlb is None:
@@ -67,7 +71,7 @@ class LoadImagesOfSessiond(Transform):
         files are removed.
     """
 
-    def __init__(self, *, max_crlb: float | None = 20.0, rule: str = "percent") -> None:
+    def __init__(self, *, max_crlb: float | None = 20.0, rule: str = "absolute") -> None:
         self.max_crlb, self.rule = max_crlb, rule
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

@@ -85,7 +85,7 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
     }
     assert record["parameters"] == {
         "max_crlb": 20,
-        "rule": "percent",
+        "rule": "absolute",
         "check": True,
         "session": True,
         "threshold": 0.4,
