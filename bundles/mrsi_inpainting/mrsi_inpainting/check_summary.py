@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mrsikit.restoration.inpainting.session_fill import FEWEST_HIDDEN, FILLED
+from mrsikit.restoration.inpainting.session_fill import CORRELATION, FEWEST_HIDDEN, FILLED
 
 STATES = ("all", "some", "none")
 
@@ -25,12 +25,23 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
     chosen = {f"{_shares(found)} ({_known_by(state)})" if others else _shares(found) for state, found in states}
     errors = [found["error / variance"] for _, found in states]
     return {
-        "other maps": others if states else "",
+        "other maps (correlation)": _correlations(done, others) if states else "",
         "filled by": "; ".join(sorted(chosen)) or ("kriging and network alike, not checked" if done else ""),
         "hidden voxels": sum(check.get("checked on", 0) for check in done),
         "check: error / variance": _mean([e[FILLED] for e in errors]),
         **{f"check: {name}": _mean([e[name] for e in errors if name in e]) for name in ("kriging", "biharmonic")},
     }
+
+
+def _correlations(checks: Sequence[Mapping[str, Any]], others: str) -> str:
+    """Name the other maps, each with how its surprises go with those of the map, if one map was filled from them."""
+    names = others.split(", ") if others else []
+    found = checks[0].get(CORRELATION, []) if len(checks) == 1 else []
+    return (
+        ", ".join(f"{name} {r:.2f}" for name, r in zip(names, found, strict=True))
+        if len(found) == len(names)
+        else others
+    )
 
 
 def _shares(found: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from mrsi_inpainting.check_summary import check_warnings, summary_of
 
 CHECK = {
     "checked on": 120,
+    "correlation with the other maps": [0.8, 0.0],
     "all": {
         "voxels": 9,
         "weights": {"kriging": 0.25, "network": 0.001, "matched residuals": 0.749},
@@ -17,6 +18,7 @@ CHECK = {
 def test_the_summary_names_the_weights_and_both_errors() -> None:
     row = summary_of([CHECK, {}], "Cr, Cho")
     assert row["filled by"] == "75 % matched residuals, 25 % kriging (all of the other maps known)"
+    assert row["other maps (correlation)"] == "Cr 0.80, Cho 0.00"
     assert row["hidden voxels"] == 120
     assert row["check: error / variance"] == 0.1
     assert row["check: kriging"] == 0.2

@@ -38,6 +38,8 @@ ALIKE = (0.01, 0.99)
 REACH = 2.2
 MATCHED, KRIGING, NETWORK, BIHARMONIC, GAUSSIAN = "matched residuals", "kriging", "network", "biharmonic", "gaussian"
 FILLED = "their weighted mean"
+#: Key of the record: how each other map's innovations go with those of the map; 0 where the two say nothing together.
+CORRELATION = "correlation with the other maps"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +258,7 @@ class _MatchedResiduals:
         innovations = [np.c_[predicted.own, predicted.innovations] for predicted in check.predicted]
         rows = np.concatenate(innovations)
         together = Innovations.fit(rows)
+        self.correlation = together.correlation[0, 1:]
         data = model.map.data
         model.add_matched(found, together, model.around(data, targets), data, targets)
         # What the other folds say of the innovations serves every state of the other maps.
@@ -312,6 +315,8 @@ def fill_from_session(
     names = [name for name in found.by_name if all(name in predicted.by_name for predicted in check.predicted)]
     states, patterns = _states(model, targets)
     matched = _MatchedResiduals(model, check, found, targets) if (states != "none").any() else None
+    if matched is not None:
+        record[CORRELATION] = [round(float(value), 2) for value in matched.correlation]
     alike = _alike(check.features, found.features)
     # Beyond all known voxels, such as at a lost rim, the check has nothing alike, and kriging only extends the map.
     beyond = found.features[:, 0] > np.quantile(check.features[:, 0], ALIKE[1])

@@ -36,6 +36,7 @@ def test_the_other_maps_of_a_session_help() -> None:
     alone, together = filled(maps, missing, others=False), filled(maps, missing)
     assert error(together, maps, missing) < 0.5 * error(alone, maps, missing)
     assert together.record["all"]["weights"]["matched residuals"] > 0.7
+    assert min(together.record["correlation with the other maps"]) > 0.7
     assert alone.record["none"]["voxels"] == missing.sum()
 
 
@@ -44,6 +45,7 @@ def test_maps_without_anything_in_common_do_no_harm() -> None:
     strange = np.stack([maps[0], session(5)[0][1], session(6)[0][2]])
     alone, together = filled(maps, missing, others=False), filled(strange, missing)
     assert error(together, maps, missing) < 1.05 * error(alone, maps, missing)
+    assert max(together.record["correlation with the other maps"]) < 0.4
 
 
 def test_voxels_that_failed_in_every_map_are_filled_as_if_alone() -> None:
