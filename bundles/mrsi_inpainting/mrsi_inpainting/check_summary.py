@@ -22,7 +22,8 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
     """
     done = [check for check in checks if check]
     states = [(state, check[state]) for check in done for state in STATES if state in check]
-    chosen = {f"{_shares(found)} ({_known_by(state)})" if others else _shares(found) for state, found in states}
+    shares = {state: _shares([found for s, found in states if s == state]) for state, _ in states}
+    chosen = [f"{share} ({_known_by(state)})" if others else share for state, share in shares.items()]
     errors = [found["error / variance"] for _, found in states]
     return {
         "other maps (correlation)": _correlations(done, others) if states else "",
@@ -44,10 +45,12 @@ def _correlations(checks: Sequence[Mapping[str, Any]], others: str) -> str:
     )
 
 
-def _shares(found: Mapping[str, Any]) -> str:
-    """Name the candidates with their shares, the largest first."""
-    shares = sorted(found["weights"].items(), key=lambda item: -item[1])
-    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in shares if round(share, 2) > 0)
+def _shares(found: Sequence[Mapping[str, Any]]) -> str:
+    """Name the candidates with their mean shares over the maps, the largest first."""
+    names = dict.fromkeys(name for state in found for name in state["weights"])
+    shares = {name: sum(state["weights"].get(name, 0.0) for state in found) / len(found) for name in names}
+    most = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in most if share >= 0.01)
 
 
 def _known_by(state: str) -> str:

@@ -15,8 +15,8 @@ class InpaintingOptions(RunOptions):
     )
     rule: Literal["percent", "absolute"] = option(
         "absolute",
-        "what `max_crlb` is a percentage of: of the median of the map, so that a sound fit of a low signal is kept, or "
-        "(`percent`) of each value; a bound of 999 % is always missing",
+        "`absolute`: a fit is missing if its bound exceeds `max_crlb` percent of its value and of the map's median, so "
+        "that a sound fit of a low signal is kept; `percent`: of its value alone; a bound of 999 % is always missing",
         example="percent",
     )
     check: Flag = option(

@@ -80,7 +80,7 @@ class PostprocessMapd(Transform):
             "of these judged missing": int(judged.sum()),
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
             "share of map filled": round(lost, 4),
-            "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal & (measured > 0)]),
+            "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal].abs()),
             "share of filled voxels not calibrated": round(
                 float((missing & ~calibrated).sum() / missing.sum().clamp(min=1)), 4
             ),
@@ -169,8 +169,11 @@ class PostprocessMapd(Transform):
         return MetaTensor(result, meta=values.meta) if isinstance(values, MetaTensor) else result
 
     @staticmethod
-    def _ratio(uncertainty: Tensor, values: Tensor) -> float:
-        return round(float(uncertainty.median() / values.median()), 4) if len(uncertainty) and len(values) else 0.0
+    def _ratio(uncertainty: Tensor, values: Tensor) -> float | str:
+        """Ratio of the medians; 0 if nothing was filled, and not known if nothing was measured."""
+        if not len(uncertainty):
+            return 0.0
+        return round(float(uncertainty.median() / values.median()), 4) if len(values) else "not known"
 
     def _flags(
         self,

@@ -120,8 +120,9 @@ class PreprocessMapd(MapTransform):
             if not masked:
                 maps = values.nan_to_num(0, 0, 0)
                 if "others" in out:  # all maps of a session show one volume: each is given the same ones
-                    bounds = companions.get(self.crlb, torch.ones_like(maps))
-                    maps = torch.where(good_fits(bounds, maps, self.max_crlb, self.rule), maps, 0.0)
+                    if self.crlb in companions:
+                        good = good_fits(companions[self.crlb], maps, self.max_crlb, self.rule)
+                        maps = torch.where(good, maps, 0.0)
                     maps = torch.cat([maps, convert_to_tensor(out["others"]).float().nan_to_num(0, 0, 0)])
                 out["excited"], out["excited_certain"] = self._excited(maps, affine)
             layers = self._layers(values, companions, out["excited"])

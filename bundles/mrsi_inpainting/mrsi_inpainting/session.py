@@ -22,10 +22,11 @@ NEVER_FITTED = 999.0
 def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str) -> Tensor:
     """Mark the fits that are too poor to use, by their Cramér-Rao bounds.
 
-    A fit without a finite bound, or with one of 999 %, never counts. By the rule "percent" a fit is poor if its bound
-    exceeds ``max_crlb``. By the rule "absolute" it must also exceed, in the map's unit, ``max_crlb`` percent of the
-    map's median: a sound fit of a low signal is a measurement, however high its bound is in percent. The rule "percent"
-    drops low values for being low, so that what is filled in their place is too high: a lesion vanishes.
+    A fit without a finite bound, or with one of 999 %, never counts, nor does a value of 0 with a high bound. By the
+    rule "percent" a fit is poor if its bound exceeds ``max_crlb``. By the rule "absolute" it must also exceed, in the
+    map's unit, ``max_crlb`` percent of the median of the fits below it: a sound fit of a low signal is a measurement,
+    however high its bound is in percent. The rule "percent" drops low values for being low, so that what is filled in
+    their place is too high: a lesion vanishes.
 
     Args:
         bounds: Cramér-Rao bounds in percent.
@@ -42,6 +43,7 @@ def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str)
     never = ~torch.isfinite(bounds) | (bounds >= NEVER_FITTED)
     if max_crlb is None:
         return never
+    never = never | ((values == 0) & (bounds > max_crlb))  # its bound in the map's unit is not known
     if rule == "percent":
         return never | (bounds > max_crlb)
     amount = bounds / 100 * values.nan_to_num(0, 0, 0).abs()

@@ -60,8 +60,8 @@ def test_poor_fits_and_zeros_of_the_others_are_not_known(folder: Path) -> None:
 
 
 def test_a_low_signal_of_a_sound_fit_is_kept_by_the_absolute_rule() -> None:
-    values = torch.tensor([[[10.0, 10.0, 1.0, 10.0, 1.0]]])
-    bounds = torch.tensor([[[5.0, 5.0, 40.0, 40.0, 999.0]]])
-    assert poor_fits(bounds, values, 20, "percent").flatten().tolist() == [False, False, True, True, True]
-    assert poor_fits(bounds, values, 20, "absolute").flatten().tolist() == [False, False, False, True, True]
-    assert poor_fits(bounds, values, None, "percent").flatten().tolist() == [False] * 4 + [True]
+    values = torch.tensor([[[10.0, 10.0, 1.0, 10.0, 1.0, 0.0]]])
+    bounds = torch.tensor([[[5.0, 5.0, 40.0, 40.0, 999.0, 100.0]]])
+    assert poor_fits(bounds, values, 20, "percent").flatten().tolist() == [False, False, True, True, True, True]
+    assert poor_fits(bounds, values, 20, "absolute").flatten().tolist() == [False, False, False, True, True, True]
+    assert poor_fits(bounds, values, None, "percent").flatten().tolist() == [False] * 4 + [True, False]

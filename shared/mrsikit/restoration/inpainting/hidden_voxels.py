@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mrsikit.restoration.inpainting.gaussian import gaussian
-
 #: Share of the known voxels that one fold hides, at most.
 HIDDEN_SHARE = 0.12
-#: Places that are tried for each cluster, as often moved as mirrored; the likest one is taken.
+#: Places that are tried for each cluster, half of them moved, the others moved or mirrored; the likest one is taken.
 TRIES = 24
 #: Voxels by which a mirrored cluster is moved, at most.
 JITTER = 2
@@ -32,7 +30,8 @@ def hide(
     Each connected cluster of missing voxels is moved to a random place, by up to twice its extent and at least a
     fifth of the map, or mirrored about the middle of the map, so that a lost rim comes upon another rim. Of several
     places the one is taken where most of it falls on known voxels that lie as near to the outside and, if the map's
-    values are given, have neighbours of as high a rank. A signal that is lost among noise is so hidden in the signal.
+    values are given, whose neighbours have as high a rank. If voxels are missing in the signal and the rest is noise,
+    signal is hidden, not noise.
 
     Args:
         data: (X, Y[, Z]), True where the map is known.
@@ -55,7 +54,9 @@ def hide(
     limit = np.array(data.shape) - 1
     # Share of the surroundings that belongs to the outside, of which nothing is known.
     outside = ndimage.uniform_filter((~(data | missing)).astype(float), 3, mode="constant", cval=1.0)
-    traits = np.stack([outside] if values is None else [outside, _rank_of_neighbours(values, data)])
+    ranks = np.full(data.shape, np.nan)
+    if values is not None:
+        ranks[data] = np.argsort(np.argsort(values[data])) / data.sum()
     middle2 = np.rint(2 * np.argwhere(data | missing).mean(0)).astype(int)
     for turn in range(10 * wanted):
         if count >= wanted:
@@ -66,7 +67,7 @@ def hide(
         else:
             side = np.minimum(rng.integers(1, 4, data.ndim), np.where(np.array(data.shape) < 6, 1, 3))
             cluster = np.argwhere(np.ones(side, bool)) + places[rng.integers(len(places))]
-        moved = _moved(cluster, free, traits, middle2, rng) if clusters else cluster[(cluster <= limit).all(1)]
+        moved = _moved(cluster, free, outside, ranks, middle2, rng) if clusters else cluster[(cluster <= limit).all(1)]
         few = moved[free[tuple(moved.T)]][: wanted - count]
         hidden[tuple(few.T)], free[tuple(few.T)] = True, False
         count += len(few)
@@ -82,33 +83,47 @@ def _clusters(missing: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
 def _moved(
     cluster: NDArray[np.intp],
     free: NDArray[np.bool_],
-    traits: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    ranks: NDArray[np.float64],
     middle2: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Return the cluster (N, A) at the place, of those tried, where most of it is free and the traits are alike.
+    """Return the cluster (N, A) at the place, of those tried, where most of it is free and the surroundings are alike.
 
-    Traits (T, X, Y[, Z]) lie between 0 and 1. ``middle2`` is twice the middle about which the cluster is mirrored.
+    The ranks, NaN where nothing is known, count around the cluster only: what is hidden must not choose its place.
+    ``middle2`` is twice the middle about which the cluster is mirrored.
     """
     limit = np.array(free.shape) - 1
     extent = np.maximum(2 * (np.ptp(cluster, 0) + 1), (limit + 1) // 5) * (limit > 0)
     mirrored = rng.random((TRIES, 1, len(limit))) < 0.5
     mirrored[: TRIES // 2] = False
     farthest = np.where(mirrored.any(-1, keepdims=True), JITTER * (limit > 0), extent)
-    places = np.where(mirrored, middle2 - cluster, cluster) + rng.integers(-farthest, farthest + 1)
+    offset = rng.integers(-farthest, farthest + 1)
+    places = np.where(mirrored, middle2 - cluster, cluster) + offset
     within = np.all((places >= 0) & (places <= limit), -1)
     at = tuple(np.moveaxis(places.clip(0, limit), -1, 0))
     fits = free[at] & within
     count = fits.sum(1)
-    there = (traits[(slice(None), *at)] * fits).sum(-1) / np.maximum(count, 1)
-    unlike = np.abs(there - traits[(slice(None), *cluster.T)].mean(-1, keepdims=True))
-    best = int(np.argmax(count * (1 - unlike).prod(0)))
+    alike = 1 - np.abs((outside[at] * fits).sum(1) / np.maximum(count, 1) - outside[tuple(cluster.T)].mean())
+    around = _around(cluster, free.ndim)
+    higher = _mean_rank(ranks, np.where(mirrored, middle2 - around, around) + offset) - _mean_rank(ranks, around)
+    alike *= 1 - np.abs(np.nan_to_num(higher))
+    best = int(np.argmax(count * alike))
     return places[best][within[best]]
 
 
-def _rank_of_neighbours(values: NDArray[np.float64], data: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the mean of the known neighbours of each voxel as its rank among all, from 0 to 1."""
-    near = gaussian(np.where(data, values, 0.0), ~data, brain=np.ones_like(data))
-    around = ndimage.uniform_filter(near.astype(float), 3, mode="nearest")
-    order = np.sort(around[data])
-    return np.searchsorted(order, around) / len(order)
+def _around(cluster: NDArray[np.intp], axes: int) -> NDArray[np.intp]:
+    """Return the voxels (N, A) that touch the cluster."""
+    low = cluster.min(0) - 1
+    inside = np.zeros(np.ptp(cluster, 0) + 3, bool)
+    inside[tuple((cluster - low).T)] = True
+    return np.argwhere(ndimage.binary_dilation(inside, np.ones((3,) * axes)) & ~inside) + low
+
+
+def _mean_rank(ranks: NDArray[np.float64], places: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the mean of what is known at the places (..., N, A), NaN where nothing is."""
+    limit = np.array(ranks.shape) - 1
+    found = ranks[tuple(np.moveaxis(places.clip(0, limit), -1, 0))]
+    known = np.isfinite(found) & np.all((places >= 0) & (places <= limit), -1)
+    count = known.sum(-1)
+    return np.where(count > 0, np.where(known, found, 0).sum(-1) / np.maximum(count, 1), np.nan)

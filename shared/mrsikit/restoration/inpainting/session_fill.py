@@ -19,8 +19,7 @@ from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-#: Pull of the weights towards the mean of kriging and network: as of so many voxels at which each candidate differs
-#: from that mean by as much as the mean usually differs from the truth.
+#: Strength of the prior for equal weights of kriging and network, in hidden voxels.
 PRIOR_WEIGHT = 5.0
 #: Hidden voxels below which the check decides nothing.
 FEWEST_HIDDEN = 30
@@ -34,6 +33,8 @@ PRIOR_SIZE = 20.0
 PARTS = 4
 #: Quantiles of the check's voxels between which a voxel is like them.
 ALIKE = (0.01, 0.99)
+#: Depth below the surface of the map from which voxels are alike, and size of an axis that has a surface, in voxels.
+DEEP, FEWEST_DEEP = 3.0, 8
 #: Distance, in voxels, at which known voxels say whether the other maps help there.
 REACH = 2.2
 MATCHED, KRIGING, NETWORK, BIHARMONIC, GAUSSIAN = "matched residuals", "kriging", "network", "biharmonic", "gaussian"
@@ -90,6 +91,12 @@ class _Predicted:
     features: Array  # (N, F)
     own: Array  # (N,) innovation of the map itself, NaN where it is not known
 
+    def rows(self, chosen: Mask) -> _Predicted:
+        """Return the prediction of some of the voxels."""
+        by_name, scale = ({name: array[chosen] for name, array in d.items()} for d in (self.by_name, self.scale))
+        arrays = (array[chosen] for array in (self.innovations, self.root, self.features, self.own))
+        return _Predicted(by_name, scale, *arrays)
+
 
 class _Model:
     """Covariance of the map, and the other maps made complete where this one is known."""
@@ -112,11 +119,10 @@ class _Model:
         self.complete = np.array(
             [gaussian(np.where(ok, x, 0), ~ok, brain=np.ones_like(ok)) for x, ok in zip(roots, self.known, strict=True)]
         ).reshape(self.others.shape)
-
-        # Voxels below the surface of the map; what lies beyond it is not data.
-        self.depth = np.log(
-            ndimage.distance_transform_edt(np.pad(map.data | targets, 1))[(slice(1, -1),) * map.data.ndim] + 1
-        )
+        # How near a voxel lies to the surface of the map, beyond which there are no data; a few slices have none.
+        wide = [int(size >= FEWEST_DEEP) for size in map.data.shape]
+        below = ndimage.distance_transform_edt(np.pad(map.data | targets, [(n, n) for n in wide]))
+        self.depth = np.log(np.minimum(below, DEEP) + 1)[tuple(slice(n, -n or None) for n in wide)]
 
     def weights(self, data: Mask, targets: Mask) -> KrigingWeights:
         noise = self.covariance.noise(None if self.noise is None else self.noise[data], int(data.sum()))
@@ -166,19 +172,17 @@ class _Model:
         own = self.shown[near] - weights.predict(self.shown[data])
         return np.argwhere(near) * self.sides, np.c_[own, self.innovations(weights, data, near)]
 
-    def add_matched(
-        self, found: _Predicted, model: Innovations, around: tuple[Array, Array], data: Mask, targets: Mask
-    ) -> None:
-        """Add the matched residuals and their standard deviation to the candidates."""
+    def matched(
+        self, found: _Predicted, model: Innovations, around: tuple[Array, Array], data: Mask, places: NDArray[np.intp]
+    ) -> tuple[Array, Array]:
+        """Return the matched residuals (N,) at places (N, A) in the map's unit, and the standard deviation of roots."""
         correction, rest = model.predict(found.innovations)
         slope = np.ones(len(correction))
         if len(around[0]):
-            reach = REACH * float(self.sides.mean())
-            slope = local_slope(model, *around, np.argwhere(targets) * self.sides, reach)
+            slope = local_slope(model, *around, places * self.sides, REACH * float(self.sides.mean()))
         known = self.shown[data]
         matched = (found.root + slope * correction).clip(known.min(), known.max())
-        found.by_name[MATCHED] = self.root.inverse(matched)
-        found.scale[MATCHED] = found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
+        return self.root.inverse(matched), found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
 
     def beyond(self, found: _Predicted, check: _Check) -> Array:
         """Return the mean (N,) of kriging and network, each weighted by the inverse of its error's variance.
@@ -235,14 +239,18 @@ class _Check:
             mask, taken = mask & data & ~taken, taken | mask  # a voxel that is hidden twice counts once
             if mask.any():
                 folds.append(mask)
-                refilled = network_hidden[k] if k < len(network_hidden) else None
-                predicted.append(model.predict(data & ~mask, mask, refilled))
+                predicted.append(model.predict(data & ~mask, mask, network_hidden[k] if network_hidden else None))
         truth = np.concatenate([model.map.values[mask] for mask in folds]) if folds else np.zeros(0)
         return cls(folds, predicted, truth, _cluster_numbers(folds))
 
     def candidate(self, name: str) -> Array:
         """Return what a candidate makes of all hidden voxels (N,)."""
         return np.concatenate([predicted.by_name[name] for predicted in self.predicted])
+
+    @property
+    def parts(self) -> NDArray[np.intp]:
+        """Part (N,) of the clusters to which each voxel belongs; what the others teach is tried on it."""
+        return self.clusters % PARTS
 
     @property
     def features(self) -> Array:
@@ -255,25 +263,33 @@ class _MatchedResiduals:
 
     def __init__(self, model: _Model, check: _Check, found: _Predicted, targets: Mask) -> None:
         self.model, self.check = model, check
-        innovations = [np.c_[predicted.own, predicted.innovations] for predicted in check.predicted]
-        rows = np.concatenate(innovations)
+        rows = np.concatenate([np.c_[predicted.own, predicted.innovations] for predicted in check.predicted])
         together = Innovations.fit(rows)
         self.correlation = together.correlation[0, 1:]
         data = model.map.data
-        model.add_matched(found, together, model.around(data, targets), data, targets)
-        # What the other folds say of the innovations serves every state of the other maps.
-        fold = np.repeat(np.arange(len(innovations)), [len(few) for few in innovations])
-        rest = [rows[fold != k] for k in range(len(innovations))]
-        self.learnt = [Innovations.fit(few) if len(few) >= FEWEST_HIDDEN else together for few in rest]
+        around = model.around(data, targets)
+        found.by_name[MATCHED], found.scale[MATCHED] = model.matched(
+            found, together, around, data, np.argwhere(targets)
+        )
+        # What the other parts say of the innovations serves every state of the other maps.
+        self.learnt = {k: Innovations.fit(rows[check.parts != k]) for k in np.unique(check.parts)}
         self.around = [model.around(data & ~mask, mask) for mask in check.folds]
 
     def hide_like(self, patterns: Mask) -> None:
         """Add the matched residuals to the check, with other maps known as in the rows of patterns (T, K)."""
-        rng = np.random.default_rng(len(self.check.truth))
-        for k, (whole, mask) in enumerate(zip(self.check.predicted, self.check.folds, strict=True)):
-            drawn = patterns[rng.integers(len(patterns), size=len(whole.own))]
+        rng, first = np.random.default_rng(len(self.check.truth)), 0
+        for whole, mask, around in zip(self.check.predicted, self.check.folds, self.around, strict=True):
+            count = len(whole.own)
+            part, places = self.check.parts[first : first + count], np.argwhere(mask)
+            drawn = patterns[rng.integers(len(patterns), size=count)]
             partly = replace(whole, innovations=np.where(drawn, whole.innovations, np.nan))
-            self.model.add_matched(partly, self.learnt[k], self.around[k], self.model.map.data & ~mask, mask)
+            matched, scale = np.zeros(count), np.zeros(count)
+            for k in np.unique(part):
+                here = part == k
+                found, data = partly.rows(here), self.model.map.data & ~mask
+                matched[here], scale[here] = self.model.matched(found, self.learnt[k], around, data, places[here])
+            whole.by_name[MATCHED], whole.scale[MATCHED] = matched, scale
+            first += count
 
 
 def fill_from_session(
@@ -302,17 +318,24 @@ def fill_from_session(
 
     Returns:
         The filled voxels.
+
+    Raises:
+        ValueError: there is the network's fill of the map, but not of every fold.
     """
+    if network is not None and len(network_hidden) < len(hidden):
+        raise ValueError(f"the network filled {len(network_hidden)} of {len(hidden)} folds; give it for every fold")
     targets = targets & ~map.data
+    if not targets.any():
+        return Filled(np.zeros(0), np.zeros(0), np.zeros(0, bool), {"checked on": 0})
     model = _Model(map, targets)
     found = model.predict(map.data, targets, network)
-    check = _Check.of(model, hidden, network_hidden)
+    check = _Check.of(model, hidden, network_hidden if network is not None else ())
     record: dict[str, Any] = {"checked on": len(check.truth)}
     if len(check.truth) < FEWEST_HIDDEN:
         values, sd = model.unchecked(found, network, targets)
         return Filled(values, _above_zero(WIDER * sd, values), np.zeros(len(values), bool), record)
     record["clusters"] = int(check.clusters.max()) + 1
-    names = [name for name in found.by_name if all(name in predicted.by_name for predicted in check.predicted)]
+    names = list(found.by_name)
     states, patterns = _states(model, targets)
     matched = _MatchedResiduals(model, check, found, targets) if (states != "none").any() else None
     if matched is not None:
@@ -328,17 +351,17 @@ def fill_from_session(
             matched.hide_like(patterns[rows])
         used = [*names, MATCHED] if state != "none" else names
         errors = {name: check.candidate(name) - check.truth for name in used}
-        weights, errors[FILLED] = _weigh(errors, check.clusters)
+        weights, errors[FILLED] = _weigh(errors, check.parts)
         at_check = _scale(model, check.predicted, weights, errors[FILLED] + check.truth)
         ratio = np.abs(errors[FILLED]) / at_check
-        size_at_check, size = _relative_size(ratio, check.features, found.features, check.clusters)
+        size_at_check, size = _relative_size(ratio, check.features, found.features, check.parts)
         factor, effective = _width(ratio / size_at_check, check.clusters)
         kept = {name: weights[name] for name in (NETWORK, MATCHED) if name in weights}
         inside = _mean(found.by_name, weights)
         outside = _mean(found.by_name, kept) + (1 - sum(kept.values())) * extended
         estimate = np.where(beyond, outside, inside)
         values[rows] = estimate[rows]
-        sd[rows] = (factor / Z90 * size * _scale(model, [found], weights, inside))[rows]
+        sd[rows] = (factor / Z90 * size * _scale(model, [found], weights, estimate))[rows]
         record[str(state)] = _summary(errors, weights, check.truth, effective, int(rows.sum()))
     return Filled(values, _above_zero(np.where(alike, sd, WIDER * sd), values), alike, record)
 
@@ -360,9 +383,8 @@ def _scale(model: _Model, predicted: Sequence[_Predicted], weights: Mapping[str,
     return model.in_unit(np.concatenate(parts), values)
 
 
-def _weigh(errors: Mapping[str, Array], clusters: NDArray[np.intp]) -> tuple[dict[str, float], Array]:
+def _weigh(errors: Mapping[str, Array], part: NDArray[np.intp]) -> tuple[dict[str, float], Array]:
     """Return the candidates' weights, and the errors (N,) of their mean in each part by the weights of the others."""
-    part = clusters % PARTS
     tried = np.zeros(len(part))
     weights = _weights(errors)
     for k in np.unique(part):
@@ -408,11 +430,11 @@ def _cluster_numbers(folds: Sequence[Mask]) -> NDArray[np.intp]:
     return np.concatenate(numbers) if numbers else np.zeros(0, int)
 
 
-def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDArray[np.intp]) -> tuple[Array, Array]:
+def _relative_size(ratio: Array, features: Array, targets: Array, part: NDArray[np.intp]) -> tuple[Array, Array]:
     """Fit how the errors' size, over their standard deviation by the model, goes with the features (log-linear).
 
     Returns:
-        The size at the check's voxels (N,), each from a fit to other clusters, and, within the range of the features,
+        The size at the check's voxels (N,), each from a fit to the other parts, and, within the range of the features,
         at the targets (T,).
     """
     middle, width = features.mean(0), features.std(0) + 1e-30
@@ -423,7 +445,7 @@ def _relative_size(ratio: Array, features: Array, targets: Array, clusters: NDAr
         few = x[rows]
         return np.linalg.solve(few.T @ few + PRIOR_SIZE * np.eye(x.shape[1]), few.T @ (size[rows] - size[rows].mean()))
 
-    at_check, part = np.ones(len(x)), clusters % PARTS
+    at_check = np.ones(len(x))
     for k in np.unique(part):
         if (part != k).any():
             at_check[part == k] = np.exp(x[part == k] @ slopes(part != k))

@@ -118,7 +118,9 @@ def write_report(
     if stated:
         write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
     row_of = dict(zip(files, rows, strict=True))
-    done.sort(key=lambda path: _urgency(row_of[path], str(path) in inputs.outdated, worst_by), reverse=True)
+    of_this_run = next((path for path in done if str(path) not in inputs.outdated), None)
+    flags_of = {path: _flags(inputs, path, records[path]) for path in done}
+    done.sort(key=lambda path: _urgency(row_of[path], flags_of[path], worst_by), reverse=True)
     drawn = set(done[:max_figures])
     cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
@@ -128,7 +130,7 @@ def write_report(
             figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
         elif path in drawn:
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
-        cases.append(_case(_shown(inputs, path), _flags(inputs, path, records[path]), records[path], figure))
+        cases.append(_case(_shown(inputs, path), flags_of[path], records[path], figure))
     counts = f"{len(done)} of {len(files)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
@@ -138,7 +140,7 @@ def write_report(
     counts += f", {noted} with warnings" if noted else ""
     page = _render(
         stated=common(stated) if stated else {},
-        command=_command(inputs, records[done[0]]) if done else "",
+        command=_command(inputs, records[of_this_run]) if of_this_run is not None else "",
         title=title, research=RESEARCH_ONLY, description=description, counts=f"{counts}.", checks=found, cases=cases,
         problems=[row for row in rows if row["status"] != DONE],
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
@@ -181,11 +183,11 @@ def _warnings(by_file: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
     return out
 
 
-def _urgency(row: Mapping[str, Any], outdated: bool, worst_by: str) -> tuple[bool, float, int]:
-    """Rank of an input among those to look at; a figure that could not be given counts as infinite."""
-    figure = row.get(worst_by, 0.0)
-    worst = float(figure) if isinstance(figure, int | float) else math.inf
-    return outdated, worst, len(row["flags"].split("; ")) if row["flags"] else 0
+def _urgency(row: Mapping[str, Any], flags: Sequence[str], worst_by: str) -> tuple[bool, float, int]:
+    """Rank of an input among those to look at; a figure that is not a number counts as infinite."""
+    figure = row.get(worst_by) if worst_by else 0.0
+    worst = float(figure) if isinstance(figure, int | float) and not math.isnan(figure) else math.inf
+    return any(flag.startswith(MADE_BEFORE) for flag in flags), worst, len(flags)
 
 
 def _first(

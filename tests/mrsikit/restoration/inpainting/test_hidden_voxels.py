@@ -90,6 +90,17 @@ def test_lost_signal_among_noise_is_hidden_in_the_signal() -> None:
     assert shares[0] > 0.8 > shares[1]
 
 
+def test_what_is_hidden_does_not_choose_its_place() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.random((48, 48))
+    missing = np.zeros_like(values, bool)
+    missing[20:23, 20:23] = True
+    values[19:24, 19:24] = 1.0 + values[19:24, 19:24]  # the neighbours of the missing voxels are the highest
+    draws = [hide(~missing, missing, np.random.default_rng(k), values=values, share=0.03) for k in range(12)]
+    inside = np.concatenate([values[mask] for mask in draws])
+    assert abs(inside[inside < 1].mean() - 0.5) < 0.04
+
+
 def test_voxels_to_avoid_are_not_hidden() -> None:
     data = np.ones((20, 20), bool)
     data[8:10, 8:10] = False

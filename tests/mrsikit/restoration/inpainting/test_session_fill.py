@@ -199,3 +199,47 @@ def test_without_a_check_kriging_and_network_count_alike_and_the_deviation_holds
     found = filled(maps, missing, others=False, folds=0, network=network)
     assert np.allclose(found.values, (kriged.values + network[0][missing]) / 2)
     assert (found.sd >= np.abs(network[0][missing] - kriged.values)).all()
+
+
+def test_a_central_cluster_is_like_the_check_and_a_slice_is_like_a_volume_of_one() -> None:
+    rng = np.random.default_rng(1)
+    truth = 10 + ndimage.gaussian_filter(rng.standard_normal((24, 24)), 2.0) * 5 + 0.1 * rng.standard_normal((24, 24))
+    missing = np.zeros((24, 24), bool)
+    missing[10:14, 10:14] = True
+    hidden: list[np.ndarray] = []
+    for _ in range(4):
+        hidden.append(hide(~missing, missing, rng, avoid=np.any(hidden, 0) if hidden else None))
+    plane = fill_from_session(SessionMap(values=truth, data=~missing, spacing=(1, 1)), missing, hidden=hidden)
+    assert plane.calibrated.mean() > 0.8
+    volume = fill_from_session(
+        SessionMap(values=truth[..., None], data=~missing[..., None], spacing=(1, 1, 9)),
+        missing[..., None],
+        hidden=[mask[..., None] for mask in hidden],
+    )
+    assert volume.calibrated.mean() > 0.8
+
+
+def test_many_maps_of_noise_have_little_weight_in_a_small_map() -> None:
+    weights = []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        truth = 10 + 3 * ndimage.gaussian_filter(rng.standard_normal((9, 9)), 1.5)
+        others = rng.standard_normal((15, 9, 9)) + 10
+        missing = np.zeros((9, 9), bool)
+        missing[3:5, 4:6] = True
+        hidden: list[np.ndarray] = []
+        for _ in range(4):
+            hidden.append(hide(~missing, missing, rng, avoid=np.any(hidden, 0) if hidden else None))
+        map = SessionMap(values=truth, data=~missing, spacing=(1, 1), others=others)
+        found = fill_from_session(map, missing, hidden=hidden)
+        weights.append(found.record.get("all", {}).get("weights", {}).get("matched residuals", 0.0))
+    assert np.mean(weights) < 0.35
+
+
+def test_the_network_must_fill_every_fold_and_nothing_to_fill_is_no_error() -> None:
+    maps, missing, _ = session()
+    network = np.stack([maps[0], maps[0]])
+    with pytest.raises(ValueError, match="0 of 4 folds"):
+        filled(maps, missing, network=network)
+    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1))
+    assert len(fill_from_session(map, np.zeros_like(missing)).values) == 0

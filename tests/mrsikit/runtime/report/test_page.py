@@ -10,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from mrsikit.runtime.report import Panel, run_evaluator, write_report
 from mrsikit.runtime.report import page as page_module
+from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE
 
 TEXTS = {
     "title": "Toy <bundle>",
@@ -145,8 +146,8 @@ def test_the_worst_input_comes_first_with_what_singles_it_out(make_run, tmp_path
     assert first.count("matrix below the trained 16") == 1
     assert first.count("no warning") == 2
     # An outdated result comes before all, and a figure that cannot be given before those that can.
-    kinds = ((True, 0.1), (False, "not given"), (False, 9))
-    urgent = [page_module._urgency({"flags": "", "x": x}, old, "x") for old, x in kinds]
+    kinds = (([MADE_BEFORE], 0.1), (["a; b"], "not given"), ([], float("nan")), (["a", "b"], 9), (["a; b; c"], 9))
+    urgent = [page_module._urgency({"x": x}, flags, "x") for flags, x in kinds]
     assert urgent == sorted(urgent, reverse=True)
 
 
