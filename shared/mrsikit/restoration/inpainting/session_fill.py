@@ -239,7 +239,7 @@ class _Check:
             mask, taken = mask & data & ~taken, taken | mask  # a voxel that is hidden twice counts once
             if mask.any():
                 folds.append(mask)
-                predicted.append(model.predict(data & ~mask, mask, network_hidden[k] if network_hidden else None))
+                predicted.append(model.predict(data & ~mask, mask, network_hidden[k] if len(network_hidden) else None))
         truth = np.concatenate([model.map.values[mask] for mask in folds]) if folds else np.zeros(0)
         return cls(folds, predicted, truth, _cluster_numbers(folds))
 

@@ -84,7 +84,7 @@ def test_the_network_fills_where_the_check_finds_it_better() -> None:
     maps, missing, _ = session(3)
     truth = maps[0]
     network = np.stack([truth, truth])
-    found = filled(maps, missing, others=False, network=network, network_hidden=[network] * 4)
+    found = filled(maps, missing, others=False, network=network, network_hidden=np.stack([network] * 4))
     assert found.record["none"]["weights"]["network"] > 0.9
     assert error(found, maps, missing) < 0.01 * error(filled(maps, missing, others=False), maps, missing)
 
