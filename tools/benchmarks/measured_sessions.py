@@ -64,6 +64,10 @@ class Session:
         """Voxel size, mm."""
         return np.linalg.norm(self.affine[:3, :3], axis=0)
 
+    def tested(self) -> list[str]:
+        """Names of the maps that are asked back: those with enough well-fitted voxels."""
+        return [name for name in self.values if self.good[name].sum() >= FEWEST_TESTED]
+
     def others(self, name: str) -> Array:
         """Other maps (X, Y, Z, K), NaN where they failed."""
         return np.stack([np.where(self.good[n], self.values[n], np.nan) for n in self.values if n != name], -1)
@@ -142,7 +146,7 @@ def measure_sessions(context: Context, subjects: Sequence[str] = (DEVELOPMENT, R
     masks = 2 if context.quick else MASKS
     for subject in subjects:
         session = load_session(context.data / FOLDER, subject)
-        tested = [name for name in session.values if session.good[name].sum() >= FEWEST_TESTED]
+        tested = session.tested()
         errors: dict[tuple[str, str, str], list[float]] = {}
         ratios: dict[tuple[str, str, str], list[float]] = {}
         held: dict[tuple[str, str], list[tuple[float, float]]] = {}
@@ -189,11 +193,11 @@ def measure_sessions(context: Context, subjects: Sequence[str] = (DEVELOPMENT, R
 def measure_pseudo_failures(context: Context, subject: str) -> None:
     """Voxels of a bound of 10 to 20 % count as failed in all maps, and what was measured in them is asked back.
 
-    What was measured there is noisier than what the fill was checked on. So the interval is also widened by as much as
-    the variance of its noise, as its bound tells, exceeds that of the sound voxels.
+    To see whether noise is why they lie outside the interval, it is also widened: by as much as the variance of their
+    noise, as the bounds tell, exceeds that of the sound voxels.
     """
     session = load_session(context.data / FOLDER, subject)
-    tested = [name for name in session.values if session.good[name].sum() >= FEWEST_TESTED]
+    tested = session.tested()
     sound = {name: good & (session.bounds[name] <= MAX_CRLB / 2) for name, good in session.good.items()}
     strict = Session(session.values, sound, session.bounds, session.affine)
     for name in tested:
@@ -349,7 +353,7 @@ TABLES = [
     Table(
         "Measured sessions: voxels of a bound of 10 to 20 %, taken for failed in all maps", PSEUDO,
         {**RATIO, **INTERVALS, HOLD_WITH_NOISE: "%.2f"},
-        "What was measured in these voxels is asked back; it is noisier than what the fill was checked on. The last "
-        "column widens the interval by as much as its bound says. Intervals are over voxels.",
+        "What was measured in these voxels is asked back. The last column widens the interval by as much as their "
+        "noise, by the bounds, exceeds that of the others. Intervals are over voxels.",
     ),
 ]  # fmt: skip

@@ -41,6 +41,7 @@ DEVELOPMENT = "BrainWeb 1"
 MODELS = REPOSITORY / "bundles" / "mrsi_inpainting" / "models"
 SMOOTH = ("biharmonic", "dct", "gaussian")
 CLASSICAL = (*SMOOTH, "mean")
+PEERS_ON_MEASURED = (*CLASSICAL, "linear", "kriging")
 INTERPOLATION = ("cubic", "linear", "nearest")
 FREE, FREE_BRAIN = "ours, mask-free", "ours, mask-free, brain mask"
 WRONG = f"{FREE}, --wrong_threshold 0.9"
@@ -483,7 +484,7 @@ def _real(context: Context) -> None:
         for k in range(repeats):
             missing = (singles if k % 2 else clusters)(good, 0.15, rng)
             cases.append(Case(values, values, missing, np.ones(values.shape, bool), np.zeros(values.shape, bool)))
-        results = {m: classical(cases, m) for m in (*CLASSICAL, "linear", "kriging")}
+        results = {m: classical(cases, m) for m in PEERS_ON_MEASURED}
         results |= {GIVEN: ours(cases, given=True, brain=False), FREE: ours(cases, given=False, brain=False)}
         variance = float(values[good].var())
         for method, filled in results.items():
@@ -609,9 +610,7 @@ def _measured_maps_held(method: str) -> Callable[..., float]:
     def figure(rows: Sequence[dict[str, Any]], set_: str) -> float:
         held = 0
         for name in dict.fromkeys(r["set"] for r in rows if r["condition"] == REAL):
-            errors = [
-                find(rows, name, REAL, other, "hole MSE / variance") for other in (*CLASSICAL, "linear", "kriging")
-            ]
+            errors = [find(rows, name, REAL, other, "hole MSE / variance") for other in PEERS_ON_MEASURED]
             held += find(rows, name, REAL, method, "hole MSE / variance") <= min(errors)
         return float(held)
 

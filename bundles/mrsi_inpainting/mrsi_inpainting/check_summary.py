@@ -35,14 +35,12 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
 
 
 def _correlations(checks: Sequence[Mapping[str, Any]], others: str) -> str:
-    """Name the other maps, each with how its surprises go with those of the map, if one map was filled from them."""
+    """Name the other maps, each with the correlation of its innovations with those of the one map that was filled."""
     names = others.split(", ") if others else []
     found = checks[0].get(CORRELATION, []) if len(checks) == 1 else []
-    return (
-        ", ".join(f"{name} {r:.2f}" for name, r in zip(names, found, strict=True))
-        if len(found) == len(names)
-        else others
-    )
+    if len(found) != len(names):
+        return others
+    return ", ".join(f"{name} {correlation:.2f}" for name, correlation in zip(names, found, strict=True))
 
 
 def _shares(found: Sequence[Mapping[str, Any]]) -> str:
