@@ -19,6 +19,13 @@ class InpaintingOptions(RunOptions):
         "that a sound fit of a low signal is kept; `percent`: of its value alone; a bound of 999 % is always missing",
         example="percent",
     )
+    max_fwhm: float | None = option(
+        0.1,
+        "a fit with a broader line is missing, where linewidths lie beside the maps (`_fwhm`)",
+        unit="the unit of the linewidths",
+        gt=0,
+        example=0.1,
+    )
     check: Flag = option(
         True,
         "hide known voxels to see what fills this map best and how far off it is; `false`: the mean of kriging and "

@@ -15,7 +15,7 @@ from mrsikit.runtime.map_checks import companion_problems, map_problems
 from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
 
 BUNDLE_ROOT = bundle_root("mrsi_inpainting")
-COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
+COMPANIONS = {"missing": "missing", "crlb": "percent", "fwhm": "width", "brain": "mask"}
 OUTPUTS = ("inpainted", "holes", "uncertainty", "calibrated")
 
 
@@ -42,6 +42,7 @@ def predict(
     *,
     missing: np.ndarray | None = None,
     crlb: np.ndarray | None = None,
+    fwhm: np.ndarray | None = None,
     brain: np.ndarray | None = None,
     others: np.ndarray | None = None,
     affine: np.ndarray | None = None,
@@ -56,13 +57,14 @@ def predict(
             the network detects the missing voxels.
         crlb: Cramér-Rao bounds in percent, same shape; a voxel is missing if its bound exceeds ``max_crlb`` (option,
             default 20) percent of its value and of the map's median (option ``rule``).
+        fwhm: linewidths, same shape; a voxel is missing if its line is broader than ``max_fwhm`` (option, default 0.1).
         brain: mask of everything inside the skull, (X, Y[, Z]).
         others: other maps of the session, (X, Y, K), or (X, Y, Z, K) for a map with Z; NaN where they are not known.
             The maps of the axis M help each other without it.
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
         bundle_root: folder of the bundle.
-        options: parameters of the config: ``max_crlb``, ``rule``, ``check``, ``threshold``, ``wrong_threshold``,
-            ``volumetric``, ``device``, ``weights``.
+        options: parameters of the config: ``max_crlb``, ``rule``, ``max_fwhm``, ``check``, ``threshold``,
+            ``wrong_threshold``, ``volumetric``, ``device``, ``weights``.
 
     Returns:
         The filled map, the mask of the filled voxels, the uncertainty and the warnings.
@@ -87,7 +89,7 @@ def predict(
     affine = np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
     data: dict[str, torch.Tensor] = {"image": channel_first(values, affine)}
-    for name, companion in {"missing": missing, "crlb": crlb, "brain": brain}.items():
+    for name, companion in {"missing": missing, "crlb": crlb, "fwhm": fwhm, "brain": brain}.items():
         if companion is not None:
             companion = np.asarray(companion)
             refuse(name, companion_problems(companion, values, COMPANIONS[name]))

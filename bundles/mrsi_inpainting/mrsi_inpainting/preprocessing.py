@@ -15,7 +15,8 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsi_inpainting.excited_volume import excited_volume
-from mrsi_inpainting.session import good_fits, poor_fits
+from mrsi_inpainting.fit_quality import FitQuality
+from mrsi_inpainting.session import MAJORITY
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.inpainting.hidden_voxels import hide
@@ -36,11 +37,14 @@ def outlines(maps: Tensor) -> Tensor:
 class PreprocessMapd(MapTransform):
     """Build the observation mask of a map and arrange map and masks for the network.
 
-    Voxels are certainly missing if the user's mask marks them, or if they lie in the head and hold NaN, infinity or a
-    fit with too large a Cramér-Rao bound (``max_crlb``, ``rule``). The head is the brain mask or, without one, the
-    outline of the good fits. Outside the head, NaN and poor fits are the background that many pipelines write, and they
-    become zero in the network's input. If the user gives a mask of missing voxels, all other voxels count as observed.
-    Without it they are unknown, and the network decides.
+    The optional companions of the map are "missing", a mask, 1 = missing; "crlb", Cramér-Rao bounds in percent; "fwhm",
+    linewidths; and "brain", a mask, 1 = inside. Each has 1 or M channels.
+
+    Voxels are certainly missing if the user's mask marks them, or if they lie in the head and hold NaN, infinity or
+    a fit with too large a Cramér-Rao bound (``max_crlb``, ``rule``) or too broad a line (``max_fwhm``). The head is
+    the brain mask or, without one, the outline of the good fits. Outside the head, NaN and poor fits are the
+    background that many pipelines write, and they become zero in the network's input. If the user gives a mask of
+    missing voxels, all other voxels count as observed. Without it they are unknown, and the network decides.
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
     semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a
@@ -51,13 +55,11 @@ class PreprocessMapd(MapTransform):
 
     Args:
         keys: the map, channel first: (M, X, Y[, Z]) with one channel per metabolite; NaN allowed.
-        missing: key of the optional mask of missing voxels, 1 = missing; 1 or M channels.
-        crlb: key of the optional Cramér-Rao bounds in percent; 1 or M channels.
-        brain: key of the optional brain mask, 1 = inside; 1 channel.
         max_crlb: largest Cramér-Rao bound of a usable fit, in percent; None: no bound is too large.
         anisotropy: largest ratio of voxel sides for which the 3D network is used.
         rule: whether ``max_crlb`` is a percentage of each value or of the map's median, see
-            :func:`mrsi_inpainting.session.poor_fits`.
+            :func:`mrsi_inpainting.fit_quality.poor_fits`.
+        max_fwhm: largest linewidth of a usable fit, in the unit of the linewidths; None: none is too large.
         check: whether to hide known voxels for the check, yes or no (also as text).
         seed: seed of the choice of the hidden voxels.
         volumetric: whether to use the 3D network, yes or no (also as text, as a command line gives it); None: decided
@@ -72,26 +74,24 @@ class PreprocessMapd(MapTransform):
         "hidden" (F M, X, Y[, Z]): bool, those voxels, one mask for each map and fold; absent without a check.
         Companions on a finer grid than the map's are resampled onto it, and "resampled" names them.
         "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is a head's or a mask is
-        given. "excited_certain": bool, False if that outline may as well be a head's.
+        given. "excited_certain": bool, False if that outline may as well be a head's. "broad lines": number of voxels
+        that are missing and whose line is too broad. "misjudged": why the linewidths were not used; empty if they were.
     """
 
     def __init__(
         self,
         keys: KeysCollection = "image",
         *,
-        missing: str = "missing",
-        crlb: str = "crlb",
-        brain: str = "brain",
         max_crlb: float | None = 20.0,
         rule: str = "absolute",
+        max_fwhm: float | None = 0.1,
         check: bool | str = True,
         seed: int = 0,
         anisotropy: float = 1.75,
         volumetric: bool | str | None = None,
     ) -> None:
         super().__init__(keys)
-        self.missing, self.crlb, self.brain = missing, crlb, brain
-        self.max_crlb, self.rule = max_crlb, rule
+        self.quality = FitQuality(max_crlb=max_crlb, rule=rule, max_fwhm=max_fwhm)
         self.check = as_flag(check, "check")
         self.seed = seed
         self.anisotropy = anisotropy
@@ -108,24 +108,19 @@ class PreprocessMapd(MapTransform):
             values = convert_to_tensor(out[key]).float()
             meta = out[key].meta if isinstance(out[key], MetaTensor) else {}
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
-            majority = {self.missing: True, self.crlb: False, self.brain: True}
-            companions_to_map_grid(out, values.shape[1:], affine, majority=majority)
-            companions = {
-                name: self._companion(out, name, values)
-                for name in (self.missing, self.crlb, self.brain)
-                if name in out
-            }
-            masked = self.brain in companions or self.missing in companions
+            companions_to_map_grid(out, values.shape[1:], affine, majority=MAJORITY)
+            companions = {name: self._companion(out, name, values) for name in MAJORITY if name in out}
+            out["misjudged"] = self.quality.misjudges(companions)
+            masked = "brain" in companions or "missing" in companions
             out["excited"], out["excited_certain"] = torch.ones(values.shape[1:], dtype=torch.bool), True
             if not masked:
                 maps = values.nan_to_num(0, 0, 0)
                 if "others" in out:  # all maps of a session show one volume: each is given the same ones
-                    if self.crlb in companions:
-                        good = good_fits(companions[self.crlb], maps, self.max_crlb, self.rule)
-                        maps = torch.where(good, maps, 0.0)
+                    maps = torch.where(self.quality.good(maps, companions), maps, 0.0)
                     maps = torch.cat([maps, convert_to_tensor(out["others"]).float().nan_to_num(0, 0, 0)])
                 out["excited"], out["excited_certain"] = self._excited(maps, affine)
             layers = self._layers(values, companions, out["excited"])
+            out["broad lines"] = int((self.quality.broad(companions) & (layers[1] == MISSING)).sum())
             stacked = torch.stack(layers, 1)
             if self.check and len(hidden := self._hidden(*layers)):
                 out["hidden"] = hidden
@@ -172,12 +167,9 @@ class PreprocessMapd(MapTransform):
         clean = torch.where(finite, values, 0.0)
         observation = torch.full_like(values, UNKNOWN)
         brain = torch.full_like(values, UNKNOWN)
-        lost = ~finite
-        if self.crlb in companions:
-            bound = companions[self.crlb]
-            lost = lost | poor_fits(bound, clean, self.max_crlb, self.rule)
-        if self.brain in companions:
-            brain = (companions[self.brain] > 0).float()
+        lost = ~finite | self.quality.lost(clean, companions)
+        if "brain" in companions:
+            brain = (companions["brain"] > 0).float()
             head = brain > 0
         elif not excited.all():
             brain = excited.expand_as(brain).float()
@@ -189,9 +181,9 @@ class PreprocessMapd(MapTransform):
         observation[lost & head] = MISSING
         observation[lost & ~head & (clean != 0)] = OBSERVED
         clean = torch.where(lost & ~head, 0.0, clean)
-        if self.missing in companions:
+        if "missing" in companions:
             observation[observation == UNKNOWN] = OBSERVED
-            observation[(companions[self.missing] > 0) & (brain != 0)] = MISSING
+            observation[(companions["missing"] > 0) & (brain != 0)] = MISSING
         # Outside a known brain no voxel is missing.
         observation[(brain == 0) & (observation == UNKNOWN)] = OBSERVED
         return [torch.where(observation == MISSING, 0.0, clean), observation, brain]

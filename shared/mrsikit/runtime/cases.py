@@ -34,7 +34,7 @@ UNREAD = (
 )
 """Endings of image formats that are not read."""
 
-SHARED_KINDS = ("missing", "mask", "anatomy")
+SHARED_KINDS = ("missing", "mask", "width", "anatomy")
 """Kinds of companions of which one file may serve all maps of a case."""
 
 ALL_BUT_MASKS = 8
@@ -196,8 +196,8 @@ def _companion_name(path: Path, companions: Mapping[str, str]) -> str:
 def attach(maps: Sequence[Path], found: Found, companions: Mapping[str, str]) -> dict[Path, dict[str, list[Path]]]:
     """Find the companions of each map: its own, else those that serve all maps of its case.
 
-    A mask or an MRI serves a case if its name is that of the session (``sub-01_brain``), or has no other part
-    (``brain``) where the folder holds one session only.
+    A mask, linewidths or an MRI serve a case if their name is that of the session (``sub-01_brain``), or has no other
+    part (``brain``) where the folder holds one session only.
 
     Args:
         maps: files of the maps.

@@ -15,7 +15,8 @@ from mrsikit.io.readers import read_codes, read_map
 from mrsikit.restoration.resampling import on_finer_grid, to_map_grid
 from mrsikit.runtime.pipeline import channel_first, channel_last
 
-KINDS = ("missing", "mask", "percent", "anatomy")
+KINDS = ("missing", "mask", "percent", "width", "anatomy")
+VALUES = ("percent", "width")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; a larger shift is not header rounding and visibly moves a mask at the edge of missing voxels
 FAILED_FIT = 100.0  # percent; a Cramér-Rao bound from here on means that the fit found no signal
@@ -29,7 +30,7 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str], least_slic
 
     Args:
         item: ``{"image": path, <companion>: path, ...}``.
-        kinds: kind of each companion, ``missing``, ``mask``, ``percent`` or ``anatomy``.
+        kinds: kind of each companion, ``missing``, ``mask``, ``percent``, ``width`` (of lines) or ``anatomy``.
         least_slices: smallest number of voxels of the map along each of three axes; 0: it may be 2D.
 
     Returns:
@@ -93,7 +94,7 @@ def companion_problems(
         companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites, or on a finer grid such as
             an MRI's.
         image: the map, in which :func:`map_problems` found no problem.
-        kind: ``missing``, ``mask``, ``percent``, or ``anatomy``: an image on its own grid.
+        kind: ``missing``, ``mask``, ``percent``, ``width`` (of lines), or ``anatomy``: an image on its own grid.
         affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
         map_affine: the map's voxel to mm, 4 x 4; None: the identity.
 
@@ -143,7 +144,7 @@ def _finer_problems(
     """Check a mask or bounds on a finer grid than the map's before they are resampled."""
     if companion.ndim == 4 and companion.shape[3] not in (1, (*image.shape, 1, 1)[3]):
         return [f"has {companion.shape[3]} volumes; its map has {(*image.shape, 1, 1)[3]}"]
-    if kind != "percent" and (problems := _value_problems(companion, kind, np.zeros(0, bool))):
+    if kind not in VALUES and (problems := _value_problems(companion, kind, np.zeros(0, bool))):
         return problems
     grid = _on_map_grid(np.ones(companion.shape[:3], np.float32), affine, image, map_affine, "percent")
     filled = (np.nan_to_num(image.reshape(*image.shape[:3], -1)) != 0).any(-1)
@@ -162,7 +163,7 @@ def _on_map_grid(
 ) -> NDArray[Any]:
     """Resample a mask or bounds as the preprocessing will, to (X, Y[, Z[, M]])."""
     tensor = channel_first(companion, affine)
-    found = to_map_grid(tensor, image.shape[:3], torch.as_tensor(map_affine), majority=kind != "percent")
+    found = to_map_grid(tensor, image.shape[:3], torch.as_tensor(map_affine), majority=kind not in VALUES)
     return channel_last(found, 4 if len(found) > 1 else min(image.ndim, 3))
 
 
@@ -253,6 +254,13 @@ def _value_problems(values: NDArray[Any], kind: str, filled: NDArray[np.bool_]) 
         best = float(np.percentile(fitted, 10)) if fitted.size else FRACTION_TENTH
         if best < FRACTION_TENTH:
             return [f"has a tenth below {best:.2g}, which looks like fractions; values must be in percent"]
+        return []
+    if kind == "width":
+        fitted = values[np.isfinite(values)]
+        if (fitted < 0).any():
+            return [f"has negative values (down to {fitted.min():g}); linewidths are above 0 (0 or NaN: no fit)"]
+        if not fitted.any():
+            return ["has no linewidth above 0; leave it out"]
         return []
     if np.isnan(values).any():
         return ["holds NaN; a mask must be 0 or 1 in every voxel"]

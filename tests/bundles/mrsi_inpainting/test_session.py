@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrsi_inpainting.session import LoadImagesOfSessiond, poor_fits
+from mrsi_inpainting.session import LoadImagesOfSessiond
 from mrsikit.runtime import InputFolder
 
 
@@ -59,9 +59,16 @@ def test_poor_fits_and_zeros_of_the_others_are_not_known(folder: Path) -> None:
     assert not any(str(key).startswith("session/") for key in out)
 
 
-def test_a_low_signal_of_a_sound_fit_is_kept_by_the_absolute_rule() -> None:
-    values = torch.tensor([[[10.0, 10.0, 1.0, 10.0, 1.0, 0.0]]])
-    bounds = torch.tensor([[[5.0, 5.0, 40.0, 40.0, 999.0, 100.0]]])
-    assert poor_fits(bounds, values, 20, "percent").flatten().tolist() == [False, False, True, True, True, True]
-    assert poor_fits(bounds, values, 20, "absolute").flatten().tolist() == [False, False, False, True, True, True]
-    assert poor_fits(bounds, values, None, "percent").flatten().tolist() == [False] * 4 + [True, False]
+def test_fits_of_broad_lines_are_not_known_in_any_map_of_the_session(folder: Path) -> None:
+    widths = np.full((8, 8, 2), 0.05)
+    widths[4, 4] = 0.2
+    save(folder / "sub-01_fwhm.nii.gz", widths)
+    found = InputFolder(
+        dataset_dir=folder, output_dir=folder / "out", companions={"crlb": "percent", "fwhm": "width"}, session=True
+    )
+    item = next(item for item in found.items() if item["image"].endswith("sub-01_NAA.nii.gz"))
+    assert item["fwhm"].endswith("sub-01_fwhm.nii.gz")
+    others = LoadImagesOfSessiond()(item)["others"]
+    assert torch.isnan(others[:, 4, 4]).all()
+    assert torch.isfinite(others[:, 3, 3]).all()
+    assert torch.isfinite(LoadImagesOfSessiond(max_fwhm=None)(item)["others"][:, 4, 4]).all()

@@ -207,3 +207,12 @@ def test_nan_is_the_background_of_an_mri(good):
     assert "infinity" in companion_problems(np.where(mask(good) > 0, good, np.inf), good, "anatomy")[0]
     assert "NaN in every voxel" in companion_problems(image * np.nan, good, "anatomy")[0]
     assert "same value 1" in companion_problems(np.where(mask(good) > 0, 1, np.nan), good, "anatomy")[0]
+
+
+def test_linewidths():
+    values = np.ones((12, 12))
+    assert not companion_problems(np.full((12, 12), 0.05), values, "width")
+    assert not companion_problems(np.where(np.eye(12) > 0, np.nan, 0.05), values, "width")
+    assert "negative" in companion_problems(np.full((12, 12), -1.0), values, "width")[0]
+    assert "no linewidth" in companion_problems(np.zeros((12, 12)), values, "width")[0]
+    assert "matrix" in companion_problems(np.full((11, 12), 0.05), values, "width")[0]
