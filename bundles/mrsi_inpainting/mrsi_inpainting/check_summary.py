@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from mrsikit.restoration.inpainting.session_fill import CORRELATION, FEWEST_HIDDEN, FILLED
+from mrsikit.restoration.inpainting.session_fill import CORRELATION, FEWEST_HIDDEN, FILLED, HIDDEN
 
+MOST_SHOWN = 200
+"""Hidden voxels that the record keeps for the report."""
 STATES = ("all", "some", "none")
 
 
@@ -32,6 +35,38 @@ def summary_of(checks: Sequence[Mapping[str, Any]], others: str) -> dict[str, An
         "check: error / variance": _mean([e[FILLED] for e in errors]),
         **{f"check: {name}": _mean([e[name] for e in errors if name in e]) for name in ("kriging", "biharmonic")},
     }
+
+
+def check_records(checks: Sequence[Mapping[str, Any]], others: str) -> list[dict[str, Any]]:
+    """Return what the report shows of the checks of an input's maps, one entry for each map and state of the others.
+
+    Args:
+        checks: see :func:`summary_of`.
+        others: names of the other maps of the session.
+    """
+    out = []
+    for number, check in enumerate(checks, start=1):
+        for state in (s for s in STATES if s in check):
+            found, errors = check[state], check[state]["error / variance"]
+            which = f"map {number}, " if len(checks) > 1 else ""
+            known = f" where {state} of the other maps are known" if others or len(checks) > 1 else ""
+            chosen = np.linspace(0, len(found[HIDDEN][0]) - 1, min(MOST_SHOWN, len(found[HIDDEN][0]))).astype(int)
+            measured, result, sd = (np.asarray(values)[chosen] for values in found[HIDDEN])
+            candidates = {
+                name: {"share": found["weights"].get(name), "squared error / variance": error}
+                for name, error in errors.items()
+            }
+            out.append(
+                {
+                    "title": f"The check: {which}{found['voxels']} voxels filled{known}, "
+                    f"{check['checked on']} hidden (worth {found['n_eff']:.0f} independent ones)",
+                    "candidates": candidates,
+                    "measured": [float(f"{value:.4g}") for value in measured],
+                    "result": [float(f"{value:.4g}") for value in result],
+                    "sd": [float(f"{value:.4g}") for value in sd],
+                }
+            )
+    return out
 
 
 def _correlations(checks: Sequence[Mapping[str, Any]], others: str) -> str:

@@ -13,7 +13,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from mrsi_inpainting.check_summary import check_warnings, summary_of
+from mrsi_inpainting.check_summary import check_records, check_warnings, summary_of
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.inpainting.session_fill import SessionMap, fill_from_session
@@ -43,7 +43,7 @@ class PostprocessMapd(Transform):
         "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
         standard deviation of the filled voxels in the map's unit, 0 where measured. "calibrated" (M, X, Y[, Z]) uint8:
         1 where a filled voxel is like those of the check. "names": keys of these four images. "summary": row of the
-        summary. "flags": warnings for the user.
+        summary. "checks": what the report shows of the check. "flags": warnings for the user.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class PostprocessMapd(Transform):
         out["calibrated"] = self._like(calibrated.to(torch.uint8), values)
         signal = (measured != 0) & (brain != 0)
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
+        out["checks"] = check_records(checks, str(out.get("other names", "")))
         out["names"] = ["inpainted", "holes", "uncertainty", "calibrated"]
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
@@ -79,6 +80,7 @@ class PostprocessMapd(Transform):
             "voxels filled": int(missing.sum()),
             "of these judged missing": int(judged.sum()),
             "of these judged wrong, not zero": int((judged & torch.isfinite(plain) & (plain != 0)).sum()),
+            **({"of these with broad lines": out["broad lines"]} if "fwhm" in out else {}),
             "share of map filled": round(lost, 4),
             "median uncertainty of filled / median of map": self._ratio(sd[missing], measured[signal].abs()),
             "share of filled voxels not calibrated": round(
@@ -97,6 +99,8 @@ class PostprocessMapd(Transform):
             out["flags"].append("slices are not axial; the 2D network was trained on axial ones")
         if marked is not None:
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
+        if out["misjudged"]:
+            out["flags"].append(f"{out['misjudged']}: linewidths were not used; give the limit in their unit")
         out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)
         return out
 

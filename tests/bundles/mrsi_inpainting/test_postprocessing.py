@@ -167,3 +167,14 @@ def test_a_bound_of_zero_is_no_bound() -> None:
     found = _amounts(percent, maps, np.ones(maps.shape, bool))
     np.testing.assert_allclose(found, [[[0.1, 0.2, 0.2, 0.2], [0.4, 0.1, 0.2, 0.2]]])
     assert (_amounts(np.zeros((1, 2, 4)), maps, np.ones(maps.shape, bool)) == 0).all()
+
+
+def test_voxels_of_broad_lines_are_filled_and_counted(network: Inpainter) -> None:
+    values, width = disc(24, seed=1)[None], np.full((1, 24, 24), 0.05)
+    width[0, 12, 12] = 0.3
+    out = filled(network, tensor(values), fwhm=tensor(width), brain=tensor(np.ones((1, 24, 24))))
+    assert out["holes"].numpy()[0, 12, 12] == 1
+    assert out["summary"]["of these with broad lines"] == 1
+    out = filled(network, tensor(values), fwhm=tensor(100 * width), brain=tensor(np.ones((1, 24, 24))))
+    assert out["holes"].numpy()[0, 12, 12] == 0
+    assert any("median linewidth is 5" in flag and "not used" in flag for flag in out["flags"])

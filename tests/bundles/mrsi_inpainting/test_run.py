@@ -86,6 +86,7 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
     assert record["parameters"] == {
         "max_crlb": 20,
         "rule": "absolute",
+        "max_fwhm": 0.1,
         "check": True,
         "session": True,
         "threshold": 0.4,
@@ -100,7 +101,8 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
 
 def test_report_is_one_file_with_a_figure_a_map(finished: Path) -> None:
     page = (finished / "report.html").read_text()
-    assert page.count("<img alt=") == 17
+    assert page.count("<figure><div") == 17
+    assert page.count('<details class="check">') > 0
     assert not re.search(r'<(?:link|iframe)|src="(?!data:)', page.split("<script>")[0])
     assert "For research use only" in page
     assert "plane.nii.gz" in page

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.gaussian import gaussian
 from mrsikit.restoration.inpainting.kriging import KrigingWeights, SquareRoot, fit_covariance, kriging_weights
 from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_slope
+from mrsikit.restoration.inpainting.ratio_kriging import RatioKriging
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -38,9 +39,16 @@ DEEP, FEWEST_DEEP = 3.0, 8
 #: Distance, in voxels, at which known voxels say whether the other maps help there.
 REACH = 2.2
 MATCHED, KRIGING, NETWORK, BIHARMONIC, GAUSSIAN = "matched residuals", "kriging", "network", "biharmonic", "gaussian"
+RATIO = "ratio kriging"
+#: Candidates that need the other maps.
+FROM_OTHERS = (MATCHED, RATIO)
+#: Other maps, those whose innovations go best with the map's, to which the ratio is kriged.
+MOST_RATIOS = 4
 FILLED = "their weighted mean"
 #: Key of the record: how each other map's innovations go with those of the map; 0 where the two say nothing together.
 CORRELATION = "correlation with the other maps"
+#: Key of the record of a state: measured value, result and standard deviation (N,) of the hidden voxels.
+HIDDEN = "hidden voxels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +143,7 @@ class _Model:
         return np.where(self.known[:, targets], self.others[:, targets], np.nan).T - predicted
 
     def predict(self, data: Mask, targets: Mask, network: Array | None) -> _Predicted:
-        """Return the candidates for the targets from the data, all but the matched residuals."""
+        """Return the candidates for the targets from the data, all that need no other map."""
         weights = self.weights(data, targets)
         known = self.shown[data]
         root = weights.predict(known).clip(known.min(), known.max())
@@ -163,26 +171,81 @@ class _Model:
             np.where(self.map.data[targets], self.shown[targets] - root, np.nan),
         )
 
-    def around(self, data: Mask, targets: Mask) -> tuple[Array, Array]:
-        """Return the positions (N, A) of the data around the targets and their innovations (N, 1 + K) in all maps."""
+    def ratios(self, numbers: Sequence[int]) -> dict[int, RatioKriging]:
+        """Return how the ratio of this map to some others varies, by their numbers; without those that have none."""
+        if self.map.others is None or not self.root.used:
+            return {}
+        others = np.where(self.known, self.map.others, np.nan)
+        values, data, bounds = self.map.values, self.map.data, self.map.bounds
+        fits = {k: RatioKriging.fit(values, data, others[k], self.sides, bounds=bounds) for k in numbers}
+        return {k: fit for k, fit in fits.items() if fit is not None}
+
+    def told(self, data: Mask, targets: Mask, root: Array, fields: Mapping[int, RatioKriging]) -> Array:
+        """Return the innovations (N, 1 + K) that kriging the ratios gives, in logarithms.
+
+        The first is that of the map itself, value over kriging; then those of the product of ratio and other map, over
+        kriging. NaN where there is none.
+
+        Args:
+            data: voxels that may be used.
+            targets: the voxels.
+            root: (N,) kriging of the root.
+            fields: ratios by the number of the other map.
+        """
+        out = np.full((len(root), 1 + len(self.others)), np.nan)
+        if fields:
+            kriged = self.logarithm(self.root.inverse(root))
+            out[:, 0] = np.where(self.map.data[targets], self.logarithm(self.map.values[targets]) - kriged, np.nan)
+            for k, field in fields.items():
+                out[:, 1 + k] = self.logarithm(field.predict(data, targets)) - kriged
+        return out
+
+    def logarithm(self, values: Array) -> Array:
+        """Return the logarithm of values, which count as at least a thousandth of the map's median."""
+        return np.log(np.maximum(values, 1e-3 * np.median(self.map.values[self.map.data]) + 1e-30))
+
+    def around(self, data: Mask, targets: Mask, fields: Mapping[int, RatioKriging]) -> tuple[Array, dict[str, Array]]:
+        """Return positions (N, A) of the data around the targets and, by candidate, innovations (N, 1 + K) there."""
         near = data & ndimage.binary_dilation(targets, iterations=2)
         if not near.any():
-            return np.zeros((0, data.ndim)), np.zeros((0, 1 + len(self.others)))
+            return np.zeros((0, data.ndim)), {}
         weights = self.weights(data, near)
-        own = self.shown[near] - weights.predict(self.shown[data])
-        return np.argwhere(near) * self.sides, np.c_[own, self.innovations(weights, data, near)]
+        root = weights.predict(self.shown[data])
+        matched = np.c_[self.shown[near] - root, self.innovations(weights, data, near)]
+        return np.argwhere(near) * self.sides, {MATCHED: matched, RATIO: self.told(data, near, root, fields)}
 
-    def matched(
-        self, found: _Predicted, model: Innovations, around: tuple[Array, Array], data: Mask, places: NDArray[np.intp]
+    def from_others(
+        self,
+        name: str,
+        found: _Predicted,
+        innovations: Array,
+        model: Innovations,
+        around: tuple[Array, dict[str, Array]],
+        data: Mask,
+        places: NDArray[np.intp],
     ) -> tuple[Array, Array]:
-        """Return the matched residuals (N,) at places (N, A) in the map's unit, and the standard deviation of roots."""
-        correction, rest = model.predict(found.innovations)
+        """Return a candidate that needs the other maps (N,), in the map's unit, and its standard deviation, of roots.
+
+        Args:
+            name: of the candidate.
+            found: the voxels (N,), without this candidate.
+            innovations: (N, K) those of the other maps there.
+            model: how the innovations of the maps go together.
+            around: known voxels around them, see :meth:`around`.
+            data: known voxels.
+            places: (N, A) of the voxels.
+        """
+        correction, rest = model.predict(innovations)
         slope = np.ones(len(correction))
         if len(around[0]):
-            slope = local_slope(model, *around, places * self.sides, REACH * float(self.sides.mean()))
+            reach = REACH * float(self.sides.mean())
+            slope = local_slope(model, around[0], around[1][name], places * self.sides, reach)
         known = self.shown[data]
-        matched = (found.root + slope * correction).clip(known.min(), known.max())
-        return self.root.inverse(matched), found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
+        # Innovations of ratios are logarithms of values, whose roots change by half as much.
+        told = slope * correction
+        root = found.root + told if name == MATCHED else found.root * np.exp(told / 2)
+        values = self.root.inverse(root.clip(known.min(), known.max()))
+        return values, found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
 
     def beyond(self, found: _Predicted, check: _Check) -> Array:
         """Return the mean (N,) of kriging and network, each weighted by the inverse of its error's variance.
@@ -258,37 +321,52 @@ class _Check:
         return np.concatenate([predicted.features for predicted in self.predicted])
 
 
-class _MatchedResiduals:
+class _FromOthers:
     """What the other maps tell of the targets and of the hidden voxels, as learnt on the hidden voxels."""
 
     def __init__(self, model: _Model, check: _Check, found: _Predicted, targets: Mask) -> None:
         self.model, self.check = model, check
+        data = model.map.data
         rows = np.concatenate([np.c_[predicted.own, predicted.innovations] for predicted in check.predicted])
         together = Innovations.fit(rows)
         self.correlation = together.correlation[0, 1:]
-        data = model.map.data
-        around = model.around(data, targets)
-        found.by_name[MATCHED], found.scale[MATCHED] = model.matched(
-            found, together, around, data, np.argwhere(targets)
-        )
+        fields = model.ratios([int(k) for k in np.argsort(-self.correlation)[:MOST_RATIOS]])
+        self.names = FROM_OTHERS if fields else (MATCHED,)
+        # Innovations of the hidden voxels (N, 1 + K) of each fold, by candidate.
+        self.rows = [
+            {MATCHED: np.c_[whole.own, whole.innovations], RATIO: model.told(data & ~mask, mask, whole.root, fields)}
+            for whole, mask in zip(check.predicted, check.folds, strict=True)
+        ]
+        all_rows = {name: np.concatenate([rows[name] for rows in self.rows]) for name in self.names}
+        around, places = model.around(data, targets, fields), np.argwhere(targets)
+        innovations = {MATCHED: found.innovations, RATIO: model.told(data, targets, found.root, fields)[:, 1:]}
+        for name in self.names:
+            told = model.from_others(
+                name, found, innovations[name], Innovations.fit(all_rows[name]), around, data, places
+            )
+            found.by_name[name], found.scale[name] = told
         # What the other parts say of the innovations serves every state of the other maps.
-        self.learnt = {k: Innovations.fit(rows[check.parts != k]) for k in np.unique(check.parts)}
-        self.around = [model.around(data & ~mask, mask) for mask in check.folds]
+        parts = np.unique(check.parts)
+        self.learnt = {(n, k): Innovations.fit(all_rows[n][check.parts != k]) for n in self.names for k in parts}
+        self.around = [model.around(data & ~mask, mask, fields) for mask in check.folds]
 
     def hide_like(self, patterns: Mask) -> None:
-        """Add the matched residuals to the check, with other maps known as in the rows of patterns (T, K)."""
+        """Add the candidates to the check, with other maps known as in the rows of patterns (T, K)."""
         rng, first = np.random.default_rng(len(self.check.truth)), 0
-        for whole, mask, around in zip(self.check.predicted, self.check.folds, self.around, strict=True):
+        folds = zip(self.check.predicted, self.check.folds, self.around, self.rows, strict=True)
+        for whole, mask, around, rows in folds:
             count = len(whole.own)
-            part, places = self.check.parts[first : first + count], np.argwhere(mask)
+            part, places, data = self.check.parts[first : first + count], np.argwhere(mask), self.model.map.data & ~mask
             drawn = patterns[rng.integers(len(patterns), size=count)]
-            partly = replace(whole, innovations=np.where(drawn, whole.innovations, np.nan))
-            matched, scale = np.zeros(count), np.zeros(count)
-            for k in np.unique(part):
-                here = part == k
-                found, data = partly.rows(here), self.model.map.data & ~mask
-                matched[here], scale[here] = self.model.matched(found, self.learnt[k], around, data, places[here])
-            whole.by_name[MATCHED], whole.scale[MATCHED] = matched, scale
+            for name in self.names:
+                innovations = np.where(drawn, rows[name][:, 1:], np.nan)
+                values, scale = np.zeros(count), np.zeros(count)
+                for k in np.unique(part):
+                    here = part == k
+                    values[here], scale[here] = self.model.from_others(
+                        name, whole.rows(here), innovations[here], self.learnt[name, k], around, data, places[here]
+                    )
+                whole.by_name[name], whole.scale[name] = values, scale
             first += count
 
 
@@ -302,12 +380,12 @@ def fill_from_session(
 ) -> Filled:
     """Fill the missing voxels of a map by the mean of candidates that does best where known voxels were hidden.
 
-    The candidates are kriging, biharmonic, Gaussian and the network's fill, and matched residuals where other maps of
-    the session are known. Their weights are not negative and sum to 1; the check gives them by least squares, drawn
-    towards equal ones of kriging and network, for voxels that all, some or none of the other maps know. Farther from
-    the known voxels than those of the check, the mean of kriging and network, weighted by their errors, takes the place
-    of all candidates but the network and the matched residuals. The interval is that of the errors in the check.
-    Without a check, kriging and network count alike.
+    The candidates are kriging, biharmonic, Gaussian and the network's fill, and matched residuals and ratio kriging
+    where other maps of the session are known. Their weights are not negative and sum to 1; the check gives them by
+    least squares, drawn towards equal ones of kriging and network, for voxels that all, some or none of the other
+    maps know. Farther from the known voxels than those of the check, the mean of kriging and network, weighted by
+    their errors, takes the place of all candidates but the network and those that use the other maps. The interval
+    is that of the errors in the check. Without a check, kriging and network count alike.
 
     Args:
         map: the map and the others of its session.
@@ -337,9 +415,9 @@ def fill_from_session(
     record["clusters"] = int(check.clusters.max()) + 1
     names = list(found.by_name)
     states, patterns = _states(model, targets)
-    matched = _MatchedResiduals(model, check, found, targets) if (states != "none").any() else None
-    if matched is not None:
-        record[CORRELATION] = [round(float(value), 2) for value in matched.correlation]
+    others = _FromOthers(model, check, found, targets) if (states != "none").any() else None
+    if others is not None:
+        record[CORRELATION] = [round(float(value), 2) for value in others.correlation]
     alike = _alike(check.features, found.features)
     # Beyond all known voxels, such as at a lost rim, the check has nothing alike, and kriging only extends the map.
     beyond = found.features[:, 0] > np.quantile(check.features[:, 0], ALIKE[1])
@@ -347,22 +425,26 @@ def fill_from_session(
     values, sd = np.zeros(int(targets.sum())), np.zeros(int(targets.sum()))
     for state in np.unique(states):
         rows = states == state
-        if state != "none" and matched is not None:
-            matched.hide_like(patterns[rows])
-        used = [*names, MATCHED] if state != "none" else names
+        used = list(names)
+        if state != "none" and others is not None:
+            others.hide_like(patterns[rows])
+            used += others.names
         errors = {name: check.candidate(name) - check.truth for name in used}
         weights, errors[FILLED] = _weigh(errors, check.parts)
         at_check = _scale(model, check.predicted, weights, errors[FILLED] + check.truth)
         ratio = np.abs(errors[FILLED]) / at_check
         size_at_check, size = _relative_size(ratio, check.features, found.features, check.parts)
         factor, effective = _width(ratio / size_at_check, check.clusters)
-        kept = {name: weights[name] for name in (NETWORK, MATCHED) if name in weights}
+        kept = {name: weights[name] for name in weights if name == NETWORK or name not in names}
         inside = _mean(found.by_name, weights)
         outside = _mean(found.by_name, kept) + (1 - sum(kept.values())) * extended
         estimate = np.where(beyond, outside, inside)
         values[rows] = estimate[rows]
         sd[rows] = (factor / Z90 * size * _scale(model, [found], weights, estimate))[rows]
-        record[str(state)] = _summary(errors, weights, check.truth, effective, int(rows.sum()))
+        tried = errors[FILLED] + check.truth
+        record[str(state)] = _summary(errors, weights, check.truth, effective, int(rows.sum())) | {
+            HIDDEN: [check.truth, tried, factor / Z90 * size_at_check * at_check]
+        }
     return Filled(values, _above_zero(np.where(alike, sd, WIDER * sd), values), alike, record)
 
 
@@ -378,8 +460,11 @@ def _mean(by_name: Mapping[str, Array], weights: Mapping[str, float]) -> Array:
 
 def _scale(model: _Model, predicted: Sequence[_Predicted], weights: Mapping[str, float], values: Array) -> Array:
     """Return the standard deviation of the weighted mean before calibration, in the map's unit."""
-    matched = weights.get(MATCHED, 0.0)
-    parts = [p.scale[KRIGING] + (matched * (p.scale[MATCHED] - p.scale[KRIGING]) if matched else 0) for p in predicted]
+    others = {name: weights[name] for name in FROM_OTHERS if weights.get(name)}
+    parts = [
+        p.scale[KRIGING] + sum(weight * (p.scale[name] - p.scale[KRIGING]) for name, weight in others.items())
+        for p in predicted
+    ]
     return model.in_unit(np.concatenate(parts), values)
 
 

@@ -26,7 +26,8 @@ class RunReport:
 
     It belongs in the ``val_handlers`` of a ``SupervisedEvaluator`` whose postprocessing saves the images. Each
     decollated item must hold ``image`` (a MetaTensor with ``filename_or_obj`` in ``meta``). It may hold ``summary`` (a
-    flat dict, the row of summary.csv) and ``flags`` (a list of warnings). The postprocessing must make both, because
+    flat dict, the row of summary.csv), ``flags`` (a list of warnings) and ``checks`` (what the check on hidden voxels
+    found, see :func:`mrsikit.runtime.report.check_panel.check_views`). The postprocessing must make them, because
     collation changes lists and dicts that are made before the network.
 
     Args:
@@ -120,6 +121,8 @@ class RunReport:
             flags = [*item.get("flags", ()), *self._header_flags(inputs)]
             record = self._provenance(flags, inputs)
             record["summary"] = jsonable(item.get("summary", {}))
+            if item.get("checks"):
+                record["checks"] = jsonable(item["checks"])
             made = {suffix: self.inputs.output_path(name, suffix) for suffix in self.inputs.optional_outputs}
             record["outputs"] = [suffix for suffix, file in made.items() if file.exists()]
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)

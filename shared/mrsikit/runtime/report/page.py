@@ -23,6 +23,7 @@ from mrsikit.io.readers import read_codes, read_map
 from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.options import as_flag
+from mrsikit.runtime.report.check_panel import check_views
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, rarest
@@ -130,6 +131,8 @@ def write_report(
             figure = _picture(path, "results", caption, oriented, partial(draw, inputs, path))
         elif path in drawn:
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
+        if path in drawn:
+            figure["checks"] = check_views(records[path].get("checks", ()), unit)
         cases.append(_case(_shown(inputs, path), flags_of[path], records[path], figure))
     counts = f"{len(done)} of {len(files)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
@@ -262,7 +265,7 @@ def _case(shown: str, warnings: Sequence[str], record: Mapping[str, Any], figure
         "name": shown,
         "anchor": _anchor(shown),
         "warnings": warnings,
-        "record": json.dumps(record, indent=2, ensure_ascii=False),
+        "record": json.dumps({k: v for k, v in record.items() if k != "checks"}, indent=2, ensure_ascii=False),
         **figure,
     }
 

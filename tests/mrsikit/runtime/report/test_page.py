@@ -1,5 +1,6 @@
 import base64
 import csv
+import json
 import re
 from html.parser import HTMLParser
 
@@ -237,3 +238,19 @@ def test_what_was_done_before_with_other_settings_is_marked(make_run, tmp_path):
     flags = {row["file"]: row["flags"] for row in read(tmp_path / "out")[0]}
     assert "was made before with other parameters and not again: --overwrite true does" in flags["b.nii.gz"]
     assert "made before" not in flags["a.nii.gz"]
+
+
+def test_a_check_on_hidden_voxels_is_shown_with_its_input(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    record = tmp_path / "out" / "a.json"
+    check = {"title": "of <5> voxels", "candidates": {"kriging": {"share": 1.0}}}
+    check |= {"measured": [1.0, 2.0], "result": [1.0, 2.5], "sd": [0.1, 0.1]}
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"checks": [check]}))
+    write_report(inputs, **TEXTS)
+    page = (tmp_path / "out" / "report.html").read_text()
+    Page(page)
+    assert page.count('<details class="check">') == 1
+    assert "of &lt;5&gt; voxels" in page
+    assert "1 of 2 within 1.645 SD" in page
+    assert "&#34;candidates&#34;" not in page  # it is drawn, and need not stand in the record too
