@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from urllib.parse import quote
 
-from mrsikit.io.writers import write_text_atomically
+from mrsikit.io.atomic import write_text_atomically
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">

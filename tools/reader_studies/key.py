@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mrsikit.io import InputError
-from mrsikit.io.writers import write_text_atomically
+from mrsikit.io.atomic import write_text_atomically
 
 
 @dataclass(frozen=True, kw_only=True)

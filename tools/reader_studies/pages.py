@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mrsikit.io import InputError, read_map
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.readers import split_name
-from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.file_names import read_name
 from reader_studies.key import CRITERIA, METABOLITE, Key
 

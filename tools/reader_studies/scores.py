@@ -17,8 +17,8 @@ from scipy import stats
 
 from markdown_tables import table_head, table_line
 from mrsikit.io import InputError
+from mrsikit.io.atomic import whole_or_nothing, write_text_atomically
 from mrsikit.io.extras import import_extra
-from mrsikit.io.writers import whole_or_nothing, write_text_atomically
 from mrsikit.metrics.statistics import bootstrap_interval
 from reader_studies.key import CRITERIA, OPTIONAL, Key, patient_of
 

@@ -16,10 +16,10 @@ from monai.data import ImageReader, ImageWriter
 from monai.utils import MetaKeys, SpaceKeys, convert_data_type, ensure_tuple
 from numpy.typing import NDArray
 
+from mrsikit.io.atomic import whole_or_nothing
 from mrsikit.io.errors import InputError
 from mrsikit.io.geometry import read_affine, read_qform
 from mrsikit.io.readers import CODES, ENDINGS, QFORM, split_name
-from mrsikit.io.writers import whole_or_nothing
 from mrsikit.physics.nuclei import NUCLEI
 
 EXTENSION = "header_extension"

@@ -1,10 +1,8 @@
-"""Write files atomically: either the complete file appears or none does."""
+"""Writers of maps for MONAI: the layout of the input file, written atomically."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +14,11 @@ from monai.data.utils import is_no_channel, to_affine_nd
 from monai.transforms import MapTransform, SaveImaged
 from monai.utils import ImageMetaKey, MetaKeys, convert_data_type, get_equivalent_dtype
 
+from mrsikit.io.atomic import whole_or_nothing
 from mrsikit.io.readers import CODES, QFORM, stem_of
 
 FOLDER = "folder"
 """Key of an input's folder below the folder of all inputs, which the folder of the outputs mirrors."""
-
-
-@contextmanager
-def whole_or_nothing(path: str | Path) -> Iterator[Path]:
-    """Provide a temporary file name beside ``path``; rename the file to ``path`` on success, delete it on failure.
-
-    The name is hidden (leading dot), so that no listing takes it for an input or output. It keeps the ending of
-    ``path``, by which nibabel chooses the compression.
-
-    Args:
-        path: the file to create or replace. Its folder is created if necessary.
-
-    Yields:
-        The path to write to.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write ``text`` as UTF-8 to ``path``; at any moment the old file or the complete new one exists.
-
-    Args:
-        path: file to create or replace.
-        text: text to write, with its line ends unchanged.
-    """
-    with whole_or_nothing(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="")
 
 
 def output_name(metadata: Mapping[str, Any], saver: object) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from monai.engines import Evaluator
 from monai.utils import ImageMetaKey
 from tqdm import tqdm
 
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.geometry import header_warnings
-from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import SESSION, InputFolder, read_record
 from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
 

@@ -18,9 +18,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from tqdm import tqdm
 
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
-from mrsikit.io.writers import write_text_atomically
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.check_panel import check_views
