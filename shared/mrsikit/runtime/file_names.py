@@ -17,7 +17,7 @@ def _words(*lines: str) -> frozenset[str]:
 
 METABOLITE = re.compile(
     r"t?naa|naag|t?cr|pcr|t?cho|gpc|pch|pcho|glx|glu|gln|glc|lac|m?ins|mi|gaba|gsh|tau|asp|ala|asc|2hg"
-    r"|pyr|bic|lip(id)?s?\d*[ab]?|mm\d*|water|hdo|[abg]?atp|p[dm]e|sodium"
+    r"|scyllo|sins|gly|gua|crch2|pyr|bic|lip(id)?s?\d*[ab]?|mm\d*|water|hdo|[abg]?atp|p[dm]e|sodium"
     r"|creatine|choline|lactate|pyruvate|bicarbonate|glutamate|glutamine|glucose|glutathione",
     re.IGNORECASE,
 )

@@ -10,6 +10,8 @@ from mrsikit.runtime.file_names import NO_MAPS, SAME, is_time_point, read_name
         ("NAA", "NAA", "", "NAA", ""),
         ("patient7", "patient7", "patient7", "", ""),
         ("K_01_Cr_PCr_crlb", "K_01_Cr_PCr", "K_01", "Cr+PCr", "crlb"),
+        ("K_01_Scyllo_crlb", "K_01_Scyllo", "K_01", "Scyllo", "crlb"),
+        ("K_01_CrCH2", "K_01_CrCH2", "K_01", "CrCH2", ""),
         ("K_01_MM20_Lip20", "K_01_MM20_Lip20", "K_01", "MM20+Lip20", ""),
         ("sub-01_met-tCr_desc-signal_mrsi", "sub-01_met-tCr", "sub-01", "tCr", ""),
         ("sub-01_met-XY_desc-crlb_mrsi", "sub-01_met-XY", "sub-01", "XY", "crlb"),
