@@ -2,7 +2,7 @@
 
 ``mrsikit fill IN OUT --threshold 0.9`` runs what ``python -m monai.bundle run --config_file
 <bundle>/configs/inference.json --bundle_root <bundle> --dataset_dir IN --output_dir OUT --threshold 0.9`` runs, with
-the bundle and the weights that are installed.
+the bundle and the weights that are installed. ``mrsikit report`` and ``mrsikit import`` run no bundle's inference.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import mrsikit
 
@@ -30,6 +31,7 @@ COMMANDS = {
 """Bundle of each command, and what it does."""
 
 REPORT, REPORT_DOES = "report", "write report.html again for a folder of results, as they were made"
+IMPORT, IMPORT_DOES = "import", "make maps of what LCModel or FSL-MRS found"
 NEEDS_NO_INPUT = "synthesise"
 HELP = ("-h", "--help")
 REPORT_HELP = (
@@ -37,6 +39,25 @@ REPORT_HELP = (
     "them, and with which options, is read from their records. Inputs that are done are not computed again.\n"
     "--figures N: most inputs that are drawn."
 )
+
+IMPORT_HELP = (
+    "Write the results of LCModel (.table, .coord or .csv) or of fsl_mrsi in FOLDER as the maps of one case in OUT:\n"
+    "a map and its bounds (percent) for each row of the results, signal-to-noise ratio, linewidth, and a record."
+)
+IMPORT_OPTIONS = {
+    "name": ("NAME", "start of the file names; by default the name of FOLDER"),
+    "reference": ("FILE", "a NIfTI, NIfTI-MRS or SPAR file on the grid of the maps; LCModel's files state no position"),
+    "voxel_size": ("A,B,C", "sides of a voxel in mm, if there is no reference: then the position is unknown"),
+    "program": ("lcmodel|fsl_mrs", "by default what FOLDER holds"),
+    "scaling": ("internal|raw|molarity|molality", "which of FSL-MRS's concentrations; internal by default"),
+    "metabolites": ("ROW,ROW", "rows to write, such as NAA+NAAG,Cr+PCr; by default all"),
+    "overwrite": ("true|false", "replace the maps of an earlier import of this name; false by default"),
+    "skip_invalid": (
+        "true|false",
+        "leave voxels missing whose file cannot be used; false by default: nothing is written",
+    ),
+}
+"""Options of the import: what they take, and what they do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write(mrsikit.__version__)
     elif given[0] == REPORT:
         _write(f"{usage(REPORT)}\n\n{REPORT_HELP}") if set(HELP) & set(given) else report(given[1:])
+    elif given[0] == IMPORT:
+        _write(import_help()) if set(HELP) & set(given) else import_results(given[1:])
     elif given[0] not in COMMANDS:
         raise SystemExit(_unknown(given[0]))
     elif set(HELP) & set(given):
@@ -66,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def overview() -> str:
     """Return the help of the program."""
     lines = [f"  {name:19}{what} ({bundle})" for name, (bundle, what) in COMMANDS.items()]
-    lines.append(f"  {REPORT:19}{REPORT_DOES}")
+    lines += [f"  {REPORT:19}{REPORT_DOES}", f"  {IMPORT:19}{IMPORT_DOES}"]
     return "\n".join(
         [
             "mrsikit COMMAND [IN] OUT [--option value ...]\n",
@@ -79,6 +102,8 @@ def overview() -> str:
 
 def usage(command: str) -> str:
     """Return the form of a command."""
+    if command == IMPORT:
+        return f"mrsikit {IMPORT} FOLDER OUT [--option value ...]"
     return f"mrsikit {command} {'[IN] OUT' if command == NEEDS_NO_INPUT else 'IN OUT'} [--option value ...]"
 
 
@@ -157,6 +182,64 @@ def report(arguments: Sequence[str]) -> None:
     run(command, [*paths, *words, "--report", "true", *arguments[len(paths) :]])
 
 
+def import_help() -> str:
+    """Return the help of the import."""
+    options = [f"  --{name} {values}\n      {does}" for name, (values, does) in IMPORT_OPTIONS.items()]
+    return "\n".join([usage(IMPORT), "", IMPORT_HELP, "", *options])
+
+
+def import_results(arguments: Sequence[str]) -> None:
+    """Import the results of a fitting program, and say what was written and what is doubtful.
+
+    Args:
+        arguments: FOLDER and OUT, then :data:`IMPORT_OPTIONS`.
+
+    Raises:
+        SystemExit: with code 1 and one line per problem, if the results or an option cannot be used.
+    """
+    from mrsikit.io.errors import InputError
+    from mrsikit.io.imported import import_case
+
+    paths = list(takewhile(lambda word: not word.startswith("-"), arguments))
+    if len(paths) != 2:
+        raise SystemExit(f"give the folders first: {usage(IMPORT)}")
+    options: dict[str, Any] = _import_options(arguments[2:])
+    if "metabolites" in options:
+        options["metabolites"] = [row.strip() for row in options["metabolites"].split(",") if row.strip()]
+    try:
+        record = import_case(*paths, **options)
+    except (InputError, OSError) as error:
+        raise SystemExit(str(error)) from None
+    lines = [f"warning: {line}" for line in record["warnings"]]
+    lines += [f"left out: {row} {why}" for row, why in record["left_out"].items()]
+    written = f"{len(record['rows'])} maps of {record['program']} ({record['units']['concentration']}) in {paths[1]}"
+    _write("\n".join([*lines, f"{written}; position: {record['position']}"]))
+
+
+def _import_options(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``--name value`` and ``--name=value``."""
+    import difflib
+
+    found: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).partition("=")
+        key = name.removeprefix("--")
+        if key not in IMPORT_OPTIONS or not name.startswith("--"):
+            close = difflib.get_close_matches(key, IMPORT_OPTIONS, n=1)
+            hint = f"did you mean --{close[0]}?" if close else f"the options are --{', --'.join(IMPORT_OPTIONS)}"
+            raise SystemExit(f"{name}: is no option of mrsikit {IMPORT}; {hint}")
+        if not equals:
+            value = rest.pop(0) if rest and not rest[0].startswith("--") else ""
+        if not value:
+            raise SystemExit(f"--{key}: has no value; give {IMPORT_OPTIONS[key][0]}")
+        flag = IMPORT_OPTIONS[key][0] == "true|false"
+        if flag and value.lower() not in ("true", "false"):
+            raise SystemExit(f"--{key} {value}: is neither true nor false; give --{key} true or --{key} false")
+        found[key] = value.lower() == "true" if flag else value
+    return found
+
+
 def _as_words(name: str, value: object) -> list[str]:
     """Return an option as the command line takes it; none for a value that it cannot say, such as none at all."""
     if not isinstance(value, str | int | float):
@@ -177,7 +260,7 @@ def _root(bundle: str) -> Path:
 def _unknown(command: str) -> str:
     import difflib
 
-    commands = [*COMMANDS, REPORT]
+    commands = [*COMMANDS, REPORT, IMPORT]
     close = difflib.get_close_matches(command, commands, n=1)
     hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
     return f"mrsikit {command}: is no command; {hint}"

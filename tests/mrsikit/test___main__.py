@@ -5,12 +5,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mrsikit
 from command_lines import run_line
-from mrsikit.__main__ import COMMANDS, command_help, main
+from mrsikit.__main__ import COMMANDS, IMPORT_OPTIONS, command_help, main
 from mrsikit.runtime.bundles import bundle_root
 from option_tables import model_of
 
@@ -43,7 +44,7 @@ def test_the_overview_names_every_command_and_imports_neither_torch_nor_monai() 
     code += "print({'torch', 'monai', 'numpy', 'pydantic'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.endswith(f"{mrsikit.__version__}\nset()\n")
-    for command in COMMANDS:
+    for command in (*COMMANDS, "report", "import"):
         assert f"\n  {command} " in said
 
 
@@ -94,6 +95,85 @@ def test_a_report_of_no_results_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert stopped("report") == "give the folders first: mrsikit report IN OUT [--option value ...]"
     main(["report", "--help"])
     assert "--figures N" in capsys.readouterr().out
+
+
+@pytest.fixture
+def lcmodel(tmp_path: Path, write_table: Any) -> Path:
+    """Results of LCModel in two voxels."""
+    for column in (1, 2):
+        rows = [(f"{column}.5", 5, " ", "NAA+NAAG"), ("1.0", 999, " ", "Lac")]
+        write_table(tmp_path / "results" / f"p_sl1_1-{column}.table", rows)
+    return tmp_path / "results"
+
+
+def test_results_are_imported_and_what_is_doubtful_is_said(
+    lcmodel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lcmodel / "p_sl1_1-2.table").rename(lcmodel / "p_sl1_1-3.table")
+    out = tmp_path / "out"
+    main(["import", str(lcmodel), str(out), "--name=s", "--voxel_size", "10,10,12", "--overwrite", "false"])
+    warning, left_out, written = capsys.readouterr().out.splitlines()
+    assert warning.startswith("warning: 1 voxels between the fitted ones have no result and are missing")
+    assert left_out == "left out: Lac was measured in no voxel"
+    assert written.startswith(f"1 maps of LCModel (institutional units) in {out}; position: position unknown")
+    assert (out / "s_NAA_NAAG.nii.gz").exists()
+    main(
+        [
+            "import",
+            str(lcmodel),
+            str(out),
+            "--name=s",
+            "--voxel_size=9,9,9",
+            "--overwrite=true",
+            "--metabolites",
+            "NAA_NAAG",
+        ]
+    )
+    assert "1 maps" in capsys.readouterr().out
+
+
+def test_an_import_imports_neither_torch_nor_monai(lcmodel: Path, tmp_path: Path) -> None:
+    words = ["import", str(lcmodel), str(tmp_path / "out"), "--voxel_size", "10,10,12"]
+    code = (
+        f"import sys; from mrsikit.__main__ import main; main({words}); print({{'torch', 'monai'}} & set(sys.modules))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.endswith("\nset()\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give the folders first: mrsikit import FOLDER OUT [--option value ...]"),
+        (["in"], "give the folders first: mrsikit import FOLDER OUT [--option value ...]"),
+        (["in", "out", "--nam", "x"], "--nam: is no option of mrsikit import; did you mean --name?"),
+        (["in", "out", "--zzz", "x"], "--zzz: is no option of mrsikit import; the options are --name, --reference"),
+        (["in", "out", "--name", "x", "y"], "y: is no option of mrsikit import"),
+        (["in", "out", "--name"], "--name: has no value; give NAME"),
+        (["in", "out", "--name", "--overwrite", "true"], "--name: has no value; give NAME"),
+        (["in", "out", "--overwrite", "maybe"], "--overwrite maybe: is neither true nor false; give --overwrite true"),
+        (["in", "out", "--overwrite"], "--overwrite: has no value; give true|false"),
+        (["absent", "out"], "absent: is no folder; give the folder of the results"),
+    ],
+)
+def test_a_wrong_import_is_refused_in_one_line(words: list[str], said: str) -> None:
+    assert stopped("import", *words).startswith(said)
+
+
+def test_every_problem_of_an_import_is_a_line(lcmodel: Path, tmp_path: Path) -> None:
+    for path in lcmodel.iterdir():
+        path.write_text(path.read_text()[:200])
+    assert len(stopped("import", str(lcmodel), str(tmp_path / "out"), "--voxel_size", "1,1,1").splitlines()) == 3
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_of_the_import_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["import", "--help"])
+    said = capsys.readouterr().out
+    assert said.startswith("mrsikit import FOLDER OUT")
+    assert [line.split()[0] for line in said.splitlines() if line.startswith("  --")] == [
+        f"--{n}" for n in IMPORT_OPTIONS
+    ]
 
 
 def test_folders_are_taken_as_typed(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

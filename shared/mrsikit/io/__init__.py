@@ -10,6 +10,7 @@ from mrsikit.io.errors import InputError
 
 if TYPE_CHECKING:
     from mrsikit.io.atomic import write_text_atomically
+    from mrsikit.io.imported import import_case
     from mrsikit.io.nifti_mrs import Fids, NiftiMRSReader, NiftiMRSWriter, read_fids, write_fids
     from mrsikit.io.readers import MapReader, read_map, stem_of
     from mrsikit.io.writers import AtomicNibabelWriter, SaveImagesd, output_name
@@ -22,6 +23,7 @@ __all__ = [
     "NiftiMRSReader",
     "NiftiMRSWriter",
     "SaveImagesd",
+    "import_case",
     "output_name",
     "read_fids",
     "read_map",
@@ -32,6 +34,7 @@ __all__ = [
 
 _MODULES = {
     "atomic": ("write_text_atomically",),
+    "imported": ("import_case",),
     "nifti_mrs": ("Fids", "NiftiMRSReader", "NiftiMRSWriter", "read_fids", "write_fids"),
     "readers": ("MapReader", "read_map", "stem_of"),
     "writers": ("AtomicNibabelWriter", "SaveImagesd", "output_name"),
