@@ -31,7 +31,7 @@ def import_case(
     *,
     name: str | None = None,
     reference: str | Path | None = None,
-    voxel_size: str | None = None,
+    voxel_size: str | Sequence[float] | None = None,
     program: str | None = None,
     scaling: str | None = None,
     metabolites: Sequence[str] | None = None,
@@ -51,7 +51,8 @@ def import_case(
         name: name of the case; None: that of the folder.
         reference: a NIfTI, NIfTI-MRS or SPAR file on the grid of the maps, see :func:`mrsikit.io.grid.grid_of_file`.
             LCModel's files state no position, so this or ``voxel_size`` must be given for them.
-        voxel_size: three sides of a voxel, as ``10,10,12`` (mm), where there is no reference: the position is unknown.
+        voxel_size: three sides of a voxel (mm), as ``(10, 10, 12)`` or ``"10,10,12"``, where there is no reference:
+            the position is unknown.
         program: ``lcmodel`` or ``fsl_mrs``; None: what the folder holds.
         scaling: of FSL-MRS's concentrations: ``internal`` (None), ``raw``, ``molarity`` or ``molality``.
         metabolites: rows to write, such as ``["NAA+NAAG", "Cr+PCr"]``; None: all.
@@ -107,7 +108,9 @@ def _read(folder: Path, program: str | None, scaling: str | None, skip_invalid: 
     return read_lcmodel(folder, skip_invalid=skip_invalid)
 
 
-def _placed(maps: FittedMaps, reference: str | Path | None, voxel_size: str | None) -> tuple[FittedMaps, Grid]:
+def _placed(
+    maps: FittedMaps, reference: str | Path | None, voxel_size: str | Sequence[float] | None
+) -> tuple[FittedMaps, Grid]:
     """Return the maps with the matrix of their grid, and the grid."""
     given = [f"--{name}" for name, value in (("reference", reference), ("voxel_size", voxel_size)) if value is not None]
     if maps.grid is not None:
@@ -119,12 +122,15 @@ def _placed(maps: FittedMaps, reference: str | Path | None, voxel_size: str | No
         raise InputError(
             f"{wrong}; give --reference with a file on the same grid (NIfTI or SPAR), or --voxel_size in mm"
         )
-    grid = grid_of_sizes(str(voxel_size)) if reference is None else grid_of_file(reference)
-    if grid.shape is None or grid.shape == maps.shape:
+    if reference is None:
+        sizes = voxel_size if isinstance(voxel_size, str) else ",".join(str(side) for side in voxel_size or ())
+        return maps, grid_of_sizes(sizes)
+    grid = grid_of_file(reference)
+    if grid.shape == maps.shape:
         return maps, grid
-    if maps.larger and all(have <= wanted for have, wanted in zip(maps.shape, grid.shape, strict=True)):
+    if maps.larger and grid.shape and all(np.less_equal(maps.shape, grid.shape)):
         return _in_matrix(maps, grid.shape), grid
-    ours, theirs = (" x ".join(map(str, shape)) for shape in (maps.shape, grid.shape))
+    ours, theirs = (" x ".join(map(str, shape)) for shape in (maps.shape, grid.shape or ()))
     raise InputError(
         f"--reference {reference}: has a matrix of {theirs}, the results one of {ours} columns, rows and slices"
     )

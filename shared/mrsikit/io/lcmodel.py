@@ -69,8 +69,9 @@ def read_lcmodel(folder: str | Path, *, skip_invalid: bool = False) -> FittedMap
         hint = "; --skip_invalid true leaves these voxels missing" if voxels else ""
         raise InputError("\n".join([*problems, f"{len(problems)} results cannot be used, nothing was written{hint}"]))
     _refuse_two_runs(Path(folder), voxels)
-    stated = [voxel.matrix for voxel in voxels if voxel.matrix]
-    matrix = tuple(np.max([*stated, *(voxel.position for voxel in voxels)], axis=0).tolist())
+    stated = np.max([voxel.matrix or (0, 0, 0) for voxel in voxels], axis=0)
+    needed = np.max([voxel.position for voxel in voxels], axis=0)
+    matrix = tuple(np.maximum(stated, needed).tolist())
     names = list(dict.fromkeys(name for voxel in voxels for name in voxel.rows))
     quality = {} if by_slice else {
         "snr": _map(matrix, voxels, [voxel.snr for voxel in voxels]),
@@ -85,7 +86,7 @@ def read_lcmodel(folder: str | Path, *, skip_invalid: bool = False) -> FittedMap
         quality=quality,
         quality_units={} if by_slice else {"snr": "1, as LCModel defines S/N", "fwhm": "ppm"},
         files=files,
-        larger=not stated,
+        larger=bool((needed > stated).any()),  # 1 x 1 x 1 is stated by what fits voxel by voxel
         warnings=[*(f"left out: {line}" for line in problems), *_warnings(voxels, names, matrix, by_slice)],
     )
 

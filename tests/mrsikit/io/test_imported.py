@@ -77,7 +77,7 @@ def test_the_name_is_that_of_the_folder_by_default(run: Path, out: Path) -> None
 
 def test_the_hash_is_that_of_what_was_read(run: Path, out: Path) -> None:
     before = import_case(run, out, name="a", voxel_size="10,10,12")["source"]
-    assert import_case(run, out, name="b", voxel_size="10,10,12")["source"] == before
+    assert import_case(run, out, name="b", voxel_size=(10, 10, 12.5))["source"] == before
     path = run / "p_sl1_1-1.table"
     path.write_text(path.read_text().replace("100.0", "101.0"))
     assert import_case(run, out, name="c", voxel_size="10,10,12")["source"]["sha256"] != before["sha256"]

@@ -192,6 +192,15 @@ def test_where_second_line_and_name_differ_the_name_is_taken_and_said(run: Path)
     assert maps.warnings[0].startswith(start)
 
 
+def test_a_stated_matrix_of_one_voxel_leaves_the_matrix_open(run: Path, write_table: Any) -> None:
+    for path in run.iterdir():
+        number, row, column = (int(word) for word in path.stem.removeprefix("p_sl").replace("-", "_").split("_"))
+        write_table(path, rows_of(column, row, number), matrix=(1, 1, 1))
+    maps = read_lcmodel(run)
+    assert maps.shape == MATRIX
+    assert maps.larger
+
+
 def test_rows_that_some_voxels_lack_are_said(run: Path, write_table: Any) -> None:
     write_table(run / "p_sl1_1-1.table", rows_of(1, 1, 1)[:1], position=(1, 1, 1))
     maps = read_lcmodel(run)
