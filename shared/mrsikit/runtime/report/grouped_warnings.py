@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?![\w])")
 
+OF = re.compile(r"\d of \d")
+
 MADE_BEFORE = "was made before with other"
 """How the warning begins that a result does not belong to this run."""
 
@@ -19,8 +21,9 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         by_file: warnings of each file.
 
     Returns:
-        Each warning, with its files and what differs in each. Numbers that differ are given as a range, such as "71 to
-        333 poor fits were left". Results that are out of date come first, then the rarest warning, since it singles out
+        Each warning, with its files and what differs in each. A number that differs is given as a range, such as "71 to
+        333 poor fits were left". Where several differ, as in "21 of 48", the warning is that of the first file, the one
+        with the largest number. Results that are out of date come first, then the rarest warning, since it singles out
         files; in a group, the file with the largest number.
 
     Example:
@@ -37,7 +40,9 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
         own = {file: [NUMBER.findall(warning)[k] for k in differ] for file, warning in files.items()}
         order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
-        out.append((_one(list(files.values())), {file: ", ".join(own[file]) for file in order}))
+        text = _one(list(files.values())) if len(differ) < 2 else files[order[0]]
+        joint = " of " if OF.search(text) else ", "
+        out.append((text, {file: joint.join(own[file]) for file in order}))
     return sorted(out, key=lambda group: (not group[0].startswith(MADE_BEFORE), len(group[1])))
 
 

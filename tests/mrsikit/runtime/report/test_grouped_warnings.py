@@ -19,6 +19,19 @@ def test_numbers_that_differ_become_a_range() -> None:
     ]
 
 
+def test_where_several_numbers_differ_the_worst_file_speaks() -> None:
+    by_file = {
+        "a": ["2 of 14 filled voxels"],
+        "b": ["21 of 48 filled voxels"],
+        "c": ["5 lost, 7 found"],
+        "d": ["6 lost, 1 found"],
+    }
+    assert grouped(by_file) == [
+        ("21 of 48 filled voxels", {"b": "21 of 48", "a": "2 of 14"}),
+        ("6 lost, 1 found", {"d": "6, 1", "c": "5, 7"}),
+    ]
+
+
 def test_numbers_in_names_and_matrices_are_no_quantities() -> None:
     by_file = {"a": ["map_1.nii.gz: moved"], "b": ["map_2.nii.gz: moved"]}
     assert len(grouped(by_file)) == 2
