@@ -46,18 +46,24 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
     return sorted(out, key=lambda group: (not group[0].startswith(MADE_BEFORE), len(group[1])))
 
 
-def rarest(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Choose of each file the warning that fewest files share, since it singles the file out; "" if all share it.
+def telling(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Choose of each file the warning that says most of it; "" if all files share its warnings.
+
+    That is one that counts something, if there is one, and among those the one that fewest files share.
 
     Example:
-        >>> rarest({"a": ["no mask", "3 voxels lost"], "b": ["no mask"], "c": ["no mask"]})
+        >>> telling({"a": ["no mask", "3 voxels lost"], "b": ["no mask"], "c": ["no mask"]})
         {'a': '3 voxels lost', 'b': '', 'c': ''}
     """
     shared = Counter(kind for warnings in by_file.values() for kind in {NUMBER.sub("#", w) for w in warnings})
     out = {}
     for file, warnings in by_file.items():
         own = [warning for warning in warnings if shared[NUMBER.sub("#", warning)] < len(by_file)]
-        out[file] = min(own, key=lambda w: (not w.startswith(MADE_BEFORE), shared[NUMBER.sub("#", w)]), default="")
+        out[file] = min(
+            own,
+            key=lambda w: (not w.startswith(MADE_BEFORE), not NUMBER.search(w), shared[NUMBER.sub("#", w)]),
+            default="",
+        )
     return out
 
 

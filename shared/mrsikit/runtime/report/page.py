@@ -26,7 +26,7 @@ from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.report.check_panel import check_views
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
-from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, rarest
+from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, telling
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
 from mrsikit.runtime.report.viewer import plotly_script, view_of
 
@@ -196,10 +196,10 @@ def _urgency(row: Mapping[str, Any], flags: Sequence[str], worst_by: str) -> tup
 def _first(
     cases: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], worst_by: str
 ) -> list[dict[str, Any]]:
-    """Inputs to look at first: the figure that orders them, and of each the warning that fewest others share."""
+    """Inputs to look at first: the figure that orders them, and of each the warning that says most of it."""
     if len(cases) < 2:
         return []
-    why = rarest({case["name"]: case["warnings"] for case in cases})
+    why = telling({case["name"]: case["warnings"] for case in cases})
     return [
         {
             "name": case["name"], "anchor": case["anchor"], "count": len(case["warnings"]), "why": why[case["name"]],

@@ -1,4 +1,4 @@
-from mrsikit.runtime.report.grouped_warnings import grouped
+from mrsikit.runtime.report.grouped_warnings import grouped, telling
 
 
 def test_a_warning_stands_once_with_all_its_files_the_rarest_first() -> None:
@@ -45,3 +45,8 @@ def test_results_that_are_out_of_date_come_first() -> None:
     stale = "was made before with other weights and not again: --overwrite true does"
     found = grouped({"a": ["rare", stale], "b": [stale]})
     assert [warning for warning, _ in found] == [stale, "rare"]
+
+
+def test_a_warning_that_counts_something_says_more_than_a_rarer_one() -> None:
+    by_file = {"a": ["odd", "3 voxels lost"], "b": ["2 voxels lost"], "c": ["odd"], "d": []}
+    assert telling(by_file) == {"a": "3 voxels lost", "b": "2 voxels lost", "c": "odd", "d": ""}
