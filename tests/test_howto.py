@@ -1,17 +1,18 @@
 """The how-tos in docs/howto: their commands run, one after another, in a folder that holds what they start from."""
 
+import csv
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from command_lines import mrsikit
 from mrsikit.__main__ import IMPORT_OPTIONS
 from mrsikit.io import read_map
 
@@ -20,12 +21,66 @@ HOWTO = REPOSITORY / "docs" / "howto"
 ORYX = REPOSITORY / "../shared/data/oryx_human_mrsi_3t"
 
 
-def commands(name: str) -> list[list[str]]:
-    """Commands in the code blocks of a how-to, ``mrsikit`` of this environment."""
-    blocks = re.findall(r"```bash\n(.*?)```", (HOWTO / name).read_text(encoding="utf-8"), re.DOTALL)
-    lines = [shlex.split(line) for block in blocks for line in block.splitlines() if line]
-    assert {words[0] for words in lines} == {"mrsikit"}
-    return [[sys.executable, "-m", *words] for words in lines]
+def blocks(guide: str, language: str) -> list[str]:
+    text = (HOWTO / f"{guide}.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def save(path: Path, values: np.ndarray, side: float = 8.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values.astype(np.float32), np.diag([side, side, 10, 1])), path)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with ``maps``: two sessions with missing voxels, and the labels of the first on a finer grid."""
+    rng = np.random.default_rng(0)
+    for session in ("sub-01", "sub-02"):
+        for name in ("NAA", "tCr"):
+            values = np.zeros((16, 16))
+            values[2:14, 2:14] = rng.uniform(5, 9, (12, 12))
+            values[5, 6:8] = np.nan
+            save(tmp_path / "maps" / f"{session}_{name}.nii.gz", values)
+    labels = np.zeros((48, 48))
+    labels[12:24, 12:24], labels[27:36, 27:36] = 1, 2
+    save(tmp_path / "maps" / "sub-01_rois.nii.gz", labels, 8 / 3)
+    (tmp_path / "maps" / "sub-01_rois.json").write_text(blocks("regions", "json")[0])
+    return tmp_path
+
+
+def run(line: str, folder: Path) -> None:
+    first, *words = shlex.split(line, comments=True)
+    assert first == "mrsikit"
+    done = mrsikit(words, cwd=folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_regions(work: Path) -> None:
+    for block in blocks("regions", "bash"):
+        for line in block.splitlines():
+            run(line, work)
+    rows = table(work / "filled" / "regions.csv")
+    assert [(row["metabolite"], row["ratio"], row["label"], row["name"]) for row in rows] == [
+        (metabolite, ratio, label, name)
+        for metabolite, ratio in (("NAA", ""), ("NAA", "NAA/tCr"), ("tCr", ""))
+        for label, name in (("1", "frontal white matter"), ("2", "thalamus"))
+    ]
+    assert {row["voxels"] for row in rows} == {"16", "9"}
+    assert {row["share imputed"] for row in rows if row["label"] == "1"} == {"0.125"}  # 2 of 16 voxels
+    text = (HOWTO / "regions.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)))
+    assert sorted(named) == sorted(rows[0])  # every column is explained
+
+
+def test_regions_from_python() -> None:
+    (code,) = blocks("regions", "python")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "thalamus 36 9.0 0.0\n"
 
 
 def fsl_results(folder: Path) -> None:
@@ -41,9 +96,9 @@ def test_import_lcmodel(tmp_path: Path) -> None:
     affine = np.array([[-10, 0.5, 0, 60], [0.5, 10, 0, -60], [0, 0, 12.0, -10], [0, 0, 0, 1]])
     nib.save(nib.Nifti1Image(np.zeros((14, 14, 3, 4), np.float32), affine), tmp_path / "mrsi.nii.gz")
     fsl_results(tmp_path / "fit")
-    for line in commands("import_lcmodel.md"):
-        run: Any = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert run.returncode == 0, f"{shlex.join(line)}\n{run.stdout}{run.stderr}"
+    for block in blocks("import_lcmodel", "bash"):
+        for line in block.splitlines():
+            run(line, tmp_path)
     for word in ("NAA_NAAG", "Cr_PCr", "GPC_PCh"):
         values, _ = read_map(tmp_path / "maps" / f"sub-01_{word}.nii.gz")
         filled, _ = read_map(tmp_path / "filled" / f"sub-01_{word}_inpainted.nii.gz")

@@ -32,12 +32,20 @@ COMMANDS = {
 
 REPORT, REPORT_DOES = "report", "write report.html again for a folder of results, as they were made"
 IMPORT, IMPORT_DOES = "import", "make maps of what LCModel or FSL-MRS found"
+REGIONS, REGIONS_DOES = "regions", "write regions.csv: means of labelled regions, for a folder of results or of maps"
 NEEDS_NO_INPUT = "synthesise"
 HELP = ("-h", "--help")
 REPORT_HELP = (
     "Write report.html again for the results in OUT, from the inputs IN that they were made from. Which bundle made\n"
     "them, and with which options, is read from their records. Inputs that are done are not computed again.\n"
     "--figures N: most inputs that are drawn."
+)
+REGIONS_USAGE = f"mrsikit {REGIONS} OUT [--rois FILE_OR_FOLDER] [--ratio_to NAME]"
+REGIONS_HELP = (
+    "Write OUT/regions.csv: mean, median and SD of each map in OUT and of its ratio to total creatine, by region.\n"
+    "Regions are the labels in <session>_rois.nii.gz, on any grid, in OUT.\n"
+    "--rois: a label image for all maps, or the folder with <session>_rois.nii.gz, such as that of the inputs.\n"
+    "--ratio_to: metabolite to divide by instead of total creatine; none: no ratios."
 )
 
 IMPORT_HELP = (
@@ -78,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write(f"{usage(REPORT)}\n\n{REPORT_HELP}") if set(HELP) & set(given) else report(given[1:])
     elif given[0] == IMPORT:
         _write(import_help()) if set(HELP) & set(given) else import_results(given[1:])
+    elif given[0] == REGIONS:
+        _write(f"{REGIONS_USAGE}\n\n{REGIONS_HELP}") if set(HELP) & set(given) else regions(given[1:])
     elif given[0] not in COMMANDS:
         raise SystemExit(_unknown(given[0]))
     elif set(HELP) & set(given):
@@ -89,7 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def overview() -> str:
     """Return the help of the program."""
     lines = [f"  {name:19}{what} ({bundle})" for name, (bundle, what) in COMMANDS.items()]
-    lines += [f"  {REPORT:19}{REPORT_DOES}", f"  {IMPORT:19}{IMPORT_DOES}"]
+    more = ((REPORT, REPORT_DOES), (REGIONS, REGIONS_DOES), (IMPORT, IMPORT_DOES))
+    lines += [f"  {name:19}{what}" for name, what in more]
     return "\n".join(
         [
             "mrsikit COMMAND [IN] OUT [--option value ...]\n",
@@ -240,6 +251,29 @@ def _import_options(words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def regions(arguments: Sequence[str]) -> None:
+    """Write the table of labelled regions for a folder of results or of maps.
+
+    Args:
+        arguments: the folder, then ``--rois`` and ``--ratio_to``, each with a value.
+
+    Raises:
+        SystemExit: with code 1 and one line per problem.
+    """
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    options = dict(zip(words[1::2], words[2::2], strict=False))
+    if len(words) % 2 == 0 or words[0].startswith("-") or set(options) - {"--rois", "--ratio_to"}:
+        raise SystemExit(f"give the folder first, then options with a value each: {REGIONS_USAGE}")
+    from mrsikit.io.errors import InputError
+    from mrsikit.runtime.region_table import TABLE, write_region_table
+
+    try:
+        rows = write_region_table(words[0], rois=options.get("--rois"), ratio_to=options.get("--ratio_to"))
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+    _write(f"{Path(words[0]).expanduser() / TABLE}: {len(rows)} rows")
+
+
 def _as_words(name: str, value: object) -> list[str]:
     """Return an option as the command line takes it; none for a value that it cannot say, such as none at all."""
     if not isinstance(value, str | int | float):
@@ -260,7 +294,7 @@ def _root(bundle: str) -> Path:
 def _unknown(command: str) -> str:
     import difflib
 
-    commands = [*COMMANDS, REPORT, IMPORT]
+    commands = [*COMMANDS, REPORT, REGIONS, IMPORT]
     close = difflib.get_close_matches(command, commands, n=1)
     hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
     return f"mrsikit {command}: is no command; {hint}"

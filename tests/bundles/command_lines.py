@@ -61,6 +61,11 @@ def export(bundle: Path, path: Path, *, kind: str = "ckpt_export", weights: Path
     return path
 
 
+def mrsikit(words: list[str], *, cwd: Path) -> subprocess.CompletedProcess:
+    """Run the short command ``mrsikit WORDS`` to its end on one core, without a GPU."""
+    return _preloaded("mrsikit.__main__", words, cwd=cwd)
+
+
 def completed(line: list[str], *, cwd: Path) -> subprocess.CompletedProcess:
     """Run a line to its end on one core, without a GPU.
 
@@ -69,9 +74,13 @@ def completed(line: list[str], *, cwd: Path) -> subprocess.CompletedProcess:
     """
     if line[:3] != MONAI_COMMAND:
         return subprocess.run(line, cwd=cwd, env=ONE_CORE, capture_output=True, text=True, check=False)
+    return _preloaded("monai.bundle.__main__", line[3:], cwd=cwd)
+
+
+def _preloaded(module: str, words: list[str], *, cwd: Path) -> subprocess.CompletedProcess:
     with tempfile.TemporaryDirectory() as folder:
         said = [Path(folder) / name for name in ("stdout", "stderr")]
-        process = SERVER.Process(target=_monai_bundle, args=(line[3:], cwd, *said))
+        process = SERVER.Process(target=_run, args=(module, words, cwd, *said))
         process.start()
         try:
             process.join()
@@ -79,11 +88,11 @@ def completed(line: list[str], *, cwd: Path) -> subprocess.CompletedProcess:
             process.kill()
         texts = [path.read_text(encoding="utf-8") for path in said]
     assert process.exitcode is not None
-    return subprocess.CompletedProcess(line, process.exitcode, *texts)
+    return subprocess.CompletedProcess(words, process.exitcode, *texts)
 
 
-def _monai_bundle(arguments: list[str], cwd: Path, stdout: Path, stderr: Path) -> None:
-    """Do in this process what ``python -m monai.bundle`` does in its own."""
+def _run(module: str, words: list[str], cwd: Path, stdout: Path, stderr: Path) -> None:
+    """Do in this process what ``python -m module words`` does in its own."""
     for stream, path in ((sys.stdout, stdout), (sys.stderr, stderr)):
         stream.flush()
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream.fileno())
@@ -91,6 +100,5 @@ def _monai_bundle(arguments: list[str], cwd: Path, stdout: Path, stderr: Path) -
     torch.set_num_threads(1)
     os.chdir(cwd)
     sys.path[0] = str(cwd)
-    main = importlib.util.find_spec("monai.bundle.__main__")
-    sys.argv = [main.origin, *arguments]
-    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    sys.argv = [str(importlib.util.find_spec(module).origin), *words]
+    runpy.run_module(module.removesuffix(".__main__"), run_name="__main__", alter_sys=True)

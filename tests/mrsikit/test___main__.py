@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 import mrsikit
@@ -174,6 +176,30 @@ def test_the_help_of_the_import_lists_its_options(capsys: pytest.CaptureFixture[
     assert [line.split()[0] for line in said.splitlines() if line.startswith("  --")] == [
         f"--{n}" for n in IMPORT_OPTIONS
     ]
+
+
+def test_regions_are_written_for_a_folder_of_maps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.zeros((8, 9, 4), np.float32)
+    labels[2:4] = 1
+    for folder, name, values in (("out", "s1_NAA", labels + 1), ("in", "s1_rois", labels)):
+        (tmp_path / folder).mkdir()
+        nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / folder / f"{name}.nii.gz")
+    out = str(tmp_path / "out")
+    assert stopped("regions", out).endswith("holds no labels of these maps; give s1_rois.nii.gz, or --rois")
+    main(["regions", out, "--rois", str(tmp_path / "in")])
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'regions.csv'}: 1 row\n"
+    table = (tmp_path / "out" / "regions.csv").read_text()
+    assert table.splitlines()[1].startswith("s1_NAA.nii.gz,s1,NAA,,1,,1.0,72,0,0,2.0,2.0,0.0")
+    main(["regions", out, f"--rois={tmp_path / 'in'}", "--ratio_to=none"])
+    assert (tmp_path / "out" / "regions.csv").read_text() == table
+    assert stopped("regions", out, "--ratio_to", "tCr", "--rois", str(tmp_path / "in")).startswith("--ratio_to tCr")
+
+
+@pytest.mark.parametrize("words", [[], ["--rois", "x"], ["out", "--rois"], ["out", "x"], ["out", "--roi", "x"]])
+def test_a_wrong_line_of_regions_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert stopped("regions", *words).endswith("mrsikit regions OUT [--rois FILE_OR_FOLDER] [--ratio_to NAME]")
+    main(["regions", "--help"])
+    assert "--ratio_to: metabolite to divide by" in capsys.readouterr().out
 
 
 def test_folders_are_taken_as_typed(started: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ SPELLINGS = {
     "shift": "freq frequency offset shifts deltaf dfreq phase ph0 ph1",
     "quality": "qc valid failed rejected accepted outlier outliers pvalue pval tstat zstat tmap zmap",
     "residual": "resid residuals residuum baseline chi2 chisq chisquare rmse mse sse gof fiterror",
-    "seg": "dseg labels label roi rois atlas aseg aparc wmparc ribbon parcellation segmentation segmentierung synthseg "
+    "seg": "dseg labels label roi atlas aseg aparc wmparc ribbon parcellation segmentation segmentierung synthseg "
     "pveseg mixeltype segm segs lesion lesions tumor tumour ventricle ventricles hippocampus thalamus edema oedema "
     "necrosis enhancing infarct cavity parcels parc aal schaefer harvardoxford maxprob",
     "b0": "fieldmap phasediff magnitude deltab0 df0 fmap feldkarte shim homogeneity",
@@ -77,6 +77,7 @@ NO_MAPS = {
     "residual": "residuals",
     "fit": "a fit",
     "seg": "a segmentation",
+    "rois": "labels of regions (for mrsikit regions)",
     "pet": "a PET, CT or dose image",
     **dict.fromkeys(("sd", "uncertainty", "error"), "standard deviations"),
     **dict.fromkeys(("b0", "b1"), "a field map"),
