@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -114,3 +115,25 @@ def test_import_lcmodel(tmp_path: Path) -> None:
 def test_the_options_of_the_import_are_those_of_the_program() -> None:
     rows = re.findall(r"^\| `--(\w+)` \|", (HOWTO / "import_lcmodel.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert rows == list(IMPORT_OPTIONS)
+
+
+def test_shards(work: Path) -> None:
+    first, job, last = blocks("shards", "bash")
+    for line in first.splitlines():
+        run(line, work)
+    assert not (work / "filled").exists()
+    assert "#SBATCH --array=1-40\n" in job
+    (line,) = [line for line in job.splitlines() if line.startswith("mrsikit")]
+    with ThreadPoolExecutor() as jobs:  # the shares of the two sessions at once, and one without a session
+        list(jobs.map(lambda k: run(line.replace("$SLURM_ARRAY_TASK_ID", str(k)), work), (2, 40, 1)))
+    rows = table(work / "filled" / "summary.csv")
+    assert [(row["file"], row["status"]) for row in rows] == [
+        (f"{session}_{name}.nii.gz", "done") for session in ("sub-01", "sub-02") for name in ("NAA", "tCr")
+    ]
+    assert not (work / "filled" / "report.html").exists()
+    made = {path: path.stat().st_mtime_ns for path in (work / "filled").glob("*.nii.gz")}
+    run(last.strip(), work)
+    assert "4 of 4 inputs done" in (work / "filled" / "report.html").read_text()
+    assert table(work / "filled" / "summary.csv") == rows
+    assert {path: path.stat().st_mtime_ns for path in (work / "filled").glob("*.nii.gz")} == made  # nothing twice
+    assert not (work / "filled" / ".claims").exists()

@@ -18,6 +18,7 @@ from mrsikit.fitting.sign_test import Sign
 from mrsikit.io import read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.cases import Case
+from mrsikit.runtime.shards import read_shard
 
 USUAL = 32
 """Default number of transients of a new session."""
@@ -64,13 +65,20 @@ class SynthesisInputs(InputFolder):
         return self.sampling != "random"
 
     def items(self) -> list[dict[str, Any]]:
-        """New sessions with their number in the run ("place"), or measured sessions with the file of their FIDs."""
+        """New sessions, or measured sessions with the file of their FIDs; with their number in the run ("place").
+
+        The number is that in all shards, so that shards make the sessions of one run. Of new sessions, a shard makes
+        every n-th.
+        """
         if self.reads_files:
-            return [item | {"fids": item["image"], "place": k} for k, item in enumerate(super().items())]
+            places = {item["image"]: k for k, item in enumerate(InputFolder.items(self.whole()))}
+            return [item | {"fids": item["image"], "place": places[item["image"]]} for item in super().items()]
         count = -(-self.number // self.transients)
         digits = max(4, len(str(count)))
         folder = Path(str(self.output_dir)).expanduser().absolute()
-        return [{"image": str(folder / f"session_{k + 1:0{digits}}"), "place": k} for k in range(count)]
+        sessions = [{"image": str(folder / f"session_{k + 1:0{digits}}"), "place": k} for k in range(count)]
+        shard = read_shard(self.shard)
+        return sessions if shard is None else list(shard.of(sessions))
 
     def sources(self, item: Mapping[str, Any]) -> dict[str, str]:
         """Files that one session is made from."""

@@ -30,7 +30,7 @@ def check_inputs(
     This call must stand first in the ``run`` list of an inference config. It logs which files the run has found; with
     ``dry_run`` it then ends the program with exit code 0. Else it claims the inputs to compute
     (:meth:`InputFolder.claim`). With ``skip_invalid`` it logs invalid inputs as warnings and leaves them out of
-    :meth:`InputFolder.datalist`. Invalid options and folders always end the program.
+    :meth:`InputFolder.datalist`. Invalid options and folders always end the program. A shard may have no input.
 
     Args:
         inputs: the inputs of the run.
@@ -39,7 +39,8 @@ def check_inputs(
         context: see :meth:`RunOptions.problems`.
 
     Raises:
-        SystemExit: with code 1, if there is a problem (with ``skip_invalid``: if no valid input remains).
+        SystemExit: with code 1, if there is a problem. With ``skip_invalid``: if no valid input remains, but for a
+            shard.
     """
     found = [*unknown_options(sys.argv), *changed_paths(sys.argv), *options.problems(context)]
     if network is not None:
@@ -62,7 +63,8 @@ def check_inputs(
         )
     lines = [line for of_file in invalid.values() for line in of_file]
     count = len(inputs.files)
-    if invalid and (not inputs.skip_invalid or len(invalid) == count):
+    none_left = len(invalid) == count and inputs.shard is None
+    if invalid and (not inputs.skip_invalid or none_left):
         hint = "" if len(invalid) == count else "; --skip_invalid true runs the others"
         _stop([*lines, f"{len(invalid)} of {count} inputs cannot be used, nothing was computed{hint}"])
     for line in lines:
@@ -74,6 +76,8 @@ def check_inputs(
     to_do, taken = len(inputs.datalist()), len(inputs.taken)
     done = count - len(invalid) - to_do - taken
     logger.info("%d of %d inputs to compute, %d done before, %d skipped as invalid", to_do, count, done, len(invalid))
+    if inputs.shard is not None:
+        logger.info("--shard %s: %d of all %d inputs", inputs.shard, count, len(inputs.whole().files))
     if taken:
         logger.info("%d inputs are left to another run, which computes them into the same folder", taken)
 

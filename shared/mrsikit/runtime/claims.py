@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 FOLDER = ".claims"
+MOMENT = 0.1
+"""Seconds in which a run that ends has looked at a lock."""
+
+SUMMARY = ".summary.lock"
+"""Lock of summary.csv. The dot tells it from the claim on an input, because hidden files are no inputs."""
 
 
 class Claims:
@@ -30,16 +36,18 @@ class Claims:
         self.folder = output_dir / FOLDER
         self.taken: list[str] = []
         self._locks: list[FileLock] = []
+        self._claim(names)
+        if self.taken:  # or did a run that ends only look whether they are free?
+            time.sleep(MOMENT)
+            self._claim({path: names[path] for path in self.taken})
+
+    def _claim(self, names: Mapping[str, str]) -> None:
+        self.taken = []
         for path, name in names.items():
-            file = self.folder / f"{name}.lock"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(file, is_singleton=True)
             try:
-                lock.acquire(blocking=False)
+                self._locks.append(_acquired(self.folder / f"{name}.lock", wait=False))
             except Timeout:
                 self.taken.append(path)
-            else:
-                self._locks.append(lock)
 
     def release(self) -> bool:
         """Give up all claims, and delete the files of those that no run holds.
@@ -50,20 +58,42 @@ class Claims:
         for lock in self._locks:
             lock.release()
         self._locks = []
-        if not self.folder.is_dir():
-            return True
-        # In one order, and only up to the first that is held: of two runs that end together, one finds all free.
-        if not all(_is_free(file) for file in sorted(self.folder.rglob("*.lock"))):
-            return False
-        _delete_empty(self.folder)
+        with suppress(FileNotFoundError):  # a run that ends at the same time deletes the folder, too
+            # In one order, and only up to the first that is held: of two runs that end together, one finds all free.
+            if not all(_is_free(file) for file in sorted(self.folder.rglob("*.lock"))):
+                return False
+            _delete_empty(self.folder)
         return True
+
+
+@contextmanager
+def summary_lock(output_dir: Path) -> Iterator[None]:
+    """Hold the lock of summary.csv, once no other run holds it: a run reads the rows of others and writes all again."""
+    lock = _acquired(output_dir / FOLDER / SUMMARY, wait=True)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquired(file: Path, *, wait: bool) -> FileLock:
+    """Return a lock that this run holds.
+
+    Raises:
+        Timeout: another run holds it, and ``wait`` is False.
+    """
+    lock = FileLock(file, is_singleton=True)
+    while True:
+        with suppress(FileNotFoundError):  # a run that ended has deleted the folder
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=wait)
+            return lock
 
 
 def _is_free(file: Path) -> bool:
     """Whether no run holds a lock; a free one is deleted."""
-    lock = FileLock(file, is_singleton=True)
     try:
-        lock.acquire(blocking=False)
+        lock = _acquired(file, wait=False)
     except Timeout:
         return False
     file.unlink(missing_ok=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -19,6 +20,7 @@ from mrsikit.runtime.fid_checks import fid_problems
 from mrsikit.runtime.file_names import read_name
 from mrsikit.runtime.map_checks import KINDS, input_problems
 from mrsikit.runtime.options import as_flag
+from mrsikit.runtime.shards import read_shard
 
 DATALIST_SECTIONS = ("testing", "inference")
 SESSION = "session/"
@@ -49,6 +51,7 @@ class InputFolder:
             as ``session/<stem>/<companion>``; also as text, as a command line gives it.
         least_slices: smallest number of voxels of every map along each of three axes; 0: maps may be 2D.
         holds: kind of the inputs, ``maps`` or ``fids`` (NIfTI-MRS).
+        shard: "2/40": only every 40th case, from the second on, see :mod:`mrsikit.runtime.shards`; None: all cases.
         overwrite: also compute inputs that are done.
         skip_invalid: leave invalid inputs out instead of refusing the run.
 
@@ -76,6 +79,7 @@ class InputFolder:
         session: bool | str | int = False,
         least_slices: int = 0,
         holds: str = "maps",
+        shard: str | None = None,
         overwrite: bool | str | int = False,
         skip_invalid: bool | str | int = False,
     ) -> None:
@@ -88,12 +92,14 @@ class InputFolder:
         self._session = session
         self.least_slices = least_slices
         self.holds = holds
+        self.shard = shard
         self._overwrite = overwrite
         self._skip_invalid = skip_invalid
         self.invalid: dict[str, list[str]] = {}
         self.outdated: dict[str, str] = {}
         self.masks: list[Path] = []
         self._claims: Claims | None = None
+        self._of_shard: set[str] | None = None
 
     @property
     def reads_files(self) -> bool:
@@ -134,7 +140,7 @@ class InputFolder:
         return group(self.files, source if source.is_dir() else source.parent)
 
     def items(self) -> list[dict[str, str]]:
-        """List every input with its companions.
+        """List every input of the shard with its companions.
 
         Returns:
             One ``{"image": path, <companion>: path, ...}`` per input, with absolute paths and only the companions that
@@ -159,12 +165,34 @@ class InputFolder:
             raise InputError(f"dataset_dir {source} is no map; give {self._wanted}, a folder, or a datalist in .json")
         if not items:
             raise InputError(f"dataset_dir {source} holds no input{self._why_none(source)}")
+        items = self._in_shard(items)
         companions = self._attached(items, found)
         items = [
             {**{name: str(paths[0]) for name, paths in companions[item["image"]].items()}, **item, **self._place(item)}
             for item in items
         ]
         return self._with_sessions(items) if as_flag(self._session, "session") else items
+
+    def whole(self) -> Self:
+        """Return the same inputs without shards: those of all shards."""
+        whole = copy.copy(self)
+        whole.shard = None
+        return whole
+
+    def _in_shard(self, items: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Choose the inputs of this shard among all.
+
+        The choice is made once: masks that :meth:`check` takes out later must not move the cases after them to another
+        shard.
+        """
+        shard = read_shard(self.shard)
+        if shard is None:
+            return items
+        if self._of_shard is None:
+            source = self._source if self._source.is_dir() else self._source.parent
+            cases = shard.of(group([Path(item["image"]) for item in items], source))
+            self._of_shard = {str(path) for case in cases for path in case.maps}
+        return [item for item in items if item["image"] in self._of_shard]
 
     def _with_sessions(self, items: Sequence[dict[str, str]]) -> list[dict[str, str]]:
         """Add to each input the other valid maps of its case and their companions."""
@@ -238,7 +266,7 @@ class InputFolder:
         """Return the reason for each image of the folder that is not used."""
         if self._source.suffix.lower() == ".json":
             return {}
-        found, items = self._found(self._source), self.items()
+        found, items = self._found(self._source), self.whole().items()
         used = {Path(path) for item in items for path in self.sources(item).values()}
         sessions = len({read_name(stem_of(item["image"])).session for item in items})
         why = "belongs to no map" + (
@@ -283,9 +311,9 @@ class InputFolder:
         items = self.items()
         doubled = self._doubled_companions(items)
         twins: dict[str, list[str]] = {}
-        for item in items:
+        for other in self.whole().files:
             # Ignore case: on many file systems the outputs of a.nii and A.nii would be the same file.
-            twins.setdefault(self.name_of(item["image"]).lower(), []).append(item["image"])
+            twins.setdefault(self.name_of(other).lower(), []).append(str(other))
         self.invalid = {}
         for item in tqdm(items, desc="checking inputs", unit="file", delay=2):
             path = item["image"]

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from mrsikit.io.errors import InputError
+from mrsikit.runtime.shards import read_shard
 
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -160,6 +161,11 @@ def _optional_path(value: object, info: ValidationInfo) -> object:
     return None if value is None else _path(value, info)
 
 
+def _shard(value: object) -> object:
+    read_shard(value)
+    return value
+
+
 def _device(value: object) -> object:
     check_device(value)
     return value
@@ -175,6 +181,7 @@ OptionalFlag = Annotated[bool | None, BeforeValidator(_optional_flag)]
 FolderPath = Annotated[Any, AfterValidator(_path)]
 OptionalPath = Annotated[Any, AfterValidator(_optional_path)]
 Device = Annotated[Any, AfterValidator(_device)]
+ShardText = Annotated[Any, AfterValidator(_shard)]
 Text = Annotated[str, BeforeValidator(str)]
 WHOLE = BeforeValidator(_whole)
 """Annotation for a choice of whole numbers; it rejects True and 1.0."""
@@ -200,7 +207,19 @@ class RunOptions(BaseModel):
         False, "leave bad files out and list them in `summary.csv`; else nothing runs while one is bad", use="run"
     )
     dry_run: Flag = option(False, "`true`: list what the run finds and check it, then end", use="run")
-    report: Flag = option(True, "`false`: no `report.html`, only `summary.csv`", use="run")
+    shard: ShardText = option(
+        None,
+        "`2/40`: only the second of 40 shares of the cases, so that 40 jobs share one folder",
+        shown="all",
+        use="run",
+    )
+    report: OptionalFlag = option(
+        None,
+        "`false`: no `report.html`, only `summary.csv`",
+        shown="`true`; with `--shard`, `false`",
+        example=True,
+        use="run",
+    )
     figures: int = option(50, "most inputs that `report.html` draws; 0: none", ge=0, use="run")
     weights: Any = option(None, "your own weights", shown="`models/model.pt`", use="call")
     device: Device = option(None, "`cpu`, `cuda`, `cuda:1`", shown="GPU if there is one", use="call")

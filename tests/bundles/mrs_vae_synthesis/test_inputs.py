@@ -35,6 +35,14 @@ def test_new_sessions_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     assert len(new_sessions(tmp_path, number=96, overwrite=True).datalist()) == 3
 
 
+def test_shards_of_new_sessions_keep_their_numbers(tmp_path: Path) -> None:
+    whole = new_sessions(tmp_path, number=160)
+    parts = [new_sessions(tmp_path, number=160, shard=f"{k}/3") for k in (1, 2, 3)]
+    assert [[item["place"] for item in part.items()] for part in parts] == [[0, 3], [1, 4], [2]]
+    assert parts[1].whole().items() == whole.items()
+    assert new_sessions(tmp_path, number=160, shard="6/6").items() == []
+
+
 def test_measured_sessions_are_those_of_the_folder(tmp_path: Path) -> None:
     for name in ("b", "a"):
         write_fids(tmp_path / f"{name}.nii.gz", numbered())
@@ -49,6 +57,8 @@ def test_measured_sessions_are_those_of_the_folder(tmp_path: Path) -> None:
     # six constant transients
     assert [len(lines) for lines in inputs.check().values()] == [1, 1]
     assert "real data stored as complex" in inputs.problems_of(items[0])[0]
+    inputs.shard = "2/2"
+    assert inputs.items() == items[1:]  # with the number, and so the random deviates, of the whole run
 
 
 def test_a_network_says_whether_it_knows_edits(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_more_of_measured_sessions(folder: Path, command: Command, tmp_path: Pat
     assert "hold no more than the measured ones" in (tmp_path / "report.html").read_text()
 
 
+def test_shards_make_the_sessions_of_one_run(command: Command, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for output, options in ((whole, {}), (parts, {"shard": "2/2"}), (parts, {"shard": "1/2"})):
+        done = command(output_dir=output, number=12, transients=4, report="false", **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+    names = sorted(path.name for path in whole.iterdir())
+    assert names == sorted(path.name for path in parts.iterdir())
+    for name in (name for name in names if name.endswith("_synthetic.nii.gz")):
+        np.testing.assert_array_equal(read_fids(whole / name).values, read_fids(parts / name).values)
+    assert summary(whole) == summary(parts)
+
+
 def test_one_condition_and_the_number_asked_for(folder: Path, command: Command, tmp_path: Path) -> None:
     done = command(dataset_dir=folder, output_dir=tmp_path, sampling="hybrid", number=5, condition="off")
     assert done.returncode == 0, done.stdout + done.stderr

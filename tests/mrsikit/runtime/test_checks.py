@@ -226,3 +226,27 @@ def test_keys_of_a_datalist_that_nobody_reads_are_named(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         check(inputs_of(tmp_path / "list.json", tmp_path / "out"))
     assert "'mising' is not read; the companions this bundle knows are missing" in caplog.text
+
+
+def test_a_shard_without_an_input_ends_well(twenty, caplog, tmp_path):
+    inputs = inputs_of(twenty, tmp_path / "out", shard="25/30")
+    with caplog.at_level(logging.INFO):
+        check(inputs, shard="25/30")
+    assert "--shard 25/30: 0 of all 20 inputs" in caplog.text
+    assert inputs.datalist() == []
+
+
+def test_a_shard_checks_its_own_inputs_and_may_skip_all_of_them(twenty, caplog, tmp_path):
+    check(inputs_of(twenty, tmp_path / "out", shard="1/20"), shard="1/20")  # the bad ones are in other shards
+    lines = stopped(inputs_of(twenty, tmp_path / "out", shard="4/20"), caplog, shard="4/20")
+    assert "s03.nii.gz" in lines[0]
+    inputs = inputs_of(twenty, tmp_path / "out", shard="4/20", skip_invalid=True)
+    check(inputs, shard="4/20", skip_invalid=True)
+    assert inputs.datalist() == []
+    assert len(inputs.invalid) == 1
+
+
+@pytest.mark.parametrize("shard", ["0/3", "4/3", "a/b", "1/0", 2])
+def test_a_wrong_shard_stops_before_any_file_is_read(caplog, tmp_path, shard):
+    (line,) = stopped(inputs_of(tmp_path / "nowhere", tmp_path / "out", shard=shard), caplog, shard=shard)
+    assert line.startswith(f"--shard {shard}: ")

@@ -308,3 +308,71 @@ def test_the_commonest_name_of_a_brain_mask_serves_the_session(tmp_path: Path) -
     inputs = InputFolder(dataset_dir=tmp_path, output_dir=tmp_path / "out", companions={"brain": "mask"})
     assert inputs.names() == ["sub-01_NAA", "sub-01_tCr"]
     assert {item["brain"] for item in inputs.items()} == {str(tmp_path / "sub-01_brain_mask.nii.gz")}
+
+
+def three_sessions(path: Path) -> list[str]:
+    """Names of the maps of three sessions, one of them with two maps; a mask that is named as a map comes first."""
+    data = np.zeros((9, 9, 9), np.float32)
+    data[2:5, 3:6, 4:7] = 1
+    path.mkdir(exist_ok=True)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), path / "a_patient7.nii.gz")
+    names = ["s1_NAA", "s1_tCr", "s2_NAA", "s3_NAA"]
+    for name in names:
+        save(path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(np.full((8, 9), 5, np.float32), np.eye(4)), path / f"{name}_crlb.nii.gz")
+    return names
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+@pytest.mark.parametrize("checked", [False, True])
+def test_shards_hold_every_case_once_and_whole(tmp_path: Path, count: int, checked: bool) -> None:
+    names = three_sessions(tmp_path)
+    parts = []
+    for place in range(1, count + 1):
+        inputs = folder(tmp_path, shard=f"{place}/{count}", session=True)
+        if checked:
+            inputs.check()
+        parts.append([name for name in inputs.names() if name.startswith("s")])
+        for item in inputs.items():
+            others = [key for key in item if key.startswith("session/") and "/" not in key.removeprefix("session/")]
+            assert len(others) == (1 if "s1_" in item["image"] else 0)
+    assert sorted(name for part in parts for name in part) == names
+    assert [part for part in parts if "s1_NAA" in part] == [part for part in parts if "s1_tCr" in part]
+
+
+def test_a_mask_that_is_found_moves_no_case_to_another_shard(tmp_path: Path) -> None:
+    three_sessions(tmp_path)
+    inputs = folder(tmp_path, shard="1/2")
+    before = inputs.names()
+    assert before == ["a_patient7", "s2_NAA"]
+    inputs.check()
+    assert inputs.names() == ["s2_NAA"]
+    assert inputs.masks
+
+
+def test_a_shard_knows_what_belongs_to_the_others(tmp_path: Path) -> None:
+    names = three_sessions(tmp_path)
+    inputs = folder(tmp_path, shard="2/4")
+    assert inputs.names() == names[:2]
+    assert inputs.unused() == {}
+    assert inputs.whole().names() == ["a_patient7", *names]
+    assert inputs.table()[0] == "1 case: 2 maps, 2 crlb"
+    save(tmp_path / "S1_naa.nii", (9, 9))  # another grid, so another case and shard
+    problems = folder(tmp_path, shard="3/4").check()
+    assert "has the output names of" in str(problems)
+
+
+def test_a_shard_of_a_list_and_one_without_a_case(tmp_path: Path) -> None:
+    names = three_sessions(tmp_path)
+    (tmp_path / "list.json").write_text(json.dumps([f"{name}.nii.gz" for name in names]))
+    listed = [
+        InputFolder(dataset_dir=tmp_path / "list.json", output_dir=tmp_path / "out", shard=f"{k}/4")
+        for k in (1, 2, 3, 4)
+    ]
+    assert [one.names() for one in listed] == [names[:2], names[2:3], names[3:], []]
+    assert listed[3].check() == {}
+    assert listed[3].datalist() == []
+    assert listed[3].table() == ["0 cases: 0 maps"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="holds no input"):
+        folder(tmp_path / "none", shard="1/2").items()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 import logging
 import math
@@ -12,7 +10,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
@@ -28,11 +26,11 @@ from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, telling
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
+from mrsikit.runtime.report.summary import DONE, FAILED, SKIPPED, columns_of, flags_of, shown_name, write_summary
 from mrsikit.runtime.report.viewer import plotly_script, view_of
 
 logger = logging.getLogger(__name__)
 
-DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 RESEARCH_ONLY = "For research use only. Not a medical device; not for diagnosis or treatment."
 
 ORIENTED = "Radiological orientation: anterior is up, the patient's right is on the left; else as the letters say."
@@ -64,7 +62,7 @@ def write_report(
     caption: str = "",
     spatial: bool = True,
     checks: Callable[[Any], Sequence[str]] | None = None,
-    report: bool | str | int = True,
+    report: bool | str | int | None = None,
     max_figures: int = 50,
 ) -> list[dict[str, Any]]:
     """Write ``summary.csv``, ``mrsinmrs.csv`` and ``report.html`` from the files in the output folder.
@@ -87,41 +85,47 @@ def write_report(
         caption: plain text below every figure.
         spatial: whether figures drawn by ``draw`` show the head and need a note on its orientation.
         checks: checks all outputs, given the inputs, and returns lines for a list above the table.
-        report: whether to write the page. Without it, the page of an earlier run is removed, because it would not show
-            this run.
+        report: whether to write the page; None: unless the run is a shard. Without it, the page of an earlier run is
+            removed, because it would not show this run.
         max_figures: largest number of figures. Further inputs are only in the table, so that the page stays small
             enough to load.
 
     Returns:
         The rows of the summary: file, case, status (done, skipped, failed), reason, flags (the warnings), then the
-        summary of each record. None if another run is still at work in the folder: the last one writes the report.
+        summary of each record. Of a shard, also the rows of the other shards. None if another run without shards is
+        still at work in the folder: the last one writes the report.
 
     Raises:
         InputError: the inputs cannot be listed.
     """
-    if not inputs.release():
-        logger.info("another run is at work in %s; it writes the report when it ends", inputs.output_dir)
-        return []
+    sharded = inputs.shard is not None
+    wanted = not sharded if report is None else as_flag(report, "report")
+    if sharded:  # each shard adds its rows while it holds its claims, whether others are at work or not
+        row_of = write_summary(inputs)
+        alone = inputs.release()
+    else:
+        alone = inputs.release()
+        row_of = write_summary(inputs) if alone else {}
+    if not alone:
+        if wanted or not sharded:
+            logger.info("another run is at work in %s; it writes the report when it ends", inputs.output_dir)
+        return list(row_of.values())
+    inputs, rows = inputs.whole(), list(row_of.values())
     folder = Path(str(inputs.output_dir)).expanduser()
-    files = inputs.files
-    case_of = {path: case.name for case in inputs.cases() for path in case.maps}
-    records = {path: read_record(inputs.record_path(inputs.name_of(path))) for path in files}
-    rows = [_row(inputs, path, records[path], case_of.get(path)) for path in files]
-    write_text_atomically(folder / "summary.csv", _as_csv(rows))
-    done = [path for path, row in zip(files, rows, strict=True) if row["status"] == DONE]
-    found = checks(inputs) if checks is not None and done else []
+    records = {path: read_record(inputs.record_path(inputs.name_of(path))) for path in row_of}
+    done = [path for path, row in row_of.items() if row["status"] == DONE]
+    found = checks(inputs) if checks is not None and done and (wanted or not sharded) else []
     for line in found:
         logger.info("%s", line)
-    if not as_flag(report, "report"):
+    if not wanted:
         (folder / "report.html").unlink(missing_ok=True)
         return rows
-    stated = {_shown(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
+    stated = {shown_name(inputs, path): checklist(path, records[path]) for path in done} if inputs.reads_files else {}
     if stated:
         write_text_atomically(folder / "mrsinmrs.csv", as_csv(stated))
-    row_of = dict(zip(files, rows, strict=True))
     of_this_run = next((path for path in done if str(path) not in inputs.outdated), None)
-    flags_of = {path: _flags(inputs, path, records[path]) for path in done}
-    done.sort(key=lambda path: _urgency(row_of[path], flags_of[path], worst_by), reverse=True)
+    flags = {path: flags_of(inputs, path, records[path]) for path in done}
+    done.sort(key=lambda path: _urgency(row_of[path], flags[path], worst_by), reverse=True)
     drawn = set(done[:max_figures])
     cases = []
     for path in tqdm(done, desc="report", unit="file", delay=2):
@@ -133,8 +137,8 @@ def write_report(
             figure = _figure(inputs, path, panels, choose_by, unit, caption)
         if path in drawn:
             figure["checks"] = check_views(records[path].get("checks", ()), unit)
-        cases.append(_case(_shown(inputs, path), flags_of[path], records[path], figure))
-    counts = f"{len(done)} of {len(files)} inputs done" + "".join(
+        cases.append(_case(shown_name(inputs, path), flags[path], records[path], figure))
+    counts = f"{len(done)} of {len(rows)} inputs done" + "".join(
         f", {number} {status}" for status in (SKIPPED, FAILED) if (number := sum(r["status"] == status for r in rows))
     )
     if len(done) > max_figures:
@@ -148,7 +152,7 @@ def write_report(
         problems=[row for row in rows if row["status"] != DONE],
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
         first=_first(cases, [row_of[path] for path in done], worst_by), worst_by=worst_by,
-        columns=[name for name in _columns(rows) if name != "flags"],
+        columns=[name for name in columns_of(rows) if name != "flags"],
         rows=[_cells(rows, row) for row in rows],
         script=plotly_script() if any(case.get("view") for case in cases) else "",
     )  # fmt: skip
@@ -209,44 +213,9 @@ def _first(
     ]  # fmt: skip
 
 
-def _row(inputs: InputFolder, path: Path, record: Mapping[str, Any], case: str | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"file": _shown(inputs, path), **({} if case is None else {"case": case})}
-    row |= {"status": DONE, "reason": "", "flags": ""}
-    if str(path) in inputs.invalid:
-        return row | {"status": SKIPPED, "reason": "; ".join(inputs.invalid[str(path)])}
-    if not inputs.is_done(path):
-        return row | {"status": FAILED, "reason": "outputs are not complete; run again"}
-    return row | {"flags": "; ".join(_flags(inputs, path, record))} | dict(record.get("summary", {}))
-
-
-def _flags(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> list[str]:
-    """Warnings of a file: those of its record, and that it was made with other settings."""
-    flags = [str(flag) for flag in record.get("flags", ())]
-    if str(path) in inputs.outdated:
-        flags.append(f"{MADE_BEFORE} {inputs.outdated[str(path)]} and not again: --overwrite true does")
-    return flags
-
-
-def _shown(inputs: InputFolder, path: Path) -> str:
-    """Name of a file with its folders below the folder of all inputs."""
-    return str(PurePosixPath(inputs.name_of(path)).parent / path.name)
-
-
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, _columns(rows), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
-
-
 def _cells(rows: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Cells of the table of all inputs: text, whether it is a number, and the anchor that it leads to."""
-    return [_cell(name, row.get(name), row) for name in _columns(rows) if name != "flags"]
+    return [_cell(name, row.get(name), row) for name in columns_of(rows) if name != "flags"]
 
 
 def _cell(name: str, value: object, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -254,3 +254,42 @@ def test_a_check_on_hidden_voxels_is_shown_with_its_input(make_run, tmp_path):
     assert "of &lt;5&gt; voxels" in page
     assert "1 of 2 within 1.645 SD" in page
     assert "&#34;candidates&#34;" not in page  # it is drawn, and need not stand in the record too
+
+
+def test_shards_leave_the_page_to_a_last_run(make_run, tmp_path):
+    for shard in ("2/2", "1/2"):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "report.html").write_text("of before")
+        inputs, evaluator = make_run(shard=shard)
+        run_evaluator(evaluator)
+        seen_by_checks = []
+        rows = write_report(inputs, **TEXTS, checks=seen_by_checks.append)
+        assert not (tmp_path / "out" / "report.html").exists()
+        assert seen_by_checks == []  # that judges a whole set
+    assert [row["status"] for row in rows] == ["done"] * 3
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.nii.gz")}
+    inputs, evaluator = make_run(shard="1/2")
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS, report=True)
+    of_shard = read(tmp_path / "out")
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    whole = read(tmp_path / "out")
+    assert whole[0] == of_shard[0]
+    assert whole[1].count("<img") == of_shard[1].count("<img") == 3
+    assert "3 of 3 inputs done" in whole[1]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.nii.gz")} == before
+
+
+def test_a_shard_that_broke_runs_again(make_run, tmp_path):
+    inputs, evaluator = make_run(shard="1/2", break_at="/c")
+    with pytest.raises(RuntimeError, match="applying transform"):
+        run_evaluator(evaluator)
+    done = (tmp_path / "out" / "a_holes.nii.gz").stat().st_mtime_ns
+    inputs, evaluator = make_run(shard="1/2")
+    run_evaluator(evaluator)
+    write_report(inputs, **TEXTS)
+    with open(tmp_path / "out" / "summary.csv", newline="", encoding="utf-8") as file:
+        assert [row["file"][0] for row in csv.DictReader(file)] == ["a", "c"]
+    assert (tmp_path / "out" / "a_holes.nii.gz").stat().st_mtime_ns == done
