@@ -26,6 +26,7 @@ from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case
 from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, grouped, telling
 from mrsikit.runtime.report.panels import INPUT, Panel, Picture
+from mrsikit.runtime.report.region_figure import CAPTION, draw_regions
 from mrsikit.runtime.report.summary import DONE, FAILED, SKIPPED, columns_of, flags_of, shown_name, write_summary
 from mrsikit.runtime.report.viewer import plotly_script, view_of
 
@@ -152,6 +153,7 @@ def write_report(
         problems=[row for row in rows if row["status"] != DONE],
         warnings=_warnings({case["name"]: case["warnings"] for case in cases}),
         first=_first(cases, [row_of[path] for path in done], worst_by), worst_by=worst_by,
+        regions=_regions(folder / "regions.csv", [inputs.record_path(inputs.name_of(path)) for path in done]),
         columns=[name for name in columns_of(rows) if name != "flags"],
         rows=[_cells(rows, row) for row in rows],
         script=plotly_script() if any(case.get("view") for case in cases) else "",
@@ -167,6 +169,20 @@ def _render(**values: Any) -> str:
         loader=PackageLoader("mrsikit.runtime.report", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(TEMPLATE).render(**values)
+
+
+def _regions(table: Path, records: Sequence[Path]) -> dict[str, str]:
+    """Draw the table of labelled regions for the template; nothing if there is none."""
+    png = draw_regions(table) if table.exists() else b""
+    if not png:
+        return {}
+    made = table.stat().st_mtime_ns
+    old = (
+        " Some results are newer than regions.csv: run mrsikit regions again."
+        if any(path.stat().st_mtime_ns > made for path in records)
+        else ""
+    )
+    return {"png": base64.b64encode(png).decode("ascii"), "caption": f"{CAPTION}{old}"}
 
 
 def _command(inputs: InputFolder, record: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 import base64
 import csv
 import json
+import os
 import re
 from html.parser import HTMLParser
 
@@ -293,3 +294,21 @@ def test_a_shard_that_broke_runs_again(make_run, tmp_path):
     with open(tmp_path / "out" / "summary.csv", newline="", encoding="utf-8") as file:
         assert [row["file"][0] for row in csv.DictReader(file)] == ["a", "c"]
     assert (tmp_path / "out" / "a_holes.nii.gz").stat().st_mtime_ns == done
+
+
+def test_regions_are_drawn_where_their_table_is(make_run, tmp_path):
+    inputs, evaluator = make_run()
+    run_evaluator(evaluator)
+    table = tmp_path / "out" / "regions.csv"
+    table.write_text("map,case,metabolite,ratio,label,name,mean,SD,share imputed\na,s,NAA,,1,frontal,9,1,0.2\n")
+    write_report(inputs, **TEXTS)
+    page = read(tmp_path / "out")[1]
+    assert page.count("<img") == 4
+    assert "than 10% of the region was imputed" in page[page.index('id="regions"') :]
+    assert "run mrsikit regions again" not in page
+    os.utime(table, (1, 1))
+    write_report(inputs, **TEXTS)
+    assert "run mrsikit regions again" in read(tmp_path / "out")[1]
+    table.unlink()
+    write_report(inputs, **TEXTS)
+    assert 'id="regions"' not in read(tmp_path / "out")[1]
