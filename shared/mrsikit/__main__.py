@@ -271,7 +271,7 @@ def regions(arguments: Sequence[str]) -> None:
         rows = write_region_table(words[0], rois=options.get("--rois"), ratio_to=options.get("--ratio_to"))
     except InputError as error:
         raise SystemExit(str(error)) from None
-    _write(f"{Path(words[0]).expanduser() / TABLE}: {len(rows)} rows")
+    _write(f"{Path(words[0]).expanduser() / TABLE}: {len(rows)} row{'s' if len(rows) != 1 else ''}")
 
 
 def _as_words(name: str, value: object) -> list[str]:

@@ -138,7 +138,8 @@ def test_a_ratio_is_the_mean_of_the_ratios_of_the_voxels() -> None:
     below[1, 2, 1], below[1, 3, 1], below[2, 2, 1] = 0, -1, np.nan
     region = region_statistics(values, labels, denominator=below)[0]
     counted = (labels == 1) & (below > 0)
-    assert (region.mean, region.median, region.sd, region.voxels) == by_numpy(values / below, counted)
+    ratios = np.divide(values, below, where=counted, out=np.zeros_like(values))
+    assert (region.mean, region.median, region.sd, region.voxels) == by_numpy(ratios, counted)
     assert (region.zeros, region.undefined) == (2, 1)
     assert region.mean != pytest.approx(values[counted].mean() / below[counted].mean(), rel=1e-6)
 
