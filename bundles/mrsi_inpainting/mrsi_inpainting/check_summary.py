@@ -116,6 +116,6 @@ def check_warnings(checks: Sequence[Mapping[str, Any]], missing: Tensor, calibra
     if not outside:
         return []
     return [
-        f"{outside} of {count} filled voxels are not like the hidden ones on which the fill was checked: do not rely "
-        "on their standard deviation, which was doubled (0 in _calibrated)"
+        f"{outside} of {count} filled voxels are not like the hidden ones on which the fill was checked: rely neither "
+        "on their value nor on its standard deviation, although that was doubled; the file _calibrated is 0 there"
     ]

@@ -220,9 +220,10 @@ class PostprocessMapd(Transform):
         if left.any():
             where = "the brain mask" if brain_known else "the signal" if boxed else "the outline of the good fits"
             or_else = "" if brain_known else ", or give a brain mask if they are brain"
-            flags.append(f"{int(left.sum())} poor fits outside {where} were not filled: leave them out{or_else}")
+            poor = f"{int(left.sum())} poor fits outside {where} were not filled"
+            flags.append(f"{poor}, they are as measured: mask them before any statistics{or_else}")
         if (~torch.isfinite(values) & ~missing).any():
-            flags.append("NaN or infinity outside the signal was left as it is")
+            flags.append("NaN or infinity outside the signal was left as it is: mask the map before any statistics")
         return flags
 
     @staticmethod
@@ -243,9 +244,9 @@ class PostprocessMapd(Transform):
             return []
         if not certain:
             return [
-                "it cannot be told whether the map shows a whole section of a head or a box that PRESS or semi-LASER "
-                f"excited: only voxels within the signal were filled ({int(excited.sum())} of {excited.numel()} "
-                "voxels); if tissue is lost at the rim, give a brain mask"
+                "give a brain mask: without one it cannot be told whether the map shows the whole head or a box that "
+                "PRESS or semi-LASER excited, and nothing was filled beyond the signal, which spans "
+                f"{int(excited.sum())} of {excited.numel()} voxels"
             ]
         return [
             f"the map shows a box, as PRESS or semi-LASER excites it ({int(excited.sum())} of {excited.numel()} "

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
-from mrsikit.io.writers import write_text_atomically
 from mrsikit.regions import labels_on_grid, region_statistics, shares_on_grid
 from mrsikit.runtime.file_names import read_name
 from mrsikit.runtime.labelled_maps import ROIS, FoundMap, Labels, find_labels, find_maps, read_labels

@@ -23,8 +23,8 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
     Returns:
         Each warning, with its files and what differs in each. A number that differs is given as a range, such as "71 to
         333 poor fits were left". Where several differ, as in "21 of 48", the warning is that of the first file, the one
-        with the largest number. Results that are out of date come first, then the rarest warning, since it singles out
-        files; in a group, the file with the largest number.
+        with the largest number. Results that are out of date come first, then warnings that count something, and among
+        those the rarest, since it singles out files; in a group, the file with the largest number.
 
     Example:
         >>> grouped({"a": ["3 voxels lost", "no mask"], "b": ["7 voxels lost", "no mask"], "c": ["no mask"]})
@@ -40,10 +40,15 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
         own = {file: [NUMBER.findall(warning)[k] for k in differ] for file, warning in files.items()}
         order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
-        text = _one(list(files.values())) if len(differ) < 2 else files[order[0]]
+        text = _one(list(files.values())) if len(differ) < 2 else f"at most: {files[order[0]]}"
         joint = " of " if OF.search(text) else ", "
         out.append((text, {file: joint.join(own[file]) for file in order}))
-    return sorted(out, key=lambda group: (not group[0].startswith(MADE_BEFORE), len(group[1])))
+    return sorted(out, key=_rank)
+
+
+def _rank(group: tuple[str, Mapping[str, str]]) -> tuple[bool, bool, int]:
+    text, files = group
+    return not text.startswith(MADE_BEFORE), not NUMBER.search(text), len(files)
 
 
 def telling(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from mrsikit.io.writers import write_text_atomically
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.runtime.claims import summary_lock
 from mrsikit.runtime.inputs import InputFolder, read_record
 from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE
