@@ -1,6 +1,7 @@
 """The how-tos in docs/howto: their commands run, one after another, in a folder that holds what they start from."""
 
 import csv
+import json
 import re
 import shlex
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -89,6 +91,30 @@ def fsl_results(folder: Path) -> None:
     for place in ("concs/internal/NAA", "uncertainties/NAA_sd", "qc/NAA_snr", "qc/NAA_fwhm"):
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         nib.save(nib.Nifti1Image(values, np.diag([8, 8, 10, 1])), folder / f"{place}.nii.gz")
+
+
+@pytest.mark.skipif(not ORYX.is_dir(), reason="needs shared/data")
+def test_lcmodel_to_regions(tmp_path: Path) -> None:
+    shutil.copytree(ORYX / "lcmodel_tables", tmp_path / "lcmodel", copy_function=shutil.copyfile)
+    (lines,) = (block.splitlines() for block in blocks("lcmodel_to_regions", "bash"))
+    run(lines[0], tmp_path)
+    assert "position unknown" in json.loads((tmp_path / "maps" / "sub-01_import.json").read_text())["position"]
+    grid: Any = nib.load(tmp_path / "maps" / "sub-01_NAA_NAAG.nii.gz")
+    labels = np.zeros(grid.shape, np.float32)
+    labels[5:8, 5:9, 1], labels[8:11, 5:9, 1] = 1, 2
+    nib.save(nib.Nifti1Image(labels, None, grid.header), tmp_path / "sub-01_rois.nii.gz")
+    for line in lines[1:]:
+        run(line, tmp_path)
+    rows = table(tmp_path / "filled" / "regions.csv")
+    assert {row["ratio"] for row in rows} == {"", "NAA+NAAG/Cr+PCr", "GPC+PCh/Cr+PCr"}
+    assert {row["label"] for row in rows} == {"1", "2"}
+    filled: Any = nib.load(tmp_path / "filled" / "sub-01_NAA_NAAG_inpainted.nii.gz")
+    (row,) = [row for row in rows if (row["metabolite"], row["ratio"], row["label"]) == ("NAA+NAAG", "", "1")]
+    assert float(row["mean"]) == pytest.approx(filled.get_fdata()[labels == 1].mean(), rel=1e-5)
+    assert "regions" in (tmp_path / "filled" / "report.html").read_text()
+    assert {path.name for path in (tmp_path / "fine").glob("*_sr.nii.gz")} == {
+        f"sub-01_{word}_inpainted_sr.nii.gz" for word in ("NAA_NAAG", "Cr_PCr", "GPC_PCh")
+    }
 
 
 @pytest.mark.skipif(not ORYX.is_dir(), reason="needs shared/data")

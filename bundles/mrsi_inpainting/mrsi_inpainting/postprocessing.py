@@ -14,6 +14,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from mrsi_inpainting.check_summary import check_records, check_warnings, summary_of
+from mrsi_inpainting.fit_quality import NEVER_FITTED
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.inpainting.session_fill import SessionMap, fill_from_session
@@ -23,6 +24,7 @@ from mrsikit.restoration.sampled_matrix import interpolated_in_words, sampled_ma
 MATRIX = {2: (12, 128), 3: (12, 64)}
 """Smallest and largest matrix on which a network was trained or tested, by its number of dimensions."""
 
+BOUNDS = "inpainted_crlb"
 TRAINED_LOSS = 0.4
 NEGATIVE_SHARE = 0.05
 
@@ -42,8 +44,9 @@ class PostprocessMapd(Transform):
     Output:
         "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
         standard deviation of the filled voxels in the map's unit, 0 where measured. "calibrated" (M, X, Y[, Z]) uint8:
-        1 where a filled voxel is like those of the check. "names": keys of these four images. "summary": row of the
-        summary. "checks": what the report shows of the check. "flags": warnings for the user.
+        1 where a filled voxel is like those of the check. "inpainted_crlb" (M, X, Y[, Z]), if the input has bounds:
+        these, and at filled voxels the standard deviation in percent. "names": keys of these images. "summary": row of
+        the summary. "checks": what the report shows of the check. "flags": warnings for the user.
     """
 
     def __init__(
@@ -73,6 +76,9 @@ class PostprocessMapd(Transform):
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
         out["checks"] = check_records(checks, str(out.get("other names", "")))
         out["names"] = ["inpainted", "holes", "uncertainty", "calibrated"]
+        if "crlb" in out:
+            out[BOUNDS] = self._like(_bounds(out["crlb"], out["inpainted"], out["uncertainty"], missing), values)
+            out["names"].append(BOUNDS)
         out["summary"] = {
             "matrix": "x".join(str(n) for n in plain.shape[1:]),
             "maps": plain.shape[0],
@@ -263,6 +269,14 @@ class PostprocessMapd(Transform):
         if outside <= count / 2:
             return []
         return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]
+
+
+def _bounds(percent: Any, filled: Tensor, sd: Tensor, missing: Tensor) -> Tensor:
+    """Return bounds in percent (M, X, Y[, Z]) that go with the filled map, for whatever reads it next; at most 999."""
+    own = convert_to_tensor(percent).cpu().float().reshape(-1, *missing.shape[1:]).expand_as(missing)
+    plain, deviation = convert_to_tensor(filled).float(), convert_to_tensor(sd).float()
+    of_filled = (100 * deviation / plain.abs().clamp(min=1e-30)).clamp(max=NEVER_FITTED)
+    return torch.where(missing, of_filled, own)
 
 
 def _amounts(percent: np.ndarray, maps: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -37,6 +37,9 @@ UNREAD = (
 SHARED_KINDS = ("missing", "mask", "width", "anatomy")
 """Kinds of companions of which one file may serve all maps of a case."""
 
+SIDE_OUTPUTS = ("holes", "uncertainty", "calibrated")
+"""Outputs of any bundle that are no maps. A record of their name lies beside them."""
+
 ALL_BUT_MASKS = 8
 """Slices of a map in which a value other than 0 and 1 is sought before the whole map is read."""
 
@@ -171,7 +174,8 @@ def _series_folder(folder: Path) -> Path | None:
 def _is_result(path: Path, outputs: Sequence[str], names: set[str]) -> bool:
     stem = stem_of(path)
     bases = [stem.removesuffix(f"_{name}") for name in outputs if stem.endswith(f"_{name}")]
-    return any(base in names or path.with_name(f"{base}.json").exists() for base in bases)
+    recorded = bases + [stem.removesuffix(f"_{name}") for name in SIDE_OUTPUTS if stem.endswith(f"_{name}")]
+    return any(base in names for base in bases) or any(path.with_name(f"{base}.json").exists() for base in recorded)
 
 
 def _holds_fids(path: Path) -> bool:

@@ -26,8 +26,8 @@ METABOLITE = re.compile(
 REPEAT = re.compile(r"(run|rep|repeat)\d*", re.IGNORECASE)
 """Names of the repeats of one session."""
 
-NO_MEANING = ("mrsi", "mrsimap")
-"""Suffixes of BIDS that say nothing about a file beyond what the other parts say."""
+NO_MEANING = ("mrsi", "mrsimap", "inpainted")
+"""Words that say nothing of what a map is: suffixes of BIDS, and that of a filled map, which takes the map's place."""
 
 SPELLINGS = {
     "brain": "brainmask bet skullstripped",

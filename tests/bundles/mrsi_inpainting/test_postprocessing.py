@@ -178,3 +178,16 @@ def test_voxels_of_broad_lines_are_filled_and_counted(network: Inpainter) -> Non
     out = filled(network, tensor(values), fwhm=tensor(100 * width), brain=tensor(np.ones((1, 24, 24))))
     assert out["holes"].numpy()[0, 12, 12] == 0
     assert any("median linewidth is 5" in flag and "not used" in flag for flag in out["flags"])
+
+
+def test_bounds_of_the_filled_map_are_written_where_there_were_bounds(network: Inpainter) -> None:
+    values, bounds = disc(24, seed=1)[None], np.full((1, 24, 24), 7.0)
+    bounds[0, 12, 12] = 999.0
+    out = filled(network, tensor(values), crlb=tensor(bounds), brain=tensor(np.ones((1, 24, 24))))
+    assert out["names"][-1] == "inpainted_crlb"
+    found = out["inpainted_crlb"].numpy()
+    holes = out["holes"].numpy() > 0
+    assert (found[~holes] == 7).all()
+    expected = 100 * out["uncertainty"].numpy()[holes] / np.maximum(out["inpainted"].numpy()[holes], 1e-9)
+    np.testing.assert_allclose(found[holes], np.minimum(expected, 999), rtol=1e-5)
+    assert "inpainted_crlb" not in filled(network, tensor(values))
