@@ -8,10 +8,8 @@ the bundle and the weights that are installed. ``mrsikit report`` and ``mrsikit 
 from __future__ import annotations
 
 import os
-import runpy
 import shutil
 import sys
-import warnings
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -33,6 +31,7 @@ COMMANDS = {
 REPORT, REPORT_DOES = "report", "write report.html again for a folder of results, as they were made"
 IMPORT, IMPORT_DOES = "import", "make maps of what LCModel or FSL-MRS found"
 REGIONS, REGIONS_DOES = "regions", "write regions.csv: means of labelled regions, for a folder of results or of maps"
+BIDS, BIDS_DOES = "bids", "run a bundle on the maps of a BIDS dataset, and write a BIDS derivative dataset"
 NEEDS_NO_INPUT = "synthesise"
 HELP = ("-h", "--help")
 REPORT_HELP = (
@@ -88,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _write(import_help()) if set(HELP) & set(given) else import_results(given[1:])
     elif given[0] == REGIONS:
         _write(f"{REGIONS_USAGE}\n\n{REGIONS_HELP}") if set(HELP) & set(given) else regions(given[1:])
+    elif given[0] == BIDS:
+        bids(given[1:])
     elif given[0] not in COMMANDS:
         raise SystemExit(_unknown(given[0]))
     elif set(HELP) & set(given):
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def overview() -> str:
     """Return the help of the program."""
     lines = [f"  {name:19}{what} ({bundle})" for name, (bundle, what) in COMMANDS.items()]
-    more = ((REPORT, REPORT_DOES), (REGIONS, REGIONS_DOES), (IMPORT, IMPORT_DOES))
+    more = ((REPORT, REPORT_DOES), (REGIONS, REGIONS_DOES), (IMPORT, IMPORT_DOES), (BIDS, BIDS_DOES))
     lines += [f"  {name:19}{what}" for name, what in more]
     return "\n".join(
         [
@@ -153,15 +154,14 @@ def run(command: str, arguments: Sequence[str]) -> None:
     if len(paths) not in ((1, 2) if command == NEEDS_NO_INPUT else (2,)):
         many = "; for several maps give their folder" if len(paths) > 2 else ""
         raise SystemExit(f"give the folders first{many}: {usage(command)}")
-    root = _root(COMMANDS[command][0])
+    bundle = COMMANDS[command][0]
+    _root(bundle)  # or a line says that it is not installed
+    from mrsikit.runtime.bundles import run_inference
+
     # With ./ in front, because MONAI reads a folder named 2024_02_01 as a number.
     *inputs, output = [os.path.join(os.curdir, os.path.expanduser(path)) for path in paths]
-    line = ["run", "--config_file", str(root / "configs" / "inference.json"), "--bundle_root", str(root)]
-    line += [word for path in inputs for word in ("--dataset_dir", path)] + ["--output_dir", output, *options]
-    # MONAI warns of every config that it runs; this one was installed with its code.
-    warnings.filterwarnings("ignore", message="parsing config_file")
-    sys.argv = ["mrsikit", *line]
-    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    given = [word for path in inputs for word in ("--dataset_dir", path)] + ["--output_dir", output, *options]
+    run_inference(bundle, given)
 
 
 def report(arguments: Sequence[str]) -> None:
@@ -274,6 +274,27 @@ def regions(arguments: Sequence[str]) -> None:
     _write(f"{Path(words[0]).expanduser() / TABLE}: {len(rows)} row{'s' if len(rows) != 1 else ''}")
 
 
+def bids(arguments: Sequence[str]) -> None:
+    """Run the BIDS app, see :mod:`mrsikit.runtime.bids`.
+
+    Args:
+        arguments: BIDS_DIR, OUT and the level of the analysis, then options of the app and of the bundle.
+
+    Raises:
+        SystemExit: with code 1 and one line per problem.
+    """
+    from mrsikit.io.errors import InputError
+    from mrsikit.runtime.bids import help_text, run_app
+
+    if not arguments or set(HELP) & set(arguments):
+        _write(help_text())
+        return
+    try:
+        _write(run_app(arguments))
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+
+
 def _as_words(name: str, value: object) -> list[str]:
     """Return an option as the command line takes it; none for a value that it cannot say, such as none at all."""
     if not isinstance(value, str | int | float):
@@ -294,7 +315,7 @@ def _root(bundle: str) -> Path:
 def _unknown(command: str) -> str:
     import difflib
 
-    commands = [*COMMANDS, REPORT, REGIONS, IMPORT]
+    commands = [*COMMANDS, REPORT, REGIONS, IMPORT, BIDS]
     close = difflib.get_close_matches(command, commands, n=1)
     hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
     return f"mrsikit {command}: is no command; {hint}"

@@ -1,7 +1,11 @@
-"""The folder of an installed bundle: its configs, weights and documents."""
+"""An installed bundle: the folder of its configs, weights and documents, and a run of its inference."""
 
 from __future__ import annotations
 
+import runpy
+import sys
+import warnings
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,3 +56,22 @@ def options_model(bundle: Path) -> type[RunOptions]:
     target = ConfigParser.load_config_file(bundle / "configs" / "inference.json")["options"]["_target_"]
     module, name, _ = target.rsplit(".", maxsplit=2)  # package.options.Model.model_construct
     return getattr(import_module(module), name)
+
+
+def run_inference(package: str, options: Sequence[str]) -> None:
+    """Run the inference of a bundle in this process, by MONAI's own command.
+
+    Args:
+        package: name of the package, which is that of the bundle.
+        options: words of the command line, such as ``--dataset_dir IN --output_dir OUT``.
+
+    Raises:
+        InputError: the bundle is not installed.
+        SystemExit: with code 1, if the bundle refuses an option or an input; with code 0 after a dry run.
+    """
+    root = bundle_root(package)
+    line = ["run", "--config_file", str(root / "configs" / "inference.json"), "--bundle_root", str(root), *options]
+    # MONAI warns of every config that it runs; this one was installed with its code.
+    warnings.filterwarnings("ignore", message="parsing config_file")
+    sys.argv = ["mrsikit", *line]
+    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
