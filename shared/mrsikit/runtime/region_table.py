@@ -30,7 +30,7 @@ COLUMNS = (
 )  # fmt: skip
 """Columns of the table. ``voxels`` have a value; the shares but the first are of these."""
 
-TOTAL_CREATINE = ("tcr", "cr+pcr", "pcr+cr", "cr", "creatine")
+TOTAL_CREATINE = ("tcr", "cr+pcr", "pcr+cr", "crpcr", "cr", "creatine")
 """Names of the default denominator of ratios; the first that a case has is taken."""
 
 NO_RATIO = "none"

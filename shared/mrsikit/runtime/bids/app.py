@@ -17,11 +17,12 @@ from typing import Any, NoReturn
 
 from monai.bundle import ConfigParser
 
+from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.errors import InputError
-from mrsikit.runtime.bids.dataset import BidsMap, choose_labels, list_images, match_maps
+from mrsikit.runtime.bids.dataset import BidsMap, choose_labels, dataset_of_maps, list_images, match_maps
 from mrsikit.runtime.bids.derivatives import check_output, describe_dataset, link_names, read_json, write_derivatives
 from mrsikit.runtime.bids.group_table import GROUP, write_group_table
-from mrsikit.runtime.bids.patterns import read_patterns
+from mrsikit.runtime.bids.patterns import IMAGE, read_patterns
 from mrsikit.runtime.bundles import bundle_root, options_model, run_inference
 from mrsikit.runtime.labelled_maps import MAPS
 
@@ -87,13 +88,13 @@ def run_app(arguments: Sequence[str]) -> str:
         return _group(out, parsed)
     _check_bundle(parsed.bundle, given)
     check_output(out, datasets, parsed.bundle, BUNDLES)
-    maps = _find(datasets, parsed)
+    maps, sessions = _find(datasets, parsed)
     names = link_names(datasets)
     version = read_json(bundle_root(parsed.bundle) / "configs" / "metadata.json").get("version", "")
     failed, images = [], 0
     for participant, found in maps.items():
         results = out / parsed.bundle / f"sub-{participant}"
-        if not _compute(parsed.bundle, found, results, given):
+        if not _compute(parsed.bundle, found, results, given, sessions):
             failed.append(f"sub-{participant}: was not computed; the lines above say why")
         written = [image for one in found for image in write_derivatives(one, results, out, names)]
         images += len(written)
@@ -149,8 +150,8 @@ def _check_bundle(bundle: str | None, given: Sequence[str]) -> None:
         raise InputError("\n".join(problems))
 
 
-def _find(datasets: Sequence[Path], parsed: argparse.Namespace) -> dict[str, list[BidsMap]]:
-    """Return the maps of each participant that has some.
+def _find(datasets: Sequence[Path], parsed: argparse.Namespace) -> tuple[dict[str, list[BidsMap]], list[str] | None]:
+    """Return the maps of each participant that has some, and the sessions that were chosen; None: all.
 
     Raises:
         InputError: there are none, or two files are the same; one line for each problem.
@@ -159,38 +160,51 @@ def _find(datasets: Sequence[Path], parsed: argparse.Namespace) -> dict[str, lis
     config: dict[str, Any] = ConfigParser.load_config_file(bundle_root(parsed.bundle) / "configs" / "inference.json")
     images = list_images(datasets)
     participants = choose_labels(parsed.participant_label, images, "participant", datasets[0])
-    known = {file.name.session for label in participants for file in images[label]} - {""}
-    sessions = choose_labels(parsed.session_label, known, "session", datasets[0])
+    sessions = None
+    if parsed.session_label is not None:
+        known = {file.name.session for label in participants for file in images[label]} - {""}
+        sessions = choose_labels(parsed.session_label, known, "session", datasets[0])
+    dataset = dataset_of_maps(datasets, images, patterns[IMAGE])
+    right = "name them as sub-01_met-NAA_desc-signal_mrsi.nii.gz, or give --patterns"
+    if dataset is None:
+        raise InputError(f"{datasets[0]}: holds no metabolite maps; {right}")
     maps: dict[str, list[BidsMap]] = {}
     problems = []
     for label in participants:
         try:
-            found = match_maps(images[label], patterns, config["companions"])
+            found = match_maps(images[label], patterns, config["companions"], dataset=dataset)
         except InputError as error:
             problems.append(str(error))
             continue
-        if parsed.session_label is not None:
+        if sessions is not None:
             found = [one for one in found if one.file.name.session in sessions]
         if found:
             maps[label] = found
         else:
-            logger.warning("sub-%s: has no metabolite maps", label)
+            logger.warning("sub-%s: has no metabolite maps in %s", label, dataset)
     if problems:
         raise InputError("\n".join(problems))
     if not maps:
-        right = "name them as sub-01_met-NAA_desc-signal_mrsi.nii.gz, or give --patterns"
-        raise InputError(f"{datasets[0]}: holds no metabolite maps of these participants and sessions; {right}")
-    return maps
+        raise InputError(f"{dataset}: holds no metabolite maps of these participants and sessions; {right}")
+    return maps, sessions
 
 
-def _compute(bundle: str, maps: Sequence[BidsMap], results: Path, given: Sequence[str]) -> bool:
-    """Run a bundle on the maps of one participant, as a MONAI datalist. Return whether it ended well."""
+def _compute(
+    bundle: str, maps: Sequence[BidsMap], results: Path, given: Sequence[str], sessions: Sequence[str] | None
+) -> bool:
+    """Run a bundle on the maps of one participant, as a MONAI datalist. Return whether it ended well.
+
+    The datalist stays beside the results, because the command in the report names it. That of some sessions has a name
+    of its own, so that two jobs with different sessions do not change each other's.
+    """
     entries = [
         {"image": str(one.file.path), **{name: str(file.path) for name, file in one.companions.items()}} for one in maps
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        datalist = Path(folder) / "inputs.json"
-        datalist.write_text(json.dumps(entries), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as temporary:
+        is_dry = "--dry_run true" in " ".join(given).replace("=", " ").lower()  # then nothing is written
+        name = "_".join(["inputs", *(f"ses-{label}" for label in sessions or ())])
+        datalist = (Path(temporary) if is_dry else results) / f"{name}.json"
+        write_text_atomically(datalist, json.dumps(entries, indent=2) + "\n")
         try:
             run_inference(bundle, ["--dataset_dir", str(datalist), "--output_dir", str(results), *given])
         except SystemExit as stop:

@@ -11,8 +11,8 @@ from mrsikit.io.readers import split_name, stem_of
 from mrsikit.runtime.bids.names import BidsName, read_bids_name
 from mrsikit.runtime.bids.patterns import DESC, IMAGE, Pattern
 
-ANATOMY = "anatomy"
-"""Kind of the companions that are MRIs, see :class:`mrsikit.runtime.InputFolder`."""
+ANATOMY, BOUNDS = "anatomy", "percent"
+"""Kinds of companions that have rules of their own, see :class:`mrsikit.runtime.InputFolder`."""
 
 OF_SESSION = ("sub", "ses")
 """Entities in which an MRI agrees with the maps of its session; the others are of its own acquisition."""
@@ -84,25 +84,48 @@ def choose_labels(wanted: Iterable[str] | None, known: Iterable[str], what: str,
     return [label for label in known if label in labels]
 
 
+def dataset_of_maps(
+    datasets: Sequence[Path], images: Mapping[str, Sequence[BidsFile]], patterns: Sequence[Pattern]
+) -> Path | None:
+    """Return the first dataset that holds maps, of whichever participant; None if none does.
+
+    Maps are read from one dataset alone. Else a participant without filled maps would be read unfilled, from the
+    dataset that gives the MRIs.
+
+    Args:
+        datasets: roots of the datasets.
+        images: their images, see :func:`list_images`.
+        patterns: those of the maps.
+    """
+    holding = {file.dataset for files in images.values() for file in _ranked(files, patterns)}
+    return next((dataset for dataset in datasets if dataset in holding), None)
+
+
 def match_maps(
-    files: Sequence[BidsFile], patterns: Mapping[str, Sequence[Pattern]], companions: Mapping[str, str]
+    files: Sequence[BidsFile],
+    patterns: Mapping[str, Sequence[Pattern]],
+    companions: Mapping[str, str],
+    *,
+    dataset: Path,
 ) -> list[BidsMap]:
     """Find the maps of a participant and what belongs to them.
 
     A companion belongs to a map if it agrees in all entities that its own name has, but for ``desc``: without ``met``
-    it serves all metabolites of a session. An MRI must agree in participant and session alone. The pattern that stands
-    first wins, then the dataset that stands first, then the file that agrees in more entities.
+    it serves all metabolites of a session. An MRI must agree in participant and session alone. Bounds belong to the
+    maps of their own dataset: those of a fit say nothing about the voxels that were filled since. The pattern that
+    stands first wins, then the dataset that stands first, then the file that agrees in more entities.
 
     Args:
         files: images of one participant.
         patterns: see :func:`mrsikit.runtime.bids.patterns.read_patterns`.
         companions: kind of each companion that the bundle takes.
+        dataset: the one that holds the maps, see :func:`dataset_of_maps`.
 
     Raises:
         InputError: two files are the same map, or the same companion of a map; one line for each.
     """
     maps: dict[tuple[tuple[str, str], ...], list[BidsFile]] = {}
-    for file in _ranked(files, patterns[IMAGE]):
+    for file in _ranked([file for file in files if file.dataset == dataset], patterns[IMAGE]):
         maps.setdefault(_without_desc(file.name), []).append(file)
     problems = []
     out = []
@@ -141,6 +164,8 @@ def _companion(
 ) -> BidsFile | None:
     agreeing = []
     for file in _ranked(files, patterns):
+        if kind == BOUNDS and file.dataset != of.dataset:
+            continue
         own = dict(_without_desc(file.name))
         if kind == ANATOMY:
             own = {key: label for key, label in own.items() if key in OF_SESSION}
