@@ -15,9 +15,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from bids_tree import make_tree
 from command_lines import mrsikit
 from mrsikit.__main__ import IMPORT_OPTIONS
 from mrsikit.io import read_map
+from mrsikit.runtime.bids.app import OWN
+from mrsikit.runtime.bids.patterns import read_patterns
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HOWTO = REPOSITORY / "docs" / "howto"
@@ -136,6 +139,34 @@ def test_import_lcmodel(tmp_path: Path) -> None:
     assert (tmp_path / "filled" / "report.html").exists()
     np.testing.assert_allclose(nib.load(tmp_path / "placed" / "sub-01_NAA_NAAG.nii.gz").affine, affine, atol=1e-4)
     assert (tmp_path / "maps_fsl" / "sub-01_NAA_crlb.nii.gz").exists()
+
+
+def test_bids(tmp_path: Path) -> None:
+    make_tree(tmp_path / "data")
+    labels = np.zeros((16, 16))
+    labels[4:7, 4:8] = 1
+    save(tmp_path / "labels" / "sub-02" / "sub-02_space-orig_rois.nii.gz", labels)
+    for block in blocks("bids", "bash"):
+        for line in block.splitlines():
+            run(line, tmp_path)
+    derivatives = tmp_path / "data" / "derivatives"
+    with open(derivatives / "filled" / "group.tsv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert [(row["participant_id"], row["session_id"], row["metabolite"], row["region ratio"]) for row in rows] == [
+        *((f"sub-01", f"ses-{k}", name, "n/a") for k in (1, 2) for name in ("CrPCr", "NAANAAG")),
+        *(("sub-02", "n/a", *names) for names in (("CrPCr", "n/a"), ("NAANAAG", "n/a"), ("NAANAAG", "NAANAAG/CrPCr"))),
+    ]
+    assert {row["region voxels"] for row in rows[4:]} == {"12"}
+    assert len(list((derivatives / "fine").glob("sub-*/**/*_desc-sr_mrsimap.nii.gz"))) == 6
+
+
+def test_the_patterns_and_options_of_bids_are_those_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "patterns.json").write_text(blocks("bids", "json")[0])
+    assert read_patterns(tmp_path / "patterns.json")["image"][0].labels["desc"] == ("conc",)
+    text = (HOWTO / "bids.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `--([\w-]+)` \|", text, re.MULTILINE) == list(OWN)
+    (keys,) = re.findall(r"^Keys are (.*?);", text, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", keys) == list(read_patterns(None))
 
 
 def test_the_options_of_the_import_are_those_of_the_program() -> None:

@@ -46,7 +46,7 @@ def test_the_overview_names_every_command_and_imports_neither_torch_nor_monai() 
     code += "print({'torch', 'monai', 'numpy', 'pydantic'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.endswith(f"{mrsikit.__version__}\nset()\n")
-    for command in (*COMMANDS, "report", "import"):
+    for command in (*COMMANDS, "report", "regions", "import", "bids"):
         assert f"\n  {command} " in said
 
 

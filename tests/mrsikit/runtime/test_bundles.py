@@ -1,9 +1,11 @@
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 
 from mrsikit.io import InputError
-from mrsikit.runtime.bundles import bundle_root, options_model
+from mrsikit.runtime.bundles import bundle_root, options_model, run_inference
 from option_tables import MODELS, model_of
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
@@ -44,6 +46,20 @@ def test_a_package_without_its_bundle_is_named(tmp_path: Path, monkeypatch: pyte
         bundle_root("toy_gain")
     with pytest.raises(InputError, match="toy_loss: is not installed"):
         bundle_root("toy_loss")
+
+
+def test_a_run_is_that_of_monai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_package(tmp_path, "configs/inference.json")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", [])
+    started: list[list[str]] = []
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: started.append([name, *sys.argv[1:]]))
+    run_inference("toy_gain", ["--output_dir", "out"])
+    config = str(root / "configs" / "inference.json")
+    line = ["run", "--config_file", config, "--bundle_root", str(root), "--output_dir", "out"]
+    assert started == [["monai.bundle", *line]]
+    with pytest.raises(InputError, match="toy_loss: is not installed"):
+        run_inference("toy_loss", [])
 
 
 @pytest.mark.parametrize("bundle", MODELS)
