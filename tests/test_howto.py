@@ -153,7 +153,7 @@ def test_bids(tmp_path: Path) -> None:
     with open(derivatives / "filled" / "group.tsv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert [(row["participant_id"], row["session_id"], row["metabolite"], row["region ratio"]) for row in rows] == [
-        *((f"sub-01", f"ses-{k}", name, "n/a") for k in (1, 2) for name in ("CrPCr", "NAANAAG")),
+        *(("sub-01", f"ses-{k}", name, "n/a") for k in (1, 2) for name in ("CrPCr", "NAANAAG")),
         *(("sub-02", "n/a", *names) for names in (("CrPCr", "n/a"), ("NAANAAG", "n/a"), ("NAANAAG", "NAANAAG/CrPCr"))),
     ]
     assert {row["region voxels"] for row in rows[4:]} == {"12"}
