@@ -184,7 +184,7 @@ def describe_dataset(out: Path, bundle: str, version: str, names: Mapping[Path, 
     ignore = out / ".bidsignore"
     before = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
     # BIDS has neither metabolites nor their maps yet.
-    lines = ["*_met-*", "*_mrsimap.*", f"/{bundle}", "/group.tsv", "/regions.csv"]
+    lines = ["*_mrsimap.*", f"/{bundle}", "/group.tsv", "/regions.csv"]
     lines += [f"*_desc-{output.desc}_mask.*" for output in OUTPUTS.values() if output.suffix == "mask"]
     new = [line for line in lines if line not in before]
     if new:

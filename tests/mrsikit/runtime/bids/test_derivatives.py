@@ -1,5 +1,6 @@
 import json
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,8 @@ def test_the_description_of_the_dataset(tmp_path: Path) -> None:
     lines = (out / ".bidsignore").read_text().splitlines()
     assert lines[:2] == ["mine", "/mrsi_inpainting"]
     assert len(lines) == len(set(lines))
+    names = [f"sub-01_desc-{output.desc}_{output.suffix}.nii.gz" for output in OUTPUTS.values()]
+    assert all(any(fnmatch(name, line) for line in lines) for name in names)
 
 
 @pytest.mark.parametrize(
