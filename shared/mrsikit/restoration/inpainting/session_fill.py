@@ -180,7 +180,7 @@ class _Model:
         fits = {k: RatioKriging.fit(values, data, others[k], self.sides, bounds=bounds) for k in numbers}
         return {k: fit for k, fit in fits.items() if fit is not None}
 
-    def told(self, data: Mask, targets: Mask, root: Array, fields: Mapping[int, RatioKriging]) -> Array:
+    def ratio_innovations(self, data: Mask, targets: Mask, root: Array, fields: Mapping[int, RatioKriging]) -> Array:
         """Return the innovations (N, 1 + K) that kriging the ratios gives, in logarithms.
 
         The first is that of the map itself, value over kriging; then those of the product of ratio and other map, over
@@ -212,7 +212,10 @@ class _Model:
         weights = self.weights(data, near)
         root = weights.predict(self.shown[data])
         matched = np.c_[self.shown[near] - root, self.innovations(weights, data, near)]
-        return np.argwhere(near) * self.sides, {MATCHED: matched, RATIO: self.told(data, near, root, fields)}
+        return np.argwhere(near) * self.sides, {
+            MATCHED: matched,
+            RATIO: self.ratio_innovations(data, near, root, fields),
+        }
 
     def from_others(
         self,
@@ -242,8 +245,8 @@ class _Model:
             slope = local_slope(model, around[0], around[1][name], places * self.sides, reach)
         known = self.shown[data]
         # Innovations of ratios are logarithms of values, whose roots change by half as much.
-        told = slope * correction
-        root = found.root + told if name == MATCHED else found.root * np.exp(told / 2)
+        correction *= slope
+        root = found.root + correction if name == MATCHED else found.root * np.exp(correction / 2)
         values = self.root.inverse(root.clip(known.min(), known.max()))
         return values, found.scale[KRIGING] * np.sqrt(1 - slope * (1 - rest))
 
@@ -334,17 +337,22 @@ class _FromOthers:
         self.names = FROM_OTHERS if fields else (MATCHED,)
         # Innovations of the hidden voxels (N, 1 + K) of each fold, by candidate.
         self.rows = [
-            {MATCHED: np.c_[whole.own, whole.innovations], RATIO: model.told(data & ~mask, mask, whole.root, fields)}
+            {
+                MATCHED: np.c_[whole.own, whole.innovations],
+                RATIO: model.ratio_innovations(data & ~mask, mask, whole.root, fields),
+            }
             for whole, mask in zip(check.predicted, check.folds, strict=True)
         ]
         all_rows = {name: np.concatenate([rows[name] for rows in self.rows]) for name in self.names}
         around, places = model.around(data, targets, fields), np.argwhere(targets)
-        innovations = {MATCHED: found.innovations, RATIO: model.told(data, targets, found.root, fields)[:, 1:]}
+        innovations = {
+            MATCHED: found.innovations,
+            RATIO: model.ratio_innovations(data, targets, found.root, fields)[:, 1:],
+        }
         for name in self.names:
-            told = model.from_others(
+            found.by_name[name], found.scale[name] = model.from_others(
                 name, found, innovations[name], Innovations.fit(all_rows[name]), around, data, places
             )
-            found.by_name[name], found.scale[name] = told
         # What the other parts say of the innovations serves every state of the other maps.
         parts = np.unique(check.parts)
         self.learnt = {(n, k): Innovations.fit(all_rows[n][check.parts != k]) for n in self.names for k in parts}

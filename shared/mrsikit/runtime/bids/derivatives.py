@@ -42,6 +42,7 @@ OUTPUTS = {
     "inpainted": Output("inpainted", "mrsimap", "Metabolite map with its missing voxels filled"),
     "holes": Output("filled", "mask", "1 where a voxel of the map was filled"),
     "calibrated": Output("calibrated", "mask", "1 where a filled voxel is like those that checked the fill"),
+    "inpainted_crlb": Output("crlb", "mrsimap", "Cramér-Rao bounds; where a voxel was filled, its standard deviation"),
     "sr": Output("sr", "mrsimap", "Super-resolved metabolite map"),
     "without_mri": Output("srWithoutMRI", "mrsimap", "Metabolite map, super-resolved without the MRI"),
     "ratio": Output("ratio", "mrsimap", "Ratio of super-resolved metabolite maps"),
@@ -50,6 +51,7 @@ OUTPUTS = {
 }
 """BIDS's name of each output of the bundles that read maps, by its suffix there."""
 
+PERCENT = ("inpainted_crlb",)
 WITHOUT_UNIT = ("holes", "calibrated", "ratio", "ratio_uncertainty")
 
 
@@ -94,7 +96,7 @@ def write_derivatives(found: BidsMap, results: Path, out: Path, names: Mapping[P
         _link(made, image)
         content = {"Description": output.about}
         if what not in WITHOUT_UNIT:
-            content["Units"] = _unit(found.file, record)
+            content["Units"] = "percent" if what in PERCENT else _unit(found.file, record)
         write_json(sidecar, {**content, **_origin(found, names), "Record": record})
         images.append(image)
     return images
