@@ -174,7 +174,7 @@ def report(arguments: Sequence[str]) -> None:
         SystemExit: with code 1, if the folder holds no results, or as in :func:`run`.
     """
     from mrsikit.runtime.bundles import options_model
-    from mrsikit.runtime.inputs import read_record
+    from mrsikit.runtime.provenance import read_record
 
     paths = list(takewhile(lambda word: not word.startswith("-"), arguments))
     if not paths:

@@ -21,7 +21,7 @@ from dmi_quantification.fid_view import fid_view
 from dmi_quantification.spectrum_panel import draw_spectrum
 from mrsikit.io import Fids, read_fids
 from mrsikit.runtime import InputFolder
-from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.report import Picture
 from mrsikit.runtime.report.figures import radiological, write_directions
 

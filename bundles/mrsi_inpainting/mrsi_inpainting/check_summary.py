@@ -50,8 +50,10 @@ def check_records(checks: Sequence[Mapping[str, Any]], others: str) -> list[dict
             found, errors = check[state], check[state]["error / variance"]
             which = f"map {number}, " if len(checks) > 1 else ""
             known = f" where {state} of the other maps are known" if others or len(checks) > 1 else ""
-            chosen = np.linspace(0, len(found[HIDDEN][0]) - 1, min(MOST_SHOWN, len(found[HIDDEN][0]))).astype(int)
-            measured, result, sd = (np.asarray(values)[chosen] for values in found[HIDDEN])
+            hidden = np.stack(found[HIDDEN])
+            hidden = hidden[:, np.isfinite(hidden).all(0)]
+            chosen = np.linspace(0, hidden.shape[1] - 1, min(MOST_SHOWN, hidden.shape[1])).astype(int)
+            measured, result, sd = hidden[:, chosen]
             candidates = {
                 name: {"share": found["weights"].get(name), "squared error / variance": error}
                 for name, error in errors.items()
@@ -59,7 +61,7 @@ def check_records(checks: Sequence[Mapping[str, Any]], others: str) -> list[dict
             out.append(
                 {
                     "title": f"The check: {which}{found['voxels']} voxels filled{known}, "
-                    f"{check['checked on']} hidden (worth {found['n_eff']:.0f} independent ones)",
+                    f"{check['checked on']} hidden (effective number {found['n_eff']:.0f})",
                     "candidates": candidates,
                     "measured": [float(f"{value:.4g}") for value in measured],
                     "result": [float(f"{value:.4g}") for value in result],
@@ -116,6 +118,6 @@ def check_warnings(checks: Sequence[Mapping[str, Any]], missing: Tensor, calibra
     if not outside:
         return []
     return [
-        f"{outside} of {count} filled voxels are not like the hidden ones on which the fill was checked: rely neither "
-        "on their value nor on its standard deviation, although that was doubled; the file _calibrated is 0 there"
+        f"{outside} of {count} filled voxels are not like the hidden ones on which the fill was checked: their value "
+        "and its standard deviation, which was doubled, were not checked (0 in the file _calibrated)"
     ]

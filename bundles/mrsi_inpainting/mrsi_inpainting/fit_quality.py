@@ -10,6 +10,8 @@ from torch import Tensor
 
 CRLB, FWHM = "crlb", "fwhm"
 """Companions that tell of the fits."""
+ANOTHER_UNIT = 10.0
+"""Times the limit above which the median linewidth is taken to be of another unit: Hz instead of ppm."""
 NEVER_FITTED = 999.0
 """Bound, in percent, that LCModel writes where it has found no signal."""
 
@@ -41,30 +43,35 @@ class FitQuality:
         lost = torch.zeros(values.shape, dtype=torch.bool)
         if CRLB in companions:
             lost = lost | poor_fits(companions[CRLB], values, self.max_crlb, self.rule)
-        return lost | self.broad(companions)
+        return lost | self.broad(values, companions)
 
     def good(self, values: Tensor, companions: Mapping[str, Tensor]) -> Tensor:
         """Mark the fits that count as measured: not lost, and with a bound above 0 where there are bounds."""
         good = ~self.lost(values, companions)
         return good & (companions[CRLB] > 0) if CRLB in companions else good
 
-    def misjudges(self, companions: Mapping[str, Tensor]) -> str:
-        """Return why the linewidths cannot be used: most of them exceed the limit. Empty if they can."""
+    def misjudges(self, values: Tensor, companions: Mapping[str, Tensor]) -> str:
+        """Return why the linewidths cannot be used: they are of another unit than the limit. Empty if they can be."""
         if FWHM not in companions or self.max_fwhm is None:
             return ""
-        median = _median_width(companions[FWHM])
-        return f"the median linewidth is {median:.3g}, above --max_fwhm {self.max_fwhm:g}" * (median > self.max_fwhm)
+        median = _median_width(values, companions)
+        too_far = median > ANOTHER_UNIT * self.max_fwhm
+        return f"the median linewidth is {median:.3g}, --max_fwhm is {self.max_fwhm:g}" if too_far else ""
 
-    def broad(self, companions: Mapping[str, Tensor]) -> Tensor:
-        """Mark fits of broad lines; none where most are broad, which says that the limit is of another unit."""
-        if FWHM not in companions or self.max_fwhm is None or self.misjudges(companions):
+    def broad(self, values: Tensor, companions: Mapping[str, Tensor]) -> Tensor:
+        """Mark fits of broad lines; none if the limit is of another unit. A width of 0 or NaN says nothing."""
+        if FWHM not in companions or self.max_fwhm is None or self.misjudges(values, companions):
             return torch.zeros((), dtype=torch.bool)
         return companions[FWHM] > self.max_fwhm
 
 
-def _median_width(width: Tensor) -> float:
-    fitted = width[torch.isfinite(width) & (width > 0)]
-    return float(fitted.median()) if fitted.numel() else 0.0
+def _median_width(values: Tensor, companions: Mapping[str, Tensor]) -> float:
+    """Return the median linewidth where the map holds a signal, inside the brain mask if there is one."""
+    width = companions[FWHM]
+    shown = torch.isfinite(width) & (width > 0) & (values != 0)
+    if "brain" in companions:
+        shown = shown & (companions["brain"] > 0)
+    return float(width[shown].median()) if shown.any() else 0.0
 
 
 def poor_fits(bounds: Tensor, values: Tensor, max_crlb: float | None, rule: str) -> Tensor:

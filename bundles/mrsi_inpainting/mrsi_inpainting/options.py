@@ -21,7 +21,8 @@ class InpaintingOptions(RunOptions):
     )
     max_fwhm: float | None = option(
         0.1,
-        "a fit with a broader line is missing, where linewidths lie beside the maps (`_fwhm`)",
+        "a fit with a broader line is missing, where linewidths lie beside the maps (`_fwhm`, in ppm; for those in Hz "
+        "give the limit in Hz)",
         unit="the unit of the linewidths",
         gt=0,
         example=0.1,

@@ -276,6 +276,7 @@ def _bounds(percent: Any, filled: Tensor, sd: Tensor, missing: Tensor) -> Tensor
     own = convert_to_tensor(percent).cpu().float().reshape(-1, *missing.shape[1:]).expand_as(missing)
     plain, deviation = convert_to_tensor(filled).float(), convert_to_tensor(sd).float()
     of_filled = (100 * deviation / plain.abs().clamp(min=1e-30)).clamp(max=NEVER_FITTED)
+    of_filled = torch.where(deviation > 0, of_filled, NEVER_FITTED)  # where nothing was known, nothing is
     return torch.where(missing, of_filled, own)
 
 

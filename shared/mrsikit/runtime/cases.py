@@ -17,6 +17,7 @@ import numpy as np
 
 from mrsikit.io.readers import split_name, stem_of
 from mrsikit.runtime.file_names import NO_MAPS, is_time_point, read_name
+from mrsikit.runtime.provenance import read_record
 
 UNREAD = (
     ".mnc.gz",
@@ -36,6 +37,9 @@ UNREAD = (
 
 SHARED_KINDS = ("missing", "mask", "width", "anatomy")
 """Kinds of companions of which one file may serve all maps of a case."""
+
+FILLED = "_inpainted"
+"""End of the name of a filled map, which takes the place of the map."""
 
 SIDE_OUTPUTS = ("holes", "uncertainty", "calibrated")
 """Outputs of any bundle that are no maps. A record of their name lies beside them."""
@@ -111,9 +115,17 @@ def find_files(
                 found.unused[path] = "holds DICOM; convert it to NIfTI-MRS"
             else:
                 found.neighbours.append(path)
+    filled = {path.with_name(path.name.replace(FILLED, "", 1)): path for path in found.neighbours if _is_filled(path)}
+    for path in [path for path in found.neighbours if path in filled and path != alone]:
+        found.neighbours.remove(path)
+        found.unused[path] = f"was filled: {filled[path].name} takes its place"
     if alone is None:
         found.maps.extend(found.neighbours)
     return found
+
+
+def _is_filled(path: Path) -> bool:
+    return stem_of(path).endswith(FILLED)
 
 
 def _folders(root: Path, left_out: Path | None, *, deep: bool) -> Iterator[list[Path]]:
@@ -175,7 +187,7 @@ def _is_result(path: Path, outputs: Sequence[str], names: set[str]) -> bool:
     stem = stem_of(path)
     bases = [stem.removesuffix(f"_{name}") for name in outputs if stem.endswith(f"_{name}")]
     recorded = bases + [stem.removesuffix(f"_{name}") for name in SIDE_OUTPUTS if stem.endswith(f"_{name}")]
-    return any(base in names for base in bases) or any(path.with_name(f"{base}.json").exists() for base in recorded)
+    return any(base in names for base in bases) or any(read_record(path.with_name(f"{base}.json")) for base in recorded)
 
 
 def _holds_fids(path: Path) -> bool:
@@ -223,8 +235,9 @@ def attach(maps: Sequence[Path], found: Found, companions: Mapping[str, str]) ->
         this = read_name(stem_of(path))
         out[path] = {}
         for name, kind in companions.items():
-            bases = dict.fromkeys((stem_of(path), this.base))
-            files = [file for base in bases for file in named.get((path.parent, name, base), ())]
+            files = named.get((path.parent, name, stem_of(path)), [])
+            if not files and not (kind == "percent" and stem_of(path).endswith(FILLED)):  # bounds of before the fill
+                files = named.get((path.parent, name, this.base), [])
             if not files and kind in SHARED_KINDS:
                 files = named.get((path.parent, name, this.session), [])
                 if not files and len(sessions.get(path.parent, ())) <= 1:

@@ -20,6 +20,7 @@ from mrsikit.runtime.fid_checks import fid_problems
 from mrsikit.runtime.file_names import read_name
 from mrsikit.runtime.map_checks import KINDS, input_problems
 from mrsikit.runtime.options import as_flag
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.shards import read_shard
 
 DATALIST_SECTIONS = ("testing", "inference")
@@ -431,12 +432,3 @@ def _datalist(source: Path) -> list[object]:
     if not isinstance(content, list):
         raise InputError(f'{source}: holds no datalist; give [{{"image": path}}, ...] or that under "testing"')
     return content
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the content of a provenance file; empty if it is absent or if mrsikit did not write it."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) and "mrsikit" in content else {}

@@ -17,7 +17,8 @@ from mrsikit.io.readers import read_map, split_name, stem_of
 from mrsikit.regions import whole_labels
 from mrsikit.runtime.cases import Found, attach, is_mask
 from mrsikit.runtime.file_names import read_name
-from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.inputs import InputFolder
+from mrsikit.runtime.provenance import read_record
 
 ROIS = "rois"
 """Suffix of the label images, ``<case>_rois.nii.gz``."""

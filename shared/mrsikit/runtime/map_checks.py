@@ -258,7 +258,7 @@ def _value_problems(values: NDArray[Any], kind: str, filled: NDArray[np.bool_]) 
     if kind == "width":
         fitted = values[np.isfinite(values)]
         if (fitted < 0).any():
-            return [f"has negative values (down to {fitted.min():g}); linewidths are above 0 (0 or NaN: no fit)"]
+            return [f"has negative values (down to {fitted.min():g}); linewidths are above 0 (0 or NaN: not known)"]
         if not fitted.any():
             return ["has no linewidth above 0; leave it out"]
         return []

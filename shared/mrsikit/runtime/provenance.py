@@ -106,3 +106,12 @@ def shipped_weights(weights_path: str | Path, metadata: Mapping[str, Any] | str 
     if not shipped:
         logger.warning("%s: not the shipped weights", weights_path)
     return shipped
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the content of a provenance file; empty if it is absent or if mrsikit did not write it."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) and "mrsikit" in content else {}

@@ -16,7 +16,7 @@ from mrsikit.io import read_map
 from mrsikit.io.readers import read_codes
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.runtime import InputFolder
-from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.report import Panel, Picture, draw_case, view_of
 from mrsikit.super_resolution.network import MRIS
 from mrsikit.super_resolution.options import names_of

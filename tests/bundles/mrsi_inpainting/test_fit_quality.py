@@ -25,7 +25,16 @@ def test_a_broad_line_is_a_broken_fit_whatever_its_bound() -> None:
 
 def test_linewidths_of_another_unit_than_the_limit_are_not_used() -> None:
     values, hertz = torch.full((1, 1, 5), 10.0), {"fwhm": torch.tensor([[[5.0, 6.0, 7.0, 20.0, 0.0]]])}
-    assert "median linewidth is 6, above --max_fwhm 0.1" in FitQuality().misjudges(hertz)
+    assert FitQuality().misjudges(values, hertz) == "the median linewidth is 6, --max_fwhm is 0.1"
     assert not FitQuality().lost(values, hertz).any()
-    assert FitQuality(max_fwhm=12).misjudges(hertz) == ""
+    assert FitQuality(max_fwhm=12).misjudges(values, hertz) == ""
     assert FitQuality(max_fwhm=12).lost(values, hertz).flatten().tolist() == [False, False, False, True, False]
+
+
+def test_a_bad_shim_is_no_other_unit_and_noise_outside_the_head_does_not_count() -> None:
+    values = torch.tensor([[[10.0, 10.0, 10.0, 0.0, 0.0, 0.0, 5.0, 5.0]]])
+    width = torch.tensor([[[0.05, 0.3, 0.3, 9.0, 9.0, 9.0, 99.0, 99.0]]])
+    brain = torch.tensor([[[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]]])
+    lost = FitQuality().lost(values, {"fwhm": width, "brain": brain})
+    assert lost.flatten().tolist() == [False, True, True, True, True, True, True, True]
+    assert FitQuality().misjudges(values[..., 3:], {"fwhm": width[..., 3:]}) != ""

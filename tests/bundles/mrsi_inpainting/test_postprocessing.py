@@ -4,7 +4,7 @@ import torch
 from monai.data import MetaTensor
 
 from mrsi_inpainting.network import Inpainter
-from mrsi_inpainting.postprocessing import PostprocessMapd, _amounts
+from mrsi_inpainting.postprocessing import PostprocessMapd, _amounts, _bounds
 from mrsi_inpainting.preprocessing import PreprocessMapd
 from mrsikit.restoration.brain_mask import brain_outline
 
@@ -191,3 +191,11 @@ def test_bounds_of_the_filled_map_are_written_where_there_were_bounds(network: I
     expected = 100 * out["uncertainty"].numpy()[holes] / np.maximum(out["inpainted"].numpy()[holes], 1e-9)
     np.testing.assert_allclose(found[holes], np.minimum(expected, 999), rtol=1e-5)
     assert "inpainted_crlb" not in filled(network, tensor(values))
+
+
+def test_bounds_are_never_a_perfect_fit_where_nothing_was_known() -> None:
+    missing, zero = torch.ones(1, 2, 2, dtype=torch.bool), torch.zeros(1, 2, 2)
+    assert (_bounds(torch.full((1, 2, 2), 5.0), zero, zero, missing) == 999).all()
+    assert (_bounds(torch.full((1, 2, 2), 5.0), zero, zero + 1, missing) == 999).all()
+    assert (_bounds(torch.full((1, 2, 2), 5.0), zero + 10, zero + 1, missing) == 10).all()
+    assert (_bounds(torch.full((1, 2, 2), 5.0), zero, zero, ~missing) == 5).all()

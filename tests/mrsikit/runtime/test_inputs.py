@@ -9,7 +9,7 @@ import pytest
 
 from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder
-from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.provenance import read_record
 
 COMPANIONS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 OUTPUTS = ("inpainted", "holes", "uncertainty")
@@ -191,8 +191,32 @@ def test_an_output_that_only_some_have_is_no_input(tmp_path: Path) -> None:
         save(tmp_path / f"{name}.nii.gz")
     # the last is a map of that name, for no map and no record of b lies beside it
     assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).names() == ["a", "b_ratio"]
-    (tmp_path / "b.json").write_text("{}")
+    (tmp_path / "b.json").write_text('{"EchoTime": 0.03}')  # a sidecar of BIDS is no record
+    assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).names() == ["a", "b_ratio"]
+    (tmp_path / "b.json").write_text('{"mrsikit": "0.1.0"}')
     assert InputFolder(dataset_dir=tmp_path, output_dir=None, optional_outputs=["ratio"]).names() == ["a"]
+
+
+def test_a_filled_map_takes_the_place_of_the_map_with_its_own_bounds(tmp_path: Path) -> None:
+    for name in (
+        "NAA",
+        "NAA_crlb",
+        "NAA_inpainted",
+        "NAA_inpainted_crlb",
+        "NAA_calibrated",
+        "Cr",
+        "Cr_inpainted",
+        "Cr_crlb",
+    ):
+        save(tmp_path / f"s1_{name}.nii.gz")
+    (tmp_path / "s1_NAA.json").write_text('{"mrsikit": "0.1.0"}')
+    found = InputFolder(dataset_dir=tmp_path, output_dir=None, companions={"crlb": "percent"}, outputs=["sr"])
+    assert found.names() == ["s1_Cr_inpainted", "s1_NAA_inpainted"]
+    bounds = {Path(item["image"]).name: Path(item.get("crlb", "")).name for item in found.items()}
+    assert bounds == {"s1_NAA_inpainted.nii.gz": "s1_NAA_inpainted_crlb.nii.gz", "s1_Cr_inpainted.nii.gz": ""}
+    assert "s1_NAA_inpainted.nii.gz takes its place" in found.unused()[tmp_path / "s1_NAA.nii.gz"]
+    alone = InputFolder(dataset_dir=tmp_path / "s1_NAA.nii.gz", output_dir=None, companions={"crlb": "percent"})
+    assert Path(alone.items()[0]["crlb"]).name == "s1_NAA_crlb.nii.gz"
 
 
 def test_a_map_without_the_companion_it_needs_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from scipy.spatial import cKDTree
 CLIPPED = 3.0
 #: A map whose innovation the other maps contradict by so many standard deviations gets no weight at this voxel.
 CONTRADICTED = 2.5
+#: An innovation that no other map can confirm gets no weight beyond so many standard deviations.
+ALONE = 6.0
 #: Prior of the local slope: as if so many voxels of usual innovations had shown it to be 1.
 PRIOR_VOXELS = 1.0
 #: Share by which correlations are shrunk towards 0.
@@ -82,7 +84,10 @@ class Innovations:
         return predicted, rest
 
     def agreeing(self, others: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return which of the other maps (N, K) have a say in each voxel: known, and not contradicted by the others."""
+        """Return which of the other maps (N, K) have a say in each voxel: known, and not contradicted by the others.
+
+        Where one alone is known, a value far off may be a lesion or an artefact of that map: it has no say.
+        """
         standard = self._standard(others)
         known = np.isfinite(standard)
         changed = np.arange(len(known))
@@ -102,9 +107,10 @@ class Innovations:
         """Mark at each voxel the map that the others contradict most, and those that they contradict as much."""
         out = np.zeros(known.shape, bool)
         for pattern, rows in _patterns(known):
-            if pattern.sum() < 2:
-                continue
             chosen = np.flatnonzero(pattern)
+            if len(chosen) < 2:
+                out[np.ix_(rows, chosen)] = np.abs(standard[rows][:, chosen]) > ALONE
+                continue
             precision = np.linalg.inv(self.correlation[np.ix_(chosen + 1, chosen + 1)])
             # Value minus its prediction from the others, over that difference's standard deviation. Clipped, so that
             # maps that all lie far off the same way, as at the edge of a box, do not contradict each other.
@@ -149,7 +155,7 @@ def local_slope(
     """
     predicted, _ = model.predict(innovations[:, 1:])
     own = innovations[:, 0]
-    usual = max(robust_sd(predicted), 1e-12)
+    usual = max(robust_sd(predicted[np.isfinite(innovations[:, 1:]).any(1)]), 1e-12)
     limit = 3 * usual + np.abs(own).clip(max=3 * model.scale[0])
     predicted = predicted.clip(-limit, limit)
     slope = np.ones(len(targets))

@@ -17,6 +17,8 @@ from mrsikit.restoration.inpainting.kriging import Covariance, SquareRoot, fit_c
 
 FEWEST_RATIOS = 40
 """Voxels known in both maps below which there is no ratio."""
+LEAST = 1e-3
+"""Share of its median up to which the other map counts as not known, because a ratio to it is no ratio."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class RatioKriging:
     Attributes:
         ratio: (X, Y[, Z]) root of the ratio, 0 where it is not known.
         known: same shape, True where both maps are known and above 0.
-        other: same shape, the other map, NaN where it is not known or not above 0.
+        other: same shape, the other map, NaN where it is not known or next to nothing.
         sides: (A,) voxel size along each axis.
         covariance: that of the root of the ratio.
         noise: (X, Y[, Z]) standard deviation of the root of the ratio by the map's bounds; None: the same everywhere.
@@ -61,7 +63,9 @@ class RatioKriging:
         """
         if (values[data] < 0).any() or (other[np.isfinite(other)] < 0).any():
             return None
-        other = np.where(other > 0, other, np.nan)
+        positive = other[other > 0]
+        least = LEAST * float(np.median(positive)) if positive.size else 0.0
+        other = np.where(other > least, other, np.nan)
         known = data & np.isfinite(other) & (values > 0)
         if known.sum() < FEWEST_RATIOS:
             return None

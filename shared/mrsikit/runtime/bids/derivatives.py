@@ -15,7 +15,7 @@ from mrsikit.io.atomic import whole_or_nothing, write_text_atomically
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import stem_of
 from mrsikit.runtime.bids.dataset import BidsFile, BidsMap
-from mrsikit.runtime.inputs import read_record
+from mrsikit.runtime.provenance import read_record
 
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"

@@ -11,8 +11,8 @@ from typing import Any
 from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.errors import InputError
 from mrsikit.runtime.bids.names import BidsName, read_bids_name
-from mrsikit.runtime.inputs import read_record
 from mrsikit.runtime.labelled_maps import MAPS
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.region_table import TABLE
 
 GROUP = "group.tsv"

@@ -32,7 +32,10 @@ def check_views(checks: Sequence[Mapping[str, Any]], unit: str) -> list[dict[str
         rows = [[name, *(_text(found.get(c)) for c in columns)] for name, found in check["candidates"].items()]
         png = base64.b64encode(draw_hidden(check["measured"], check["result"], check["sd"], unit)).decode("ascii")
         inside = np.abs(np.subtract(check["measured"], check["result"])) <= 1.645 * np.asarray(check["sd"])
-        alt = f"hidden voxels, result against measured value: {inside.sum()} of {inside.size} within 1.645 SD"
+        alt = (
+            f"{inside.size} hidden voxels, result against measured value; bars of 1.645 SD hold {inside.sum()}, as the "
+            "SD was set so that they hold nine of ten"
+        )
         out.append({"title": check["title"], "columns": columns, "rows": rows, "png": png, "alt": alt})
     return out
 

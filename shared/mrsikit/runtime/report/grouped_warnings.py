@@ -40,7 +40,7 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
         differ = [k for k, column in enumerate(columns) if len(set(column)) > 1]
         own = {file: [NUMBER.findall(warning)[k] for k in differ] for file, warning in files.items()}
         order = sorted(own, key=lambda file: [-float(number) for number in own[file]])
-        text = _one(list(files.values())) if len(differ) < 2 else f"at most: {files[order[0]]}"
+        text = _one(list(files.values())) if len(differ) < 2 else f"{files[order[0]]} (in {order[0]}; others below)"
         joint = " of " if OF.search(text) else ", "
         out.append((text, {file: joint.join(own[file]) for file in order}))
     return sorted(out, key=_rank)

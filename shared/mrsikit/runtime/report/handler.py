@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.geometry import header_warnings
-from mrsikit.runtime.inputs import SESSION, InputFolder, read_record
-from mrsikit.runtime.provenance import jsonable, provenance, shipped_weights
+from mrsikit.runtime.inputs import SESSION, InputFolder
+from mrsikit.runtime.provenance import jsonable, provenance, read_record, shipped_weights
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,9 @@ from tqdm import tqdm
 from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
-from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.inputs import InputFolder
 from mrsikit.runtime.options import as_flag
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.report.check_panel import check_views
 from mrsikit.runtime.report.checklist import as_csv, checklist, common
 from mrsikit.runtime.report.figures import draw_case

@@ -10,7 +10,8 @@ from typing import Any
 
 from mrsikit.io.atomic import write_text_atomically
 from mrsikit.runtime.claims import summary_lock
-from mrsikit.runtime.inputs import InputFolder, read_record
+from mrsikit.runtime.inputs import InputFolder
+from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"

@@ -77,3 +77,17 @@ def test_many_patterns_of_missing_maps_are_each_predicted_from_their_own() -> No
 def test_innovations_of_exactly_zero_are_no_error() -> None:
     innovations = np.c_[np.random.default_rng(4).standard_normal(60), np.zeros(60)]
     assert np.isfinite(Innovations.fit(innovations).correlation).all()
+
+
+def test_neighbours_of_which_no_other_map_is_known_do_not_weaken_the_prior_of_the_slope() -> None:
+    rng = np.random.default_rng(0)
+    shared = rng.standard_normal(200)
+    model = Innovations.fit(np.c_[shared, shared + 0.3 * rng.standard_normal(200)])
+    places = np.arange(10.0)[:, None]
+    one = np.full((10, 2), np.nan)
+    one[:, 0] = -0.05
+    one[0, 1] = 0.05  # a single weak neighbour that disagrees
+    target = np.zeros((1, 1))
+    few = local_slope(model, places[:2], one[:2], target, 3.0)
+    many = local_slope(model, places, one, target, 3.0)
+    np.testing.assert_allclose(many, few, atol=0.2)

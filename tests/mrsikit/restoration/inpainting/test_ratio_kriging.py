@@ -68,3 +68,12 @@ def test_maps_with_negative_values_or_few_voxels_have_no_ratio() -> None:
     few = np.zeros_like(missing)
     few[:3, :3] = True
     assert RatioKriging.fit(map, few, other, (1, 1)) is None
+
+
+def test_values_of_next_to_nothing_in_the_other_map_do_not_spoil_the_ratio() -> None:
+    map, other, missing = two_maps()
+    other[tuple(np.argwhere(~missing)[::40].T)] = 1e-9
+    fit = RatioKriging.fit(map, ~missing, other, (1, 1))
+    assert fit is not None
+    found, truth = fit.predict(~missing, missing), map[missing]
+    assert ((found - truth) ** 2).mean() < 0.01 * truth.var()

@@ -34,7 +34,7 @@ def error(found: Filled, maps: np.ndarray, missing: np.ndarray) -> float:
 def test_the_other_maps_of_a_session_help() -> None:
     maps, missing, _ = session()
     alone, together = filled(maps, missing, others=False), filled(maps, missing)
-    assert error(together, maps, missing) < 0.2 * error(alone, maps, missing)
+    assert error(together, maps, missing) < 0.25 * error(alone, maps, missing)
     weights = together.record["all"]["weights"]
     assert weights["matched residuals"] + weights["ratio kriging"] > 0.8
     assert min(together.record["correlation with the other maps"]) > 0.7
@@ -244,3 +244,25 @@ def test_the_network_must_fill_every_fold_and_nothing_to_fill_is_no_error() -> N
         filled(maps, missing, network=network)
     map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1))
     assert len(fill_from_session(map, np.zeros_like(missing)).values) == 0
+
+
+def test_an_odd_value_of_the_only_other_map_is_not_copied() -> None:
+    maps, missing, _ = session()
+    odd = np.zeros_like(missing)
+    odd[tuple(np.argwhere(missing)[::6].T)] = True
+    clean = filled(maps[:2], missing)
+    for value in (30.0, 0.01):
+        spoilt = maps[:2].copy()
+        spoilt[1][odd] = value
+        found = filled(spoilt, missing)
+        alone = filled(maps[:1], missing)
+        off, usual = (((f.values - maps[0][missing]) ** 2)[odd[missing]].mean() for f in (found, alone))
+        assert off < 2 * usual
+        there = ~odd[missing]
+        assert np.abs(found.values - clean.values)[there].max() < 0.3 * maps[0].std()
+
+
+def test_a_map_that_is_never_negative_stays_so() -> None:
+    maps, missing, _ = session(3)
+    low = np.maximum(maps - np.median(maps, (1, 2), keepdims=True), 0)
+    assert filled(low, missing, others=False).values.min() >= 0

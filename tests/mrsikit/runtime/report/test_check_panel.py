@@ -21,7 +21,7 @@ def test_the_table_has_a_row_for_each_candidate_and_the_plot_says_what_holds() -
     (view,) = check_views([CHECK], "mM")
     assert view["columns"] == ["share", "error"]
     assert view["rows"] == [["kriging", "0.25", "0.2"], ["their mean", "", "0.125"]]
-    assert "2 of 3 within 1.645 SD" in view["alt"]
+    assert "3 hidden voxels, result against measured value; bars of 1.645 SD hold 2" in view["alt"]
     assert base64.b64decode(view["png"]).startswith(b"\x89PNG")
     assert check_views([], "mM") == []
 

@@ -27,8 +27,8 @@ def test_where_several_numbers_differ_the_worst_file_speaks() -> None:
         "d": ["6 lost, 1 found"],
     }
     assert grouped(by_file) == [
-        ("at most: 21 of 48 filled voxels", {"b": "21 of 48", "a": "2 of 14"}),
-        ("at most: 6 lost, 1 found", {"d": "6, 1", "c": "5, 7"}),
+        ("21 of 48 filled voxels (in b; others below)", {"b": "21 of 48", "a": "2 of 14"}),
+        ("6 lost, 1 found (in d; others below)", {"d": "6, 1", "c": "5, 7"}),
     ]
 
 

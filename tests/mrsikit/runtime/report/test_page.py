@@ -253,7 +253,7 @@ def test_a_check_on_hidden_voxels_is_shown_with_its_input(make_run, tmp_path):
     Page(page)
     assert page.count('<details class="check">') == 1
     assert "of &lt;5&gt; voxels" in page
-    assert "1 of 2 within 1.645 SD" in page
+    assert "bars of 1.645 SD hold 1" in page
     assert "&#34;candidates&#34;" not in page  # it is drawn, and need not stand in the record too
 
 
