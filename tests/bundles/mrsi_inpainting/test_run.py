@@ -56,6 +56,7 @@ def test_bad_inputs_are_skipped_and_listed(folder: Path, finished: Path) -> None
     stems = {p.name.split(".")[0] for p in folder.iterdir()} - {*BAD, "bad_companion_missing"}
     stems -= {"known_missing", "stack_crlb", "stack_brain"}
     expected = {f"{stem}_{what}.nii.gz" for stem in stems for what in OUTPUTS} | {f"{stem}.json" for stem in stems}
+    expected |= {"stack_inpainted_crlb.nii.gz"}  # the one input with bounds
     assert {p.name for p in finished.iterdir()} == expected | {"report.html", "summary.csv", "mrsinmrs.csv"}
 
 
