@@ -167,7 +167,7 @@ def read_name(stem: str) -> FileName:
     Example:
         >>> read_name("sub-01_NAA_crlb")
         FileName(base='sub-01_NAA', session='sub-01', metabolite='NAA', kind='crlb')
-        >>> read_name("sub-01_met-tCr_desc-signal_mrsi").session
+        >>> read_name("sub-01_met-tCr_desc-inpainted_mrsimap").session
         'sub-01'
     """
     parts = [part for separator, word in _PART.findall(stem) for part in _capitals(separator, word)]
@@ -205,7 +205,7 @@ def _without_kind(parts: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], 
         after = parts[place + 1] if place + 1 < len(parts) else ("", "")
         if word.lower() == "desc" and after[0] == "-":
             found = _kind_of(after[1])
-            skip = bool(found) or after[1].lower() == "signal"
+            skip = bool(found) or after[1].lower() in ("signal", "inpainted")
             kind = found or kind
             if skip:
                 continue

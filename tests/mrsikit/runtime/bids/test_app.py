@@ -76,8 +76,8 @@ def test_the_next_bundle_reads_the_results(chain: Path) -> None:
     done = mrsikit([*line, "--session-label", "2", "--dry_run", "true"], cwd=chain / "data" / "derivatives")
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
-    assert "1 case: 2 maps, 1 t1, 2 crlb" in said
-    assert "sub-01_ses-2_space-orig_desc-inpainted" in said
+    assert "1 case: 2 maps, 2 crlb, 1 t1" in said
+    assert "sub-01_ses-2_space-orig  2 maps" in said
     assert not (chain / "data" / "derivatives" / "fine").exists()
 
 
