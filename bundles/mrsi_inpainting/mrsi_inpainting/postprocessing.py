@@ -135,10 +135,7 @@ class PostprocessMapd(Transform):
         )
         bounds = None
         if "crlb" in data:
-            percent = (
-                convert_to_tensor(data["crlb"]).cpu().double().reshape(-1, *measured.shape[1:]).expand_as(measured)
-            )
-            bounds = _amounts(percent.numpy(), maps, known)
+            bounds = _amounts(_percent(data["crlb"], measured).numpy(), maps, known)
         filled, sd, calibrated = maps.copy(), np.zeros_like(maps), np.zeros(maps.shape, bool)
         checks: list[dict[str, Any]] = []
         for k in range(count):
@@ -271,9 +268,14 @@ class PostprocessMapd(Transform):
         return [f"{outside} of {count} voxels marked missing lie outside the map's outline: is its background marked?"]
 
 
+def _percent(bounds: Any, maps: Tensor) -> Tensor:
+    """Return bounds of each of the maps (M, X, Y[, Z]), float64; those of one channel hold for all."""
+    return convert_to_tensor(bounds).cpu().double().reshape(-1, *maps.shape[1:]).expand_as(maps)
+
+
 def _bounds(percent: Any, filled: Tensor, sd: Tensor, missing: Tensor) -> Tensor:
     """Return bounds in percent (M, X, Y[, Z]) that go with the filled map, for whatever reads it next; at most 999."""
-    own = convert_to_tensor(percent).cpu().float().reshape(-1, *missing.shape[1:]).expand_as(missing)
+    own = _percent(percent, missing).float()
     plain, deviation = convert_to_tensor(filled).float(), convert_to_tensor(sd).float()
     of_filled = (100 * deviation / plain.abs().clamp(min=1e-30)).clamp(max=NEVER_FITTED)
     of_filled = torch.where(deviation > 0, of_filled, NEVER_FITTED)  # where nothing was known, nothing is

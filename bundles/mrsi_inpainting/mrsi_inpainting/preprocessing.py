@@ -110,17 +110,18 @@ class PreprocessMapd(MapTransform):
             affine = out[key].affine if isinstance(out[key], MetaTensor) else torch.eye(4)
             companions_to_map_grid(out, values.shape[1:], affine, majority=MAJORITY)
             companions = {name: self._companion(out, name, values) for name in MAJORITY if name in out}
-            out["misjudged"] = self.quality.misjudges(values.nan_to_num(0, 0, 0), companions)
+            finite = values.nan_to_num(0, 0, 0)
+            out["misjudged"] = self.quality.misjudges(finite, companions)
             masked = "brain" in companions or "missing" in companions
             out["excited"], out["excited_certain"] = torch.ones(values.shape[1:], dtype=torch.bool), True
             if not masked:
-                maps = values.nan_to_num(0, 0, 0)
+                maps = finite
                 if "others" in out:  # all maps of a session show one volume: each is given the same ones
                     maps = torch.where(self.quality.good(maps, companions), maps, 0.0)
                     maps = torch.cat([maps, convert_to_tensor(out["others"]).float().nan_to_num(0, 0, 0)])
                 out["excited"], out["excited_certain"] = self._excited(maps, affine)
             layers = self._layers(values, companions, out["excited"])
-            broad = self.quality.broad(values.nan_to_num(0, 0, 0), companions)
+            broad = self.quality.broad(finite, companions)
             out["broad lines"] = int((broad & (layers[1] == MISSING)).sum())
             stacked = torch.stack(layers, 1)
             if self.check and len(hidden := self._hidden(*layers)):

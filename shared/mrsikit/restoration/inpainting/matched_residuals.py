@@ -72,7 +72,10 @@ class Innovations:
         Returns:
             The prediction (N,), 0 where no other map helps, and the share of the variance that remains (N,).
         """
-        standard, known = self._standard(others), self.agreeing(others)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            standard = others / self.scale[1:]
+        standard = np.where(np.isfinite(standard), standard, np.nan)
+        known = self._agreeing(standard)
         predicted, rest = np.zeros(len(others)), np.ones(len(others))
         for pattern, rows in _patterns(known):
             if pattern.any():
@@ -83,12 +86,11 @@ class Innovations:
                 rest[rows] = max(1 - float(slope @ self.correlation[chosen, 0]), 0.02)
         return predicted, rest
 
-    def agreeing(self, others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    def _agreeing(self, standard: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which of the other maps (N, K) have a say in each voxel: known, and not contradicted by the others.
 
         Where one alone is known, a value far off may be a lesion or an artefact of that map: it has no say.
         """
-        standard = self._standard(others)
         known = np.isfinite(standard)
         changed = np.arange(len(known))
         while len(changed):
@@ -96,12 +98,6 @@ class Innovations:
             known[changed] &= ~contradicted
             changed = changed[contradicted.any(1)]
         return known
-
-    def _standard(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the innovations of the other maps (N, K) over their usual size, NaN where there is none."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            standard = others / self.scale[1:]
-        return np.where(np.isfinite(standard), standard, np.nan)
 
     def _most_contradicted(self, standard: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark at each voxel the map that the others contradict most, and those that they contradict as much."""

@@ -150,12 +150,12 @@ class _Model:
         values = np.where(data, self.map.values, 0.0)
         by_name = {KRIGING: self.root.inverse(root)}
         by_name[BIHARMONIC] = biharmonic(values, ~data, brain=data | targets)[targets].astype(float)
-        if self.root.used:  # maps that are never negative, as those of non-negative fits, stay so
-            by_name[BIHARMONIC] = by_name[BIHARMONIC].clip(0)
         by_name[GAUSSIAN] = gaussian(values, ~data, brain=np.ones_like(data))[targets].astype(float)
         if network is not None:
             filled, network_sd = np.asarray(network, float)[:, targets]
-            by_name[NETWORK] = filled.clip(0) if self.root.used else filled
+            by_name[NETWORK] = filled
+        if self.root.used:  # maps that are never negative, as those of non-negative fits, stay so
+            by_name = {name: values.clip(0) for name, values in by_name.items()}
         nearest = weights.index[:, :8]
         columns = [np.log(weights.variance), root, np.log(known[nearest].std(1) + 0.01 * known.std() + 1e-30)]
         columns.append(self.depth[targets])
