@@ -337,8 +337,8 @@ def measure_linewidths(context: Context, subject: str) -> None:
         shown = np.where(good, root(np.where(good, values, 0)), 0)
         bounds = root.deviation(values, session.bounds[name] / 100 * values)
         covariance = fit_covariance(shown, good, session.spacing, bounds=bounds)
-        noise, places = covariance.noise(bounds[good], int(good.sum())), np.argwhere(good) * session.spacing
-        weights = kriging_weights(covariance, places, places, noise=noise)
+        noise, places = covariance.noise(bounds[good], int(good.sum())), np.argwhere(good)
+        weights = kriging_weights(covariance, places, places, session.spacing, noise=noise)
         squared = (shown[good] - weights.predict(shown[good])) ** 2 / (weights.variance + noise)
         for low, high in zip((0, *WIDTHS), WIDTHS, strict=False):
             chosen = (width[good] > low) & (width[good] <= high)

@@ -65,11 +65,21 @@ class Covariance:
         flat = np.full(count, self.nugget)
         return flat if bounds is None else flat + self.bound_factor * bounds**2
 
-    def between(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the covariance, without noise, of points (..., N, D) and (..., K, D): (..., N, K)."""
-        lengths = np.asarray(self.lengths)
-        difference = (first / lengths)[..., :, None, :] - (second / lengths)[..., None, :, :]
-        return self.sill * matern(np.sqrt((difference**2).sum(-1)), self.smoothness)[0]
+    def by_offset(self, spacing: NDArray[np.float64], reach: Sequence[int]) -> NDArray[np.float64]:
+        """Return the covariance, without noise, of two voxels by the offset between them.
+
+        Args:
+            spacing: (A,) voxel size along each axis.
+            reach: largest offset along each axis, in voxels.
+
+        Returns:
+            (2 reach + 1, ...) along each axis, from the most negative offset to the most positive one.
+        """
+        steps = [
+            np.arange(-n, n + 1) * side / length for n, side, length in zip(reach, spacing, self.lengths, strict=True)
+        ]
+        distance = np.sqrt(sum(step**2 for step in np.meshgrid(*steps, indexing="ij", sparse=True)))
+        return self.sill * matern(distance, self.smoothness)[0]
 
 
 def fit_covariance(
@@ -145,11 +155,11 @@ def fit_covariance(
 def _predecessors(places: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.intp]:
     """Return rows of a voxel and its nearest predecessors in a random order, (voxels, 1 + PREDECESSORS)."""
     order = rng.permutation(len(places))[:MOST_ORDERED]
-    rows = []
+    ordered, rows = places[order], []
     for position in np.linspace(PREDECESSORS + 5, len(order) - 1, LIKELIHOOD_VOXELS).astype(int):
-        before = order[:position]
-        distance = ((places[before] - places[order[position]]) ** 2).sum(1)
-        rows.append(np.r_[order[position], before[np.argpartition(distance, PREDECESSORS - 1)[:PREDECESSORS]]])
+        apart = ordered[:position] - ordered[position]
+        nearest = np.argpartition(np.einsum("na,na->n", apart, apart), PREDECESSORS - 1)[:PREDECESSORS]
+        rows.append(np.r_[order[position], order[nearest]])
     return np.unique(np.array(rows), axis=0)
 
 
@@ -234,8 +244,9 @@ class KrigingWeights:
 
 def kriging_weights(
     covariance: Covariance,
-    data: NDArray[np.float64],
-    targets: NDArray[np.float64],
+    data: NDArray[np.intp],
+    targets: NDArray[np.intp],
+    spacing: Sequence[float] | NDArray[np.float64],
     *,
     noise: NDArray[np.float64] | None = None,
     neighbours: int = NEIGHBOURS,
@@ -244,17 +255,19 @@ def kriging_weights(
 
     Args:
         covariance: covariance of the map.
-        data: (D, A) positions of the data voxels, in the unit of the covariance's lengths.
-        targets: (N, A) positions of the targets. A target that is a data voxel is predicted without itself.
+        data: (D, A) indices of the data voxels.
+        targets: (N, A) indices of the targets. A target that is a data voxel is predicted without itself.
+        spacing: (A,) voxel size along each axis, in the unit of the covariance's lengths.
         noise: (D,) variance of the noise of each data voxel; None: the covariance's nugget everywhere.
         neighbours: number of data voxels for each target.
     """
+    spacing = np.asarray(spacing, float)
     # Many data are as near as each other. Rounded lengths choose the same ones whatever the rounding errors of the map.
     lengths = np.asarray(covariance.lengths)
     lengths = np.maximum(np.round(lengths / lengths.min(), 1), 1.0)
-    tree = cKDTree(data / lengths)
+    tree = cKDTree(data * spacing / lengths)
     count = min(neighbours, len(data) - 1) if len(data) > 1 else 1
-    distance, index = tree.query(targets / lengths, k=min(count + 1, len(data)))
+    distance, index = tree.query(targets * spacing / lengths, k=min(count + 1, len(data)))
     distance, index = distance.reshape(len(targets), -1), index.reshape(len(targets), -1)
     if index.shape[1] > count:  # leave out the target itself, else the farthest
         own = distance[:, :1] < 1e-9
@@ -262,16 +275,22 @@ def kriging_weights(
     noise = np.full(len(data), covariance.nugget) if noise is None else noise
     weights, variance = np.empty(index.shape), np.empty(len(targets))
     count = index.shape[1]
+    diagonal = np.arange(count)
     for start in range(0, len(targets), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        points = data[index[part]]
-        system = np.ones((len(points), count + 1, count + 1))
-        system[:, :count, :count] = covariance.between(points, points)
-        diagonal = np.arange(count)
+        offsets = data[index[part]] - targets[part][:, None]
+        # The voxels lie on a lattice: each covariance is looked up by the offset, as one number in the table of all.
+        reach = np.maximum(np.ptp(offsets, axis=1).max(0), np.abs(offsets).max((0, 1)))
+        table = covariance.by_offset(spacing, reach)
+        number = offsets @ (np.array(table.strides) // table.itemsize)
+        table = table.ravel()
+        middle = len(table) // 2
+        system = np.ones((len(offsets), count + 1, count + 1))
+        system[:, :count, :count] = table[number[:, :, None] - number[:, None, :] + middle]
         system[:, diagonal, diagonal] += noise[index[part]] + 1e-6 * covariance.sill
         system[:, count, count] = 0
-        right = np.ones((len(points), count + 1, 1))
-        right[:, :count] = covariance.between(points, targets[part][:, None])
+        right = np.ones((len(offsets), count + 1, 1))
+        right[:, :count, 0] = table[number + middle]
         solution = np.linalg.solve(system, right)
         weights[part] = solution[:, :count, 0]
         variance[part] = covariance.sill - (solution * right)[..., 0].sum(1)
@@ -327,8 +346,9 @@ def kriging(
         covariance = fit_covariance(shown, data, sides, bounds=noise)
         weights = kriging_weights(
             covariance,
-            np.argwhere(data) * sides,
-            np.argwhere(target) * sides,
+            np.argwhere(data),
+            np.argwhere(target),
+            sides,
             noise=covariance.noise(None if noise is None else noise[data], int(data.sum())),
         )
         known = shown[data]

@@ -154,11 +154,11 @@ def local_slope(
     usual = max(robust_sd(predicted[np.isfinite(innovations[:, 1:]).any(1)]), 1e-12)
     limit = 3 * usual + np.abs(own).clip(max=3 * model.scale[0])
     predicted = predicted.clip(-limit, limit)
-    slope = np.ones(len(targets))
     near = cKDTree(places).query_ball_point(targets, reach)
-    for k, index in enumerate(near):
-        if index:
-            weight = np.exp(-2 * ((places[index] - targets[k]) ** 2).sum(1) / reach**2)
-            above = PRIOR_VOXELS * usual**2 + (weight * own[index] * predicted[index]).sum()
-            slope[k] = above / (PRIOR_VOXELS * usual**2 + (weight * predicted[index] ** 2).sum())
+    target = np.repeat(np.arange(len(targets)), [len(index) for index in near])
+    index = np.concatenate([*near, []]).astype(int)
+    weight = np.exp(-2 * ((places[index] - targets[target]) ** 2).sum(1) / reach**2)
+    before, count = PRIOR_VOXELS * usual**2, len(targets)
+    above = before + np.bincount(target, weight * own[index] * predicted[index], count)
+    slope = above / (before + np.bincount(target, weight * predicted[index] ** 2, count))
     return slope.clip(0.0, 1.0)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrsikit.restoration.inpainting.kriging import Covariance, SquareRoot, fit_covariance, kriging_weights
+from mrsikit.restoration.inpainting.kriging import NEIGHBOURS, Covariance, SquareRoot, fit_covariance, kriging_weights
 
 FEWEST_RATIOS = 40
 """Voxels known in both maps below which there is no ratio."""
@@ -76,21 +76,26 @@ class RatioKriging:
         covariance = fit_covariance(ratio, known, spacing, bounds=noise)
         return cls(ratio, known, other, np.asarray(spacing, float), covariance, noise)
 
-    def predict(self, data: NDArray[np.bool_], targets: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def predict(
+        self, data: NDArray[np.bool_], targets: NDArray[np.bool_], neighbours: int = NEIGHBOURS
+    ) -> NDArray[np.float64]:
         """Predict the map at the targets (N,) from the data; NaN where the other map is not known.
 
         Args:
             data: (X, Y[, Z]), True where the map may be used.
             targets: same shape.
+            neighbours: number of data voxels for each target.
         """
         data, out = data & self.known, np.full(int(targets.sum()), np.nan)
         if not data.any():
             return out
         there = np.isfinite(self.other[targets])
-        wanted = np.argwhere(targets)[there] * self.sides
+        wanted = np.argwhere(targets)[there]
         if len(wanted):
             noise = self.covariance.noise(None if self.noise is None else self.noise[data], int(data.sum()))
-            weights = kriging_weights(self.covariance, np.argwhere(data) * self.sides, wanted, noise=noise)
+            weights = kriging_weights(
+                self.covariance, np.argwhere(data), wanted, self.sides, noise=noise, neighbours=neighbours
+            )
             known = self.ratio[data]
             out[there] = weights.predict(known).clip(known.min(), known.max()) ** 2 * self.other[targets][there]
         return out

@@ -13,7 +13,13 @@ from scipy.optimize import nnls
 
 from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.gaussian import gaussian
-from mrsikit.restoration.inpainting.kriging import KrigingWeights, SquareRoot, fit_covariance, kriging_weights
+from mrsikit.restoration.inpainting.kriging import (
+    NEIGHBOURS,
+    KrigingWeights,
+    SquareRoot,
+    fit_covariance,
+    kriging_weights,
+)
 from mrsikit.restoration.inpainting.matched_residuals import Innovations, local_slope
 from mrsikit.restoration.inpainting.ratio_kriging import RatioKriging
 
@@ -38,6 +44,8 @@ ALIKE = (0.01, 0.99)
 DEEP, FEWEST_DEEP = 3.0, 8
 #: Distance, in voxels, at which known voxels say whether the other maps help there.
 REACH = 2.2
+#: Data voxels from which each of these known voxels is predicted; more change nothing.
+FEW_NEIGHBOURS = 16
 MATCHED, KRIGING, NETWORK, BIHARMONIC, GAUSSIAN = "matched residuals", "kriging", "network", "biharmonic", "gaussian"
 RATIO = "ratio kriging"
 #: Candidates that need the other maps.
@@ -132,10 +140,11 @@ class _Model:
         below = ndimage.distance_transform_edt(np.pad(map.data | targets, [(n, n) for n in wide]))
         self.depth = np.log(np.minimum(below, DEEP) + 1)[tuple(slice(n, -n or None) for n in wide)]
 
-    def weights(self, data: Mask, targets: Mask) -> KrigingWeights:
+    def weights(self, data: Mask, targets: Mask, neighbours: int = NEIGHBOURS) -> KrigingWeights:
         noise = self.covariance.noise(None if self.noise is None else self.noise[data], int(data.sum()))
-        places = np.argwhere(data) * self.sides
-        return kriging_weights(self.covariance, places, np.argwhere(targets) * self.sides, noise=noise)
+        return kriging_weights(
+            self.covariance, np.argwhere(data), np.argwhere(targets), self.sides, noise=noise, neighbours=neighbours
+        )
 
     def innovations(self, weights: KrigingWeights, data: Mask, targets: Mask) -> Array:
         """Return the innovations (N, K) of the other maps."""
@@ -181,7 +190,14 @@ class _Model:
         fits = {k: RatioKriging.fit(values, data, others[k], self.sides, bounds=bounds) for k in numbers}
         return {k: fit for k, fit in fits.items() if fit is not None}
 
-    def ratio_innovations(self, data: Mask, targets: Mask, root: Array, fields: Mapping[int, RatioKriging]) -> Array:
+    def ratio_innovations(
+        self,
+        data: Mask,
+        targets: Mask,
+        root: Array,
+        fields: Mapping[int, RatioKriging],
+        neighbours: int = NEIGHBOURS,
+    ) -> Array:
         """Return the innovations (N, 1 + K) that kriging the ratios gives, in logarithms.
 
         The first is that of the map itself, value over kriging; then those of the product of ratio and other map, over
@@ -192,13 +208,14 @@ class _Model:
             targets: the voxels.
             root: (N,) kriging of the root.
             fields: ratios by the number of the other map.
+            neighbours: number of data voxels for each target.
         """
         out = np.full((len(root), 1 + len(self.others)), np.nan)
         if fields:
             kriged = self.logarithm(self.root.inverse(root))
             out[:, 0] = np.where(self.map.data[targets], self.logarithm(self.map.values[targets]) - kriged, np.nan)
             for k, field in fields.items():
-                out[:, 1 + k] = self.logarithm(field.predict(data, targets)) - kriged
+                out[:, 1 + k] = self.logarithm(field.predict(data, targets, neighbours)) - kriged
         return out
 
     def logarithm(self, values: Array) -> Array:
@@ -210,12 +227,12 @@ class _Model:
         near = data & ndimage.binary_dilation(targets, iterations=2)
         if not near.any():
             return np.zeros((0, data.ndim)), {}
-        weights = self.weights(data, near)
+        weights = self.weights(data, near, FEW_NEIGHBOURS)
         root = weights.predict(self.shown[data])
         matched = np.c_[self.shown[near] - root, self.innovations(weights, data, near)]
         return np.argwhere(near) * self.sides, {
             MATCHED: matched,
-            RATIO: self.ratio_innovations(data, near, root, fields),
+            RATIO: self.ratio_innovations(data, near, root, fields, FEW_NEIGHBOURS),
         }
 
     def from_others(

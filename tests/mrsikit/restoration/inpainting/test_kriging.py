@@ -25,8 +25,8 @@ def smooth_map(size: int = 32, noise: float = 0.0, seed: int = 0) -> np.ndarray:
 
 def test_weights_sum_to_one_and_predict_a_constant() -> None:
     covariance = Covariance(sill=1.0, nugget=0.1, lengths=(2.0, 2.0), smoothness=1.5)
-    places = np.argwhere(np.ones((6, 6))).astype(float)
-    found = kriging_weights(covariance, places, np.array([[2.5, 2.5], [9.0, 9.0]]))
+    places = 2 * np.argwhere(np.ones((6, 6)))
+    found = kriging_weights(covariance, places, np.array([[5, 5], [18, 18]]), (0.5, 0.5))
     assert np.allclose(found.weights.sum(1), 1)
     assert np.allclose(found.predict(np.full(36, 7.0)), 7.0)
     assert found.variance[1] > found.variance[0]  # farther from the data
@@ -34,10 +34,25 @@ def test_weights_sum_to_one_and_predict_a_constant() -> None:
 
 def test_a_target_that_is_known_is_predicted_without_itself() -> None:
     covariance = Covariance(sill=1.0, nugget=0.0, lengths=(2.0, 2.0), smoothness=1.5)
-    places = np.argwhere(np.ones((6, 6))).astype(float)
+    places = np.argwhere(np.ones((6, 6)))
     values = np.zeros(36)
     values[14] = 100.0
-    assert abs(kriging_weights(covariance, places, places[14:15]).predict(values)[0]) < 1e-6
+    assert abs(kriging_weights(covariance, places, places[14:15], SIDES).predict(values)[0]) < 1e-6
+
+
+def test_weights_solve_the_kriging_equations_of_a_volume_of_uneven_voxels() -> None:
+    spacing, rng = np.array([2.0, 3.0, 5.0]), np.random.default_rng(0)
+    covariance = Covariance(sill=2.0, nugget=0.3, lengths=(4.0, 6.0, 9.0), smoothness=2.5)
+    places = rng.permutation(np.argwhere(np.ones((7, 6, 4))))
+    data, targets, noise = places[:60], places[60:], rng.random(60)
+    found = kriging_weights(covariance, data, targets, spacing, noise=noise, neighbours=20)
+    for target, index, weights in zip(targets, found.index, found.weights, strict=True):
+        points = np.r_[data[index], target[None]] * spacing / covariance.lengths
+        distance = np.sqrt(5) * np.sqrt(((points[:, None] - points[None]) ** 2).sum(-1))
+        plain = 2.0 * (1 + distance + distance**2 / 3) * np.exp(-distance)
+        system = np.ones((21, 21))
+        system[:20, :20], system[20, 20] = plain[:20, :20] + np.diag(noise[index]), 0
+        assert weights == pytest.approx(np.linalg.solve(system, np.r_[plain[:20, 20], 1.0])[:20], abs=1e-5)
 
 
 @pytest.mark.parametrize("smoothness", [1.5, 2.5])
