@@ -39,6 +39,11 @@ FEWEST = 12
 FULL, BLUR = 0.8, 0.7
 """Signal counts fully from 0.8 x its typical value, found after a Gaussian blur of this standard deviation (voxels)."""
 
+MARGIN = 0.25
+"""Depth (voxels) in the box from which a zero counts as failed: its sides are not known better. On BrainWeb 1 nothing
+is filled where less than a fifth of a voxel was excited (0.1 % of the box without this margin), and 0.1 % of the box
+where less than half was (0.2 %). Of the failed voxels 0.82 are found (0.84)."""
+
 THIN = 0.4
 """A slice counts if it holds at least 0.4 x as much signal as the fullest one."""
 
@@ -74,6 +79,11 @@ class Outline:
     def sides(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Position over the half sides: (2, ...), within -1 to 1 in the box."""
         return _sides(self.parameters, x, y)
+
+    def depth(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Depth below the nearest side of the box, in voxels; negative outside."""
+        half = np.exp(self.parameters[2:4]).reshape(2, *[1] * x.ndim)
+        return (half * (1 - np.abs(self.sides(x, y)))).min(0)
 
     def corners(self, shape: tuple[int, ...]) -> int:
         """Number of the box's corners inside a matrix, to half a voxel."""
@@ -121,8 +131,9 @@ def excited_volume(maps: np.ndarray, spacing: float | None = None) -> ExcitedVol
     first, last = np.flatnonzero(slices)[[0, -1]]
     inside = np.zeros(member.shape, bool)
     if certain:
-        at = np.abs(box.sides(*np.indices(plane.shape))).max(0) <= 1
-        inside[..., first : last + 1] = (at | signal)[..., None]
+        depth = box.depth(*np.indices(plane.shape))[..., None]
+        within = (depth >= MARGIN) | signal[..., None] | ((depth >= 0) & (volume != 0).all(0))
+        inside[..., first : last + 1] = within[..., first : last + 1]
     else:
         for z in range(first, last + 1):
             inside[..., z] = _hull(_largest(_closed(member[..., z]) > 0.5) if slices[z] else signal)
