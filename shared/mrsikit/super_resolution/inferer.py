@@ -10,11 +10,14 @@ from monai.inferers import Inferer
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.physics.spatial_encoding import PSF_CODES
-from mrsikit.super_resolution.network import MRIS, network_input
+from mrsikit.physics.spatial_encoding import PSF_CODES, data_consistency, forward_operator, interpolate, noise_probe
+from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 
 SLICES = 8
 """Number of slices per batch."""
+
+PROBE = 0.1
+"""Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
 
 
 class SliceStackInferer(Inferer):
@@ -86,7 +89,8 @@ def slices_through(
     steps = list(zip(*stacks, strict=True))
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
-        x = network_input(plane, factor, psf, noise=known, mris=dict(zip(mris, images, strict=True)))
+        given = dict(zip(mris, images, strict=True))
+        x = network_input(plane, factor, psf, noise=known, mris=given)
         pred = network(x)
         alone = pred[:, :1]
         if mris:
@@ -94,5 +98,38 @@ def slices_through(
             for channels in MRIS.values():
                 blind[:, channels] = 0
             alone = network(blind)[:, :1]
-        out.append(torch.cat([pred, alone], 1))
+        pred = torch.cat([pred, alone], 1)
+        if known is not None and known.any():
+            level = known[:, ::factor, ::factor]
+            probe = noise_probe(level, factor, psf)
+            moved = network_input(plane + PROBE * interpolate(probe, factor, psf), factor, psf, noise=known, mris=given)
+            pred = follow_the_data(pred, network(moved)[:, 0], plane, level, probe, factor, psf)
+        out.append(pred)
     return torch.cat(out).movedim(0, -1)
+
+
+def follow_the_data(
+    pred: Tensor, moved: Tensor, start: Tensor, noise: Tensor, probe: Tensor, factor: int, psf: int
+) -> Tensor:
+    """Correct maps by the measurement as far as the data themselves say that they err in what was measured.
+
+    How far the network can be trusted was learnt on virtual patients. On this map it is read from the difference to
+    the measurement, and from how the result follows a small change of it, see
+    :func:`mrsikit.physics.spatial_encoding.data_consistency`.
+
+    Args:
+        pred: (B, 3, X, Y), see :func:`slices_through`; the maps are corrected, the standard deviation is not.
+        moved: (B, X, Y) result from the measurement plus :data:`PROBE` times the probe.
+        start: (B, X, Y) interpolated maps.
+        noise: (B, X / factor, Y / factor) standard deviation of the coarse maps' noise.
+        probe: same shape, see :func:`mrsikit.physics.spatial_encoding.noise_probe`.
+        factor: fine voxels per coarse voxel along each in-plane axis.
+        psf: code of the point spread function.
+    """
+    coarse = forward_operator(start, factor, psf)
+    response = probe * forward_operator(moved - pred[:, 0], factor, psf) / PROBE / noise.square().clamp(min=1e-20)
+    response = torch.where(noise < NO_TRUST, response, torch.nan)
+    out = pred.clone()
+    for channel in (0, 2):
+        out[:, channel] = data_consistency(pred[:, channel], coarse, factor, psf, noise=noise, response=response)
+    return out
