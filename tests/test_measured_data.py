@@ -21,7 +21,7 @@ ORYX, SODIUM = DATA / "oryx_human_mrsi_3t", DATA / "sodium_coarse_fine"
 
 pytestmark = pytest.mark.skipif(not ORYX.is_dir(), reason="needs shared/data")
 
-NO_MASK = "no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain"
+NO_MASK = "give a brain mask: without one, tissue lost at the rim or at a slab edge cannot be told from a smaller brain"
 
 
 def slice_of(name: str) -> np.ndarray:

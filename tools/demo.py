@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +39,7 @@ from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import mixed
 from mrsikit.restoration.brain_mask import zero_rule
 from mrsikit.restoration.inpainting import FILLS
+from mrsikit.runtime.bundles import bundle_root, run_inference
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -174,20 +173,19 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 
 
 def run_bundle(name: str, inputs: Path | None, outputs: Path, *options: str) -> None:
-    """Run a bundle by its public command and show its progress; ``inputs`` is None if it needs none.
+    """Print a bundle's public command and run what it runs; ``inputs`` is None if it needs none.
+
+    It runs in this process, because each start of the command would import MONAI again, which takes seconds.
 
     Raises:
         SystemExit: the command fails.
     """
-    bundle = REPOSITORY / "bundles" / name
-    command = [sys.executable, "-m", "monai.bundle", "run"]
-    command += ["--config_file", str(bundle / "configs" / "inference.json"), "--bundle_root", str(bundle)]
-    command += ["--dataset_dir", str(inputs)] if inputs is not None else []
-    command += ["--output_dir", str(outputs), "--overwrite", "true", *options]
-    print("\n$", shlex.join(command), "\n", flush=True)
-    status = subprocess.run(command, check=False).returncode
-    if status:
-        raise SystemExit(status)
+    root = bundle_root(name)
+    given = ["--dataset_dir", str(inputs)] if inputs is not None else []
+    given += ["--output_dir", str(outputs), "--overwrite", "true", *options]
+    config = ["--config_file", str(root / "configs" / "inference.json"), "--bundle_root", str(root)]
+    print("\n$", shlex.join(["python", "-m", "monai.bundle", "run", *config, *given]), "\n", flush=True)
+    run_inference(name, given)
 
 
 def fill_classically(case: Case) -> None:
@@ -231,7 +229,7 @@ def table(cases: Sequence[Case]) -> str:
 def draw(cases: Sequence[Case], path: Path) -> None:
     """Draw truth, degraded map, fills, errors and uncertainty, one row per case.
 
-    Of a volume, it shows the slice with the most missing voxels.
+    Of a volume, it shows the slice with the most missing voxels. The orientation is radiological.
     """
     titles = ["truth", "as measured", "biharmonic,\ntrue mask", "ours,\nmask-free"]
     titles += ["error of\nbiharmonic", "error of\nours", "stated\nuncertainty"]
@@ -251,6 +249,7 @@ def draw(cases: Sequence[Case], path: Path) -> None:
             high = peak if k < 4 else peak / 3
             colours = "inferno" if k < 4 else "viridis"
             picture = axis.imshow(np.fliplr(image.T[::-1]), vmin=0, vmax=high, cmap=colours, interpolation="nearest")
+            axis.text(0.02, 0.5, "R", color="white", fontsize=8, va="center", transform=axis.transAxes)
             axis.set_xticks([])
             axis.set_yticks([])
             if axis in axes[0]:

@@ -145,14 +145,15 @@ def quality(values: np.ndarray, truth: np.ndarray, lesion: np.ndarray) -> tuple[
 
 
 def draw(flair: np.ndarray, coarse: np.ndarray, maps: dict[str, np.ndarray], truth: np.ndarray, path: Path) -> None:
-    """Draw the FLAIR, the coarse map, the result of every method, and the truth."""
+    """Draw the FLAIR, the coarse map, the result of every method, and the truth, in radiological orientation."""
     shown = {"FLAIR": flair, "as measured": coarse, **maps, "truth": truth}
     figure = Figure(figsize=(2.6 * len(shown), 2.9), layout="constrained")
     FigureCanvasAgg(figure)
     top = float(np.percentile(truth, 99.8))
     for axis, (name, values) in zip(figure.subplots(1, len(shown)), shown.items(), strict=True):
         high, colours = (float(flair.max()), "gray") if name == "FLAIR" else (top, "inferno")
-        picture = axis.imshow(values.T, origin="lower", cmap=colours, vmin=0, vmax=high)
+        picture = axis.imshow(np.fliplr(values.T), origin="lower", cmap=colours, vmin=0, vmax=high)
+        axis.text(0.02, 0.5, "R", color="white", fontsize=9, va="center", transform=axis.transAxes)
         axis.set_title(name, fontsize=9)
         axis.set(xticks=[], yticks=[])
     figure.colorbar(picture, ax=axis, fraction=0.046).set_label("tCho, mM")

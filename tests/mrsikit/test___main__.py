@@ -51,6 +51,15 @@ def test_the_overview_names_every_command_and_imports_neither_torch_nor_monai() 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_neither_torch_nor_monai(command: str) -> None:
+    code = f"import sys; from mrsikit.__main__ import main; main(['{command}', '--help']); "
+    code += "print({'torch', 'monai'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.startswith(f"mrsikit {command} ")
+    assert said.endswith("\nset()\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_a_command_lists_the_options_of_its_bundle(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

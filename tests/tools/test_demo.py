@@ -1,14 +1,14 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import demo
-from command_lines import completed
+from command_lines import on_one_core
 from mrsi_inpainting.network import Inpainter
 
 
@@ -28,14 +28,10 @@ def warnings_in(folder: Path) -> set[str]:
     return {flag for record in records for flag in record["flags"]}
 
 
-def test_quick_demo_shows_table_figure_and_report(
-    tmp_path: Path, weights: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # the commands start where MONAI is imported already
-    monkeypatch.setattr(demo, "subprocess", SimpleNamespace(run=lambda line, check: completed(line, cwd=Path.cwd())))
+def test_quick_demo_shows_table_figure_and_report(tmp_path: Path, weights: Path) -> None:
     picture = tmp_path / "docs" / "picture.png"
-    demo.main(["--quick", "--output", str(tmp_path), "--weights", str(weights), "--picture", str(picture)])
-    out = capfd.readouterr().out
+    line = [sys.executable, str(demo.REPOSITORY / "tools" / "demo.py"), "--quick", "--output", str(tmp_path)]
+    out = on_one_core([*line, "--weights", str(weights), "--picture", str(picture)], cwd=tmp_path)
     folder = tmp_path / "mrsi_inpainting"
     errors = json.loads((folder / "table.json").read_text())["tCho_high_grade"]
     assert {"ours, mask-free", "ours, mask given", "biharmonic, true mask", "biharmonic, zero rule"} < errors.keys()

@@ -21,7 +21,8 @@ from mrs_vae_synthesis.matched_filter import as_real, turned
 from mrs_vae_synthesis.measured_session import acquisition_problems
 from mrs_vae_synthesis.metabolite_signal import reference_problem
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import EditOrder, ordered_edits, read_session
+from mrs_vae_synthesis.nifti_sessions import ordered_edits, read_session
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition, simulated_sessions, transient_model
 from mrs_vae_synthesis.sign import find_sign
 from mrs_vae_synthesis.training import own_sessions

@@ -1,4 +1,4 @@
-"""The model of a file's FIDs, and the names of the maps that are made from them."""
+"""The model of a file's FIDs."""
 
 from __future__ import annotations
 
@@ -12,30 +12,6 @@ from torch import Tensor
 from mrsikit.io import InputError
 from mrsikit.physics.fid_model import FidModel
 from mrsikit.physics.nuclei import NUCLEI
-
-METABOLITES = ("water", "Glc", "Glx", "Lac")
-"""What labelled glucose becomes in the brain, and water."""
-
-
-def nearest_lines(ppm: Sequence[float]) -> float:
-    """Smallest distance (ppm) of two of the lines; 2 ppm if there is only one line."""
-    ordered = sorted(ppm)
-    return min((b - a for a, b in zip(ordered[:-1], ordered[1:], strict=True)), default=2.0)
-
-
-def output_names(metabolites: Sequence[str], *, prior: bool = False) -> list[str]:
-    """Name the outputs of a file, without its stem.
-
-    Args:
-        metabolites: names; the first is the reference.
-        prior: name what only some runs write, the fitted FIDs and the bias of a prior, instead of what all runs write.
-    """
-    others = list(metabolites)[1:]
-    if prior:
-        return ["fit", f"{metabolites[0]}_amplitude_bias", *(f"{name}_bias" for name in others)]
-    amplitudes = [f"{name}_amplitude{what}" for name in metabolites for what in ("", "_sd")]
-    ratios = [f"{name}{what}" for name in others for what in ("", "_sd")]
-    return [*amplitudes, *ratios, "shift", "linewidth", "quality"]
 
 
 def fid_model(

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.estimates import Estimates
 from dmi_quantification.residual import Residual
 from mrsikit.physics.fid_model import FidModel
+from mrsikit.physics.nuclei import nearest_lines
 
 FAINT = 3.0
 """A fit is doubtful if the reference's amplitude is less than this many of its standard deviations."""

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
-from dmi_quantification.acquisition import METABOLITES, nearest_lines, output_names
-from mrsikit.physics.nuclei import NUCLEI, Resonance
-from mrsikit.runtime.fid_checks import LONGEST_DELAY
-from mrsikit.runtime.options import Flag, OptionalFlag, RunOptions, option
+from mrsikit.physics.nuclei import NUCLEI, Resonance, nearest_lines
+from mrsikit.runtime.options import LONGEST_DELAY, Flag, OptionalFlag, RunOptions, Sign, option
+
+METABOLITES = ("water", "Glc", "Glx", "Lac")
+"""What labelled glucose becomes in the brain, and water."""
 
 LONGEST_T2_STAR = 2.0
 """Seconds; a longer relaxation time is in another unit."""
+
+
+def output_names(metabolites: Sequence[str], *, prior: bool = False) -> list[str]:
+    """Name the outputs of a file, without its stem.
+
+    Args:
+        metabolites: names; the first is the reference.
+        prior: name what only some runs write, the fitted FIDs and the bias of a prior, instead of what all runs write.
+    """
+    others = list(metabolites)[1:]
+    if prior:
+        return ["fit", f"{metabolites[0]}_amplitude_bias", *(f"{name}_bias" for name in others)]
+    amplitudes = [f"{name}_amplitude{what}" for name in metabolites for what in ("", "_sd")]
+    ratios = [f"{name}{what}" for name in others for what in ("", "_sd")]
+    return [*amplitudes, *ratios, "shift", "linewidth", "quality"]
 
 
 def _table(value: object, info: ValidationInfo) -> object:
@@ -53,7 +69,7 @@ class QuantificationOptions(RunOptions):
         example=0.0006,
         shown="from the header",
     )
-    sign: Literal["auto", "standard", "conjugate"] = option(
+    sign: Sign = option(
         "auto",
         "`standard`: the FIDs have NIfTI-MRS's sign; `conjugate`: the other; `auto`: conjugated where they say "
         "so beyond doubt",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from monai.config import KeysCollection
@@ -14,8 +14,9 @@ from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
-from dmi_quantification.acquisition import METABOLITES, acquisition_rows, fid_model, real_and_imaginary
+from dmi_quantification.acquisition import acquisition_rows, fid_model, real_and_imaginary
 from dmi_quantification.network import FidLeastSquares
+from dmi_quantification.options import METABOLITES
 from dmi_quantification.relaxation import fit_t2_star, strongest_fids
 from dmi_quantification.sign import find_sign
 from mrsikit.fitting.sign_test import SignTest
@@ -24,8 +25,7 @@ from mrsikit.physics import spectra
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid
 from mrsikit.restoration.sampled_matrix import sampled_matrix
 from mrsikit.runtime import as_flag
-
-Sign = Literal["auto", "standard", "conjugate"]
+from mrsikit.runtime.options import Sign
 
 CHUNK = 2048
 """Number of voxels whose FIDs are laid out at a time."""

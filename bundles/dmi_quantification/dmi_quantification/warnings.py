@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from dmi_quantification.acquisition import nearest_lines
 from dmi_quantification.fit_quality import FAINT
 from dmi_quantification.fitted_file import FittedFile
 from dmi_quantification.residual import ghost_of, line_outside_model
 from mrsikit.fitting.sign_test import sign_warnings
 from mrsikit.physics.fid_model import FidModel
+from mrsikit.physics.nuclei import nearest_lines
 from mrsikit.restoration.sampled_matrix import interpolated_in_words
 
 OTHER_FIELD = 0.15

@@ -19,7 +19,7 @@ class SynthesisInferer(Inferer):
     """Synthesise each session of a batch.
 
     Args:
-        sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
+        sampling: one of :data:`mrs_vae_synthesis.options.SAMPLINGS`.
         noise: whether to add noise as measured spectra have it.
     """
 

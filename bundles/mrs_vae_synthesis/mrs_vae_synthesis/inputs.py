@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from mrs_vae_synthesis.measured_session import measured_session, session_problems
-from mrs_vae_synthesis.nifti_sessions import EditOrder
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
-from mrsikit.fitting.sign_test import Sign
 from mrsikit.io import read_fids
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.cases import Case
+from mrsikit.runtime.options import Sign
 from mrsikit.runtime.shards import read_shard
 
 USUAL = 32
@@ -31,7 +31,7 @@ class SynthesisInputs(InputFolder):
     """Sessions of a run: new ones, which need no file, or those of a folder (:class:`mrsikit.runtime.InputFolder`).
 
     Args:
-        sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
+        sampling: one of :data:`mrs_vae_synthesis.options.SAMPLINGS`.
         number: total number of transients with random sampling; None: :data:`USUAL_NUMBER`.
         transients: number of transients of a new session; None: :data:`USUAL`.
         edit_order: order of ON and OFF of measured transients, as of

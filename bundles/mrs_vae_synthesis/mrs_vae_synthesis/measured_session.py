@@ -12,11 +12,13 @@ from torch import Tensor
 from mrs_vae_synthesis.alignment import similarities
 from mrs_vae_synthesis.conversion import acquisition_of, conversion_problems, conversion_warnings, converted
 from mrs_vae_synthesis.metabolite_signal import reference_problem
-from mrs_vae_synthesis.nifti_sessions import EditOrder, laid_out, ordered_edits
+from mrs_vae_synthesis.nifti_sessions import laid_out, ordered_edits
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition
 from mrs_vae_synthesis.sign import ALIKE, find_sign
-from mrsikit.fitting.sign_test import Sign, SignTest, sign_warnings
+from mrsikit.fitting.sign_test import SignTest, sign_warnings
 from mrsikit.io import Fids, InputError, read_fids
+from mrsikit.runtime.options import Sign
 
 FEWEST = 2
 """Fewest transients of each edit that a measured session must hold."""

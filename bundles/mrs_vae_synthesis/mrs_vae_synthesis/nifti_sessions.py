@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mrs_vae_synthesis.conversion import SAME_ECHO, SAME_FIELD, converted, dwell_at, points_at
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.io import Fids, InputError, read_fids
 from mrsikit.physics.nuclei import NUCLEI
@@ -20,9 +21,6 @@ from mrsikit.physics.nuclei import NUCLEI
 DYNAMICS = ("DIM_DYN", "DIM_MEAS", None)
 EDITED = {"dim_6": "DIM_EDIT", "dim_6_header": {"EditCondition": ["ON", "OFF"]}}
 """Header entries for ON and OFF, in the order of :func:`by_edit`."""
-
-EditOrder = Literal["header", "on_off_interleaved", "off_on_interleaved", "on_off_blocks", "off_on_blocks"]
-"""How ON and OFF follow each other along the axis of transients; ``header``: as EditCondition says."""
 
 
 def measured_sessions(paths: Sequence[Path], *, edit_order: EditOrder = "header", conjugate: bool = False) -> Sessions:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal, get_args
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from mrs_vae_synthesis.nifti_sessions import EditOrder
-from mrs_vae_synthesis.sampling import Condition, Sampling
-from mrsikit.fitting.sign_test import Sign
-from mrsikit.runtime.options import Flag, OptionalPath, RunOptions, check_path_option, option
+from mrsikit.runtime.options import Flag, OptionalPath, RunOptions, Sign, check_path_option, option
+
+Sampling = Literal["random", "interpolate", "hybrid", "reconstruct"]
+SAMPLINGS: tuple[str, ...] = get_args(Sampling)
+
+Condition = Literal["both", "on", "off"]
+
+EditOrder = Literal["header", "on_off_interleaved", "off_on_interleaved", "on_off_blocks", "off_on_blocks"]
+"""How ON and OFF follow each other along the axis of transients; ``header``: as EditCondition says."""
 
 MOST_TRANSIENTS = 1024
 """Most transients of one session, because a session is made in one batch."""

@@ -17,11 +17,11 @@ from mrs_vae_synthesis.inputs import USUAL
 from mrs_vae_synthesis.matched_filter import as_real
 from mrs_vae_synthesis.measured_session import measured_session
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import EditOrder
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sampling import edits_of, width_of
 from mrs_vae_synthesis.sessions import Acquisition
-from mrsikit.fitting.sign_test import Sign
 from mrsikit.io.nifti_mrs import fids_of
+from mrsikit.runtime.options import Sign
 
 PLAN = 4
 """Columns after the deviates: whether a row has a new transient, whether it is ON; the same for a measured one."""
@@ -35,10 +35,10 @@ class PreprocessSessiond(MapTransform):
     Args:
         keys: keys of the result.
         network: network whose sizes are used. Its acquisition is read when the transform runs, with the weights.
-        sampling: one of :data:`mrs_vae_synthesis.sampling.SAMPLINGS`.
+        sampling: one of :data:`mrs_vae_synthesis.options.SAMPLINGS`.
         number: new transients of a measured session; None: as many as it has.
         transients: transients of a new session; None: :data:`mrs_vae_synthesis.inputs.USUAL`.
-        condition: one of :data:`mrs_vae_synthesis.sampling.Condition`.
+        condition: one of :data:`mrs_vae_synthesis.options.Condition`.
         seed: seed of the run.
         total: transients of all new sessions together, so that the last session may have fewer; None: all sessions
             have the same number.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mrs_vae_synthesis.matched_filter import as_complex, as_real
 from mrs_vae_synthesis.network import divergence
-from mrs_vae_synthesis.sampling import SAMPLINGS
+from mrs_vae_synthesis.options import SAMPLINGS
 from mrs_vae_synthesis.sessions import Sessions
 from mrs_vae_synthesis.training import TrainingSessions
 

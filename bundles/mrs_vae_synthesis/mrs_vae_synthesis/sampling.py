@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -26,10 +25,6 @@ from mrs_vae_synthesis.alignment import aligned, network_input, spectra_of, unal
 from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import FACTORS, SessionVae
 from mrs_vae_synthesis.training import described
-
-Sampling = Literal["random", "interpolate", "hybrid", "reconstruct"]
-Condition = Literal["both", "on", "off"]
-SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 SESSION_WIDTH, TRANSIENT_WIDTH = 0.45, 0.35
 """h of sessions and of transients. With a smaller h, new sessions lie too close to the session they came from; with a
@@ -202,7 +197,7 @@ def more_of(
         network: network trained on the same protocol.
         fids: (N, T) complex, measured.
         on: (N,) whether each measured transient is ON.
-        sampling: one of :data:`SAMPLINGS` except random.
+        sampling: one of :data:`mrs_vae_synthesis.options.SAMPLINGS` except random.
         wanted: (M,) whether each new transient is ON; ``reconstruct`` does not use it.
         draws: normal deviates of one session.
     """

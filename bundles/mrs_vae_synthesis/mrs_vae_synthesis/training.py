@@ -21,7 +21,8 @@ from mrs_vae_synthesis.edit_consistency import edit_problem
 from mrs_vae_synthesis.linear_initialisation import initialise_linear_model
 from mrs_vae_synthesis.metabolite_signal import mirrored_problem, reference_problem, unlike_the_others
 from mrs_vae_synthesis.network import EXTRA, SessionVae
-from mrs_vae_synthesis.nifti_sessions import EditOrder, measured_sessions, read_session
+from mrs_vae_synthesis.nifti_sessions import measured_sessions, read_session
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder, as_flag

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from mrsikit.runtime.options import WHOLE, Flag, option
-from mrsikit.super_resolution.options import SuperResolutionOptions
-from mrsikit.super_resolution.warnings import FEWEST_SLICES
+from mrsikit.super_resolution.options import FEWEST_SLICES, SuperResolutionOptions
 
 
 class GanSuperResolutionOptions(SuperResolutionOptions):

@@ -202,7 +202,10 @@ class PostprocessMapd(Transform):
             flags.append(f"{lost:.0%} of the map is filled; the networks were trained up to {TRAINED_LOSS:.0%}")
         brain_known = bool((brain > -0.5).any())
         if bool((observation < -0.5).any()) and not brain_known and not boxed:
-            flags.append("no brain mask: tissue lost at the rim or a slab edge cannot be told from a smaller brain")
+            flags.append(
+                "give a brain mask: without one, tissue lost at the rim or at a slab edge cannot be told from a "
+                "smaller brain"
+            )
         unknown = observation < -0.5
         if unknown.any() and not (missing | (measured == 0)).any():
             flags.append("no voxel is zero, so none can be found failed: set failed ones to 0 or NaN, or mark them")

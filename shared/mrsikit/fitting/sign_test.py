@@ -27,7 +27,6 @@ FLIPPED = 1e-3
 REAL = 1e-4
 """Share of the energy in the lesser of two orthogonal channels below which FIDs are real numbers."""
 
-Sign = Literal["auto", "standard", "conjugate"]
 Finding = Literal["standard", "conjugate", "unclear", "real", "reference"]
 
 

@@ -9,6 +9,7 @@ Sources of the relaxation times of deuterium:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -72,6 +73,12 @@ class Nucleus:
     def field_of(self, frequency: float) -> float:
         """Magnetic field (T) at a Larmor frequency (MHz)."""
         return frequency / self.gamma
+
+
+def nearest_lines(ppm: Sequence[float]) -> float:
+    """Smallest distance (ppm) of two of the lines; 2 ppm if there is only one line."""
+    ordered = sorted(ppm)
+    return min((b - a for a, b in zip(ordered[:-1], ordered[1:], strict=True)), default=2.0)
 
 
 def _nearest(table: dict[float, float], tesla: float, what: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 import warnings
@@ -9,8 +10,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-
-from monai.bundle import ConfigParser
 
 from mrsikit.io.errors import InputError
 from mrsikit.runtime.options import RunOptions
@@ -53,8 +52,8 @@ def options_model(bundle: Path) -> type[RunOptions]:
     Args:
         bundle: folder of the bundle.
     """
-    target = ConfigParser.load_config_file(bundle / "configs" / "inference.json")["options"]["_target_"]
-    module, name, _ = target.rsplit(".", maxsplit=2)  # package.options.Model.model_construct
+    config = json.loads((bundle / "configs" / "inference.json").read_text(encoding="utf-8"))
+    module, name, _ = config["options"]["_target_"].rsplit(".", maxsplit=2)  # package.options.Model.model_construct
     return getattr(import_module(module), name)
 
 

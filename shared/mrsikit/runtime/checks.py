@@ -13,7 +13,7 @@ import torch
 from mrsikit.io.errors import InputError
 from mrsikit.runtime.command_line import changed_paths, unknown_options
 from mrsikit.runtime.inputs import InputFolder
-from mrsikit.runtime.options import RunOptions, as_flag, check_weights
+from mrsikit.runtime.options import RunOptions, as_flag
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,30 @@ def check_inputs(
         logger.info("--shard %s: %d of all %d inputs", inputs.shard, count, len(inputs.whole().files))
     if taken:
         logger.info("%d inputs are left to another run, which computes them into the same folder", taken)
+
+
+def check_weights(path: object, network: torch.nn.Module) -> None:
+    """Refuse a file that does not hold the weights of a network.
+
+    Args:
+        path: the option ``weights`` as given.
+        network: the network that is to load the weights.
+
+    Raises:
+        InputError: the file does not exist, holds no state dict, or holds the weights of another network.
+    """
+    try:
+        state = torch.load(str(path), map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler can raise any error on broken bytes
+        what = "does not exist" if not Path(str(path)).is_file() else "is no file of weights"
+        raise InputError(f"--weights {path}: {what}; give a state dict, such as models/model.pt") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {n: tuple(getattr(t, "shape", ())) for n, t in state.items()} if isinstance(state, Mapping) else {}
+    if found != wanted:
+        raise InputError(
+            f"--weights {path}: holds weights of another network ({len(wanted.items() & found.items())} of "
+            f"{len(wanted)} tensors fit); give weights trained by this bundle's train.json"
+        )
 
 
 def _stop(lines: list[str]) -> None:

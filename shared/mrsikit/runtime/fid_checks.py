@@ -12,13 +12,11 @@ from mrsikit.io.errors import InputError
 from mrsikit.io.nifti_mrs import Fids, read_fids
 from mrsikit.physics.nuclei import NUCLEI
 from mrsikit.runtime.map_checks import problems_of_companions
+from mrsikit.runtime.options import LONGEST_DELAY
 
 FEWEST_POINTS = 32
 DWELL = (1e-6, 0.1)
 """Shortest and longest plausible dwell time (s)."""
-
-LONGEST_DELAY = 0.05
-"""Upper limit of the delay from excitation to the first sample (s)."""
 
 FIELDS = (0.2, 30.0)
 """Lowest and highest plausible field strength (T)."""

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
-import torch
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -22,6 +21,12 @@ from mrsikit.io.errors import InputError
 from mrsikit.runtime.shards import read_shard
 
 FLAG_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+Sign = Literal["auto", "standard", "conjugate"]
+"""Sign of FIDs: NIfTI-MRS's, the other, or the one that the FIDs show (:mod:`mrsikit.fitting.sign_test`)."""
+
+LONGEST_DELAY = 0.05
+"""Upper limit of the delay from excitation to the first sample (s)."""
 
 Use = Literal["result", "call", "run", "files"]
 """Where an option applies. ``result``: it changes the result; ``predict`` takes it and the record holds it. ``call``:
@@ -90,6 +95,8 @@ def check_device(value: object) -> None:
     Raises:
         InputError: torch cannot use the device.
     """
+    import torch  # here, because it takes seconds and the help of a command does not need it
+
     try:
         torch.empty(1, device=torch.device(str(value)))
     except (RuntimeError, AssertionError, NotImplementedError) as error:
@@ -97,30 +104,6 @@ def check_device(value: object) -> None:
             f"--device {value}: is not available here ({str(error).splitlines()[0][:90]}); give --device cpu, or leave "
             "the option out"
         ) from error
-
-
-def check_weights(path: object, network: torch.nn.Module) -> None:
-    """Refuse a file that does not hold the weights of a network.
-
-    Args:
-        path: the option ``weights`` as given.
-        network: the network that is to load the weights.
-
-    Raises:
-        InputError: the file does not exist, holds no state dict, or holds the weights of another network.
-    """
-    try:
-        state = torch.load(str(path), map_location="cpu", weights_only=True)
-    except Exception as error:  # the unpickler can raise any error on broken bytes
-        what = "does not exist" if not Path(str(path)).is_file() else "is no file of weights"
-        raise InputError(f"--weights {path}: {what}; give a state dict, such as models/model.pt") from error
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found = {n: tuple(getattr(t, "shape", ())) for n, t in state.items()} if isinstance(state, Mapping) else {}
-    if found != wanted:
-        raise InputError(
-            f"--weights {path}: holds weights of another network ({len(wanted.items() & found.items())} of "
-            f"{len(wanted)} tensors fit); give weights trained by this bundle's train.json"
-        )
 
 
 def check_path_option(value: object, name: str) -> None:

@@ -13,6 +13,9 @@ from pydantic import AfterValidator, ValidationInfo, field_validator
 from mrsikit.io import InputError
 from mrsikit.runtime.options import WHOLE, Flag, RunOptions, Text, option
 
+FEWEST_SLICES = 8
+"""A volume of fewer than 8 slices was not encoded in three dimensions."""
+
 NAMED_RATIOS = {"HGG": ("(2HG+Gln)/Glu",), "TCN": ("tCho/tNAA", "tCho/NAA")}
 """Named glioma ratios (Li et al.), each with the formulas it may stand for, depending on the names of the maps."""
 

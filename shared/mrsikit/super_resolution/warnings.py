@@ -15,12 +15,10 @@ from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 from mrsikit.restoration.sampled_matrix import interpolated_in_words
 from mrsikit.runtime.map_checks import FAILED_FIT
 from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
+from mrsikit.super_resolution.options import FEWEST_SLICES
 from mrsikit.super_resolution.preprocessing import without_position
 from mrsikit.super_resolution.rigid_check import move_in_words
 from mrsikit.super_resolution.scalp import RING
-
-FEWEST_SLICES = 8
-"""A volume of fewer than 8 slices was not encoded in three dimensions."""
 
 NEARLY_CUBIC = 1.3
 """A voxel is nearly cubic if its depth is below 1.3 x its longest in-plane side."""

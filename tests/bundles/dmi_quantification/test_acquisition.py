@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dmi_quantification.acquisition import fid_model, nearest_lines, output_names
+from dmi_quantification.acquisition import fid_model
 from mrsikit.io import InputError
 from mrsikit.io.nifti_mrs import metadata_of
 
@@ -37,16 +37,3 @@ def test_unknown_nucleus_and_metabolite_are_refused() -> None:
         model_of(nucleus="1H")
     with pytest.raises(InputError, match="GABA: not in the table of 2H: water"):
         model_of(metabolites=("water", "GABA"))
-
-
-def test_distance_of_the_nearest_lines() -> None:
-    assert nearest_lines([4.7, 1.3, 3.7, 2.4]) == pytest.approx(1.0)
-    assert nearest_lines([4.7]) == 2
-
-
-def test_names_of_the_outputs() -> None:
-    assert output_names(("water", "Glc")) == [
-        *("water_amplitude", "water_amplitude_sd", "Glc_amplitude", "Glc_amplitude_sd"),
-        *("Glc", "Glc_sd", "shift", "linewidth", "quality"),
-    ]
-    assert output_names(("water", "Glc"), prior=True) == ["fit", "water_amplitude_bias", "Glc_bias"]

@@ -1,6 +1,6 @@
 import pytest
 
-from dmi_quantification.options import QuantificationOptions
+from dmi_quantification.options import QuantificationOptions, output_names
 
 
 def test_the_defaults_are_right() -> None:
@@ -52,3 +52,11 @@ def test_outputs_follow_the_metabolites_and_survive_wrong_ones() -> None:
         "linewidth", "quality",
     ]  # fmt: skip
     assert QuantificationOptions.model_construct(metabolites="x").outputs == QuantificationOptions().outputs
+
+
+def test_names_of_the_outputs() -> None:
+    assert output_names(("water", "Glc")) == [
+        *("water_amplitude", "water_amplitude_sd", "Glc_amplitude", "Glc_amplitude_sd"),
+        *("Glc", "Glc_sd", "shift", "linewidth", "quality"),
+    ]
+    assert output_names(("water", "Glc"), prior=True) == ["fit", "water_amplitude_bias", "Glc_bias"]

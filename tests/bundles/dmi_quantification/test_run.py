@@ -9,7 +9,7 @@ import pytest
 
 from command_lines import on_one_core, run_line
 from dmi_quantification import predict
-from dmi_quantification.acquisition import output_names
+from dmi_quantification.options import output_names
 from mrsikit.io import read_fids, write_fids
 from mrsikit.phantoms.dmi import DmiPhantom
 from mrsikit.physics.fid_model import noise_of_snr

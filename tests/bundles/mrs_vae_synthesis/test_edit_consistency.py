@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mrs_vae_synthesis.edit_consistency import edit_problem
-from mrs_vae_synthesis.nifti_sessions import EditOrder, ordered_edits
+from mrs_vae_synthesis.nifti_sessions import ordered_edits
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Sessions
 
 

@@ -7,7 +7,8 @@ import torch
 
 from mrs_vae_synthesis.measured_session import acquisition_problems, measured_session, session_problems
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.nifti_sessions import EditOrder, ordered_edits
+from mrs_vae_synthesis.nifti_sessions import ordered_edits
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.io import Fids, write_fids
 

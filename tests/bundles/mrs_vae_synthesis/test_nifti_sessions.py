@@ -8,13 +8,13 @@ import torch
 from mrs_vae_synthesis.conversion import resampled
 from mrs_vae_synthesis.nifti_sessions import (
     EDITED,
-    EditOrder,
     by_edit,
     edit_names,
     laid_out,
     measured_sessions,
     read_session,
 )
+from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.io import Fids, InputError, write_fids
 from mrsikit.physics.spectra import noise_sd

@@ -71,8 +71,8 @@ def test_flags_say_what_the_user_must_know() -> None:
     none[CENTRE] = 1
     assert flags_of(values, missing=none).startswith("the fill was not checked")
     assert ";" not in flags_of(values, missing=none)
-    assert "no brain mask" in flags_of(values)
-    assert "no brain mask" not in flags_of(values, brain=(values > 0).astype(float))
+    assert "give a brain mask" in flags_of(values)
+    assert "give a brain mask" not in flags_of(values, brain=(values > 0).astype(float))
     assert "trained up to 40%" in flags_of(values, missing=most)
     assert "(10, 10)" in flags_of(disc(10)[None], missing=np.eye(10)[None])
     spoilt = values.copy()

@@ -96,7 +96,7 @@ def test_record_says_how_it_was_made(folder: Path, finished: Path, weights: Path
     }
     assert summary(finished)["volume.nii.gz"]["network"] == "3D"
     assert summary(finished)["stack.nii.gz"]["network"] == "2D"
-    assert "no brain mask" in summary(finished)["plane.nii.gz"]["flags"]
+    assert "give a brain mask" in summary(finished)["plane.nii.gz"]["flags"]
     assert summary(finished)["known.nii.gz"]["of these judged missing"] == "0"
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mrsikit.physics.nuclei import DEUTERIUM, NUCLEI, Resonance
+from mrsikit.physics.nuclei import DEUTERIUM, NUCLEI, Resonance, nearest_lines
 
 
 def test_larmor_frequencies_are_those_of_scanners() -> None:
@@ -23,3 +23,8 @@ def test_every_deuterium_line_has_what_a_fit_needs() -> None:
         assert name == line.name
         assert 0.005 < line.t2_star_at(7.0) < 0.2
         assert DEUTERIUM.shown[0] < line.ppm < DEUTERIUM.shown[1]
+
+
+def test_distance_of_the_nearest_lines() -> None:
+    assert nearest_lines([4.7, 1.3, 3.7, 2.4]) == pytest.approx(1.0)
+    assert nearest_lines([4.7]) == 2

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 import mrsikit
+from mrsikit.io import InputError
 from mrsikit.runtime import InputFolder, RunOptions, check_inputs
+from mrsikit.runtime.checks import check_weights
 from mrsikit.runtime.options import Flag, option
 
 COMPANIONS = {"missing": "missing"}
@@ -250,3 +252,20 @@ def test_a_shard_checks_its_own_inputs_and_may_skip_all_of_them(twenty, caplog, 
 def test_a_wrong_shard_stops_before_any_file_is_read(caplog, tmp_path, shard):
     (line,) = stopped(inputs_of(tmp_path / "nowhere", tmp_path / "out", shard=shard), caplog, shard=shard)
     assert line.startswith(f"--shard {shard}: ")
+
+
+def test_weights_of_another_network(tmp_path) -> None:
+    network = torch.nn.Linear(3, 2)
+    torch.save(network.state_dict(), tmp_path / "own.pt")
+    check_weights(tmp_path / "own.pt", network)
+    torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "other.pt")
+    torch.save([1], tmp_path / "list.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    for name, words in {
+        "other.pt": "0 of 2 tensors fit",
+        "list.pt": "another network",
+        "text.pt": "no file of weights",
+        "nowhere.pt": "does not exist",
+    }.items():
+        with pytest.raises(InputError, match=words):
+            check_weights(tmp_path / name, network)

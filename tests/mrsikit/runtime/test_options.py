@@ -12,7 +12,6 @@ from mrsikit.runtime.options import (
     Text,
     check_device,
     check_path_option,
-    check_weights,
     option,
 )
 
@@ -131,20 +130,3 @@ def test_devices_that_are_not_there() -> None:
     for value in ("gpu", "cuda:99", "", 3):
         with pytest.raises(InputError, match="--device .* give --device cpu"):
             check_device(value)
-
-
-def test_weights_of_another_network(tmp_path) -> None:
-    network = torch.nn.Linear(3, 2)
-    torch.save(network.state_dict(), tmp_path / "own.pt")
-    check_weights(tmp_path / "own.pt", network)
-    torch.save(torch.nn.Linear(3, 4).state_dict(), tmp_path / "other.pt")
-    torch.save([1], tmp_path / "list.pt")
-    (tmp_path / "text.pt").write_text("no weights")
-    for name, words in {
-        "other.pt": "0 of 2 tensors fit",
-        "list.pt": "another network",
-        "text.pt": "no file of weights",
-        "nowhere.pt": "does not exist",
-    }.items():
-        with pytest.raises(InputError, match=words):
-            check_weights(tmp_path / name, network)

@@ -13,6 +13,24 @@ OF = re.compile(r"\d of \d")
 MADE_BEFORE = "was made before with other"
 """How the warning begins that a result does not belong to this run."""
 
+ASKS = re.compile(r"\b(give|set)\b")
+"""A warning with one of these words asks for what the user can give: a file, such as a brain mask, or an option. What
+is given for all inputs mends them all, so such a warning comes before others."""
+
+
+def most_urgent_first(warnings: Sequence[str]) -> list[str]:
+    """Order the warnings of one file: first that it is out of date, then what asks for something, then the others.
+
+    Example:
+        >>> most_urgent_first(["3 voxels lost", "no outline: give a brain mask"])
+        ['no outline: give a brain mask', '3 voxels lost']
+    """
+    return sorted(warnings, key=_urgency)
+
+
+def _urgency(warning: str) -> tuple[bool, bool]:
+    return not warning.startswith(MADE_BEFORE), not ASKS.search(warning)
+
 
 def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, str]]]:
     """Group warnings that differ in their numbers alone.
@@ -23,8 +41,9 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
     Returns:
         Each warning, with its files and what differs in each. A number that differs is given as a range, such as "71 to
         333 poor fits were left". Where several differ, as in "21 of 48", the warning is that of the first file, the one
-        with the largest number. Results that are out of date come first, then warnings that count something, and among
-        those the rarest, since it singles out files; in a group, the file with the largest number.
+        with the largest number. Results that are out of date come first. Then come warnings that ask for something
+        (:data:`ASKS`), the commonest first; then those that count something; then the others. Among these the rarest
+        come first, since they single out files; in a group, the file with the largest number.
 
     Example:
         >>> grouped({"a": ["3 voxels lost", "no mask"], "b": ["7 voxels lost", "no mask"], "c": ["no mask"]})
@@ -46,9 +65,11 @@ def grouped(by_file: Mapping[str, Sequence[str]]) -> list[tuple[str, dict[str, s
     return sorted(out, key=_rank)
 
 
-def _rank(group: tuple[str, Mapping[str, str]]) -> tuple[bool, bool, int]:
+def _rank(group: tuple[str, Mapping[str, str]]) -> tuple[bool, bool, bool, int]:
     text, files = group
-    return not text.startswith(MADE_BEFORE), not NUMBER.search(text), len(files)
+    if ASKS.search(text):
+        return *_urgency(text), False, -len(files)
+    return *_urgency(text), not NUMBER.search(text), len(files)
 
 
 def telling(by_file: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from mrsikit.io.atomic import write_text_atomically
 from mrsikit.io.geometry import header_warnings
 from mrsikit.runtime.inputs import SESSION, InputFolder
 from mrsikit.runtime.provenance import jsonable, provenance, read_record, shipped_weights
+from mrsikit.runtime.report.grouped_warnings import most_urgent_first
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ class RunReport:
             text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
             write_text_atomically(self.inputs.record_path(name), text + "\n")
             with tqdm.external_write_mode():
-                for flag in flags:
+                for flag in most_urgent_first(flags):
                     logger.warning("%s: %s", path.name, flag)
             if self._progress is not None:
                 self._progress.update()

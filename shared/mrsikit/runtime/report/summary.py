@@ -12,7 +12,7 @@ from mrsikit.io.atomic import write_text_atomically
 from mrsikit.runtime.claims import summary_lock
 from mrsikit.runtime.inputs import InputFolder
 from mrsikit.runtime.provenance import read_record
-from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE
+from mrsikit.runtime.report.grouped_warnings import MADE_BEFORE, most_urgent_first
 
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 SUMMARY = "summary.csv"
@@ -79,11 +79,11 @@ def _without_results(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def flags_of(inputs: InputFolder, path: Path, record: Mapping[str, Any]) -> list[str]:
-    """Return the warnings of an input: those of its record, and that it was made with other settings."""
+    """Return the warnings of an input, the most urgent first: those of its record, and that other settings made it."""
     flags = [str(flag) for flag in record.get("flags", ())]
     if str(path) in inputs.outdated:
         flags.append(f"{MADE_BEFORE} {inputs.outdated[str(path)]} and not again: --overwrite true does")
-    return flags
+    return most_urgent_first(flags)
 
 
 def shown_name(inputs: InputFolder, path: Path) -> str:

@@ -1,4 +1,4 @@
-from mrsikit.runtime.report.grouped_warnings import grouped, telling
+from mrsikit.runtime.report.grouped_warnings import grouped, most_urgent_first, telling
 
 
 def test_a_warning_stands_once_with_all_its_files_the_rarest_first() -> None:
@@ -50,3 +50,18 @@ def test_results_that_are_out_of_date_come_first() -> None:
 def test_a_warning_that_counts_something_says_more_than_a_rarer_one() -> None:
     by_file = {"a": ["odd", "3 voxels lost"], "b": ["2 voxels lost"], "c": ["odd"], "d": []}
     assert telling(by_file) == {"a": "3 voxels lost", "b": "2 voxels lost", "c": "odd", "d": ""}
+
+
+def test_what_the_user_can_give_for_many_inputs_comes_before_all_but_what_is_out_of_date() -> None:
+    stale = "was made before with other weights and not again: --overwrite true does"
+    mask, noise = "cannot tell a smaller brain: give a brain mask", "the noise is unknown: give --noise"
+    by_file = {
+        "a": ["7 of 9 voxels filled", mask, stale],
+        "b": ["odd", mask, noise],
+        "c": ["2 of 4 voxels filled", "the file gives no delay"],
+    }
+    assert [warning[:20] for warning, _ in grouped(by_file)] == [
+        text[:20] for text in (stale, mask, noise, "7 of 9 voxels filled", "odd", "the file gives no delay")
+    ]
+    assert most_urgent_first(by_file["a"]) == [stale, mask, "7 of 9 voxels filled"]
+    assert most_urgent_first(by_file["b"]) == [mask, noise, "odd"]

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrsikit.runtime.report import run_evaluator
+from mrsikit.runtime.report import handler, run_evaluator
 
 
 def names(folder):
@@ -71,3 +71,12 @@ def test_a_done_input_that_would_now_come_out_otherwise_is_named(make_run, tmp_p
     make_run()
     assert "b.nii.gz: was done before with other inputs" in caplog.text
     assert "a.nii.gz: was done before" not in caplog.text
+
+
+def test_the_log_names_first_what_the_user_can_give(make_run, caplog, monkeypatch):
+    monkeypatch.setattr(handler, "header_warnings", lambda _: ["give a position"])
+    run_evaluator(make_run()[1])
+    logged = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    of_map, of_mask, last = [line for line in logged if line.startswith("b.nii.gz: ")]
+    assert {line[-len("give a position") :] for line in (of_map, of_mask)} == {"give a position"}
+    assert last == "b.nii.gz: matrix below the trained 16"

@@ -16,10 +16,10 @@ from mrs_vae_synthesis.nifti_sessions import EDITED
 from mrs_vae_synthesis.options import SynthesisOptions
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
 from mrs_vae_synthesis.sessions import Acquisition
-from mrsikit.fitting.sign_test import Sign
 from mrsikit.io import Fids, InputError
 from mrsikit.io.nifti_mrs import fids_of, metadata_of
 from mrsikit.runtime.bundles import bundle_root
+from mrsikit.runtime.options import Sign
 from mrsikit.runtime.pipeline import cached_pipeline, check_positive
 
 BUNDLE_ROOT = bundle_root("mrs_vae_synthesis")
