@@ -198,8 +198,8 @@ def test_a_forbidden_word_is_found(code: str) -> None:
 def test_other_words_and_exceptions_pass() -> None:
     code = "import pandas as pd\ndef restore(whole, frames_of, foretell): return pd.DataFrame(binary_fill_holes(whole))"
     assert not forbidden(identifiers(ast.parse(code)), "shared/mrsikit/x.py")
-    assert not forbidden({"holes"}, "bundles/mrsi_inpainting/mrsi_inpainting/prediction.py")
-    assert forbidden({"holes"}, "bundles/dmi_quantification/dmi_quantification/prediction.py")
+    assert not forbidden({"holes"}, "bundles/mrsi_inpainting/mrsi_inpainting/predict.py")
+    assert forbidden({"holes"}, "bundles/dmi_quantification/dmi_quantification/predict.py")
     assert keys({"a": [{"b": 1}], "network#holes::c": 1, "model_paper.pt": ""}) == {"a", "b", "network", "holes", "c"}
     assert words("FillHolesByDCT_of_2D") == ["fill", "holes", "by", "dct", "of", "d"]
 

@@ -7,8 +7,7 @@ import runpy
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from mrsikit.io.errors import InputError
@@ -49,12 +48,24 @@ def bundle_root(package: str) -> Path:
 def options_model(bundle: Path) -> type[RunOptions]:
     """Import the options model of a bundle, which its inference config names.
 
+    Its module is loaded by its file: importing the bundle's package imports torch and MONAI, which takes seconds.
+
     Args:
         bundle: folder of the bundle.
     """
     config = json.loads((bundle / "configs" / "inference.json").read_text(encoding="utf-8"))
     module, name, _ = config["options"]["_target_"].rsplit(".", maxsplit=2)  # package.options.Model.model_construct
-    return getattr(import_module(module), name)
+    if module not in sys.modules:
+        package, _, stem = module.partition(".")
+        found = find_spec(package)
+        assert found is not None
+        assert found.origin is not None
+        spec = spec_from_file_location(module, Path(found.origin).with_name(f"{stem}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[module] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[module])
+    return getattr(sys.modules[module], name)
 
 
 def run_inference(package: str, options: Sequence[str]) -> None:

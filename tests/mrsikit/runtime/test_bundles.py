@@ -1,6 +1,5 @@
 import runpy
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -67,11 +66,3 @@ def test_a_run_is_that_of_monai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_checkout_has_its_own_bundles(bundle: str) -> None:
     assert bundle_root(bundle) == BUNDLES / bundle
     assert options_model(BUNDLES / bundle) is model_of(bundle)
-
-
-@pytest.mark.parametrize("bundle", MODELS)
-def test_a_bundle_exports_its_function_lazily(bundle: str) -> None:
-    package = import_module(bundle)
-    assert package.predict is import_module(f"{bundle}.prediction").predict
-    assert all(hasattr(package, name) for name in package.__all__)
-    assert not hasattr(package, "nothing")

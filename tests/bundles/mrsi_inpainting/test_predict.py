@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from mrsi_inpainting import predict
-from mrsi_inpainting.prediction import COMPANIONS
+from mrsi_inpainting.predict import COMPANIONS
 from mrsikit.io import InputError, read_map
 from mrsikit.metrics.missing_voxels import filled_fraction, missing_voxel_detection
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
