@@ -62,6 +62,10 @@ class PostprocessMapd(Transform):
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         results = self._unstacked(out[self.pred], plain, upright)
+        lonely = len(plain) == 1 and "others" not in out  # the MRIs have no map to confirm them
+        mris = out.pop("mri names", "") if lonely else ""
+        if lonely:
+            out.pop("mris", None)
         probability = results[2][: len(plain)]
         layers = self._unstacked(out[self.image], plain, upright)
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
@@ -74,6 +78,7 @@ class PostprocessMapd(Transform):
         out["calibrated"] = self._like(calibrated.to(torch.uint8), values)
         signal = (measured != 0) & (brain != 0)
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
+        names = ", ".join(str(out[key]) for key in ("other names", "mri names") if key in out)
         out["checks"] = check_records(checks, str(out.get("other names", "")))
         out["names"] = ["inpainted", "holes", "uncertainty", "calibrated"]
         if "crlb" in out:
@@ -92,7 +97,7 @@ class PostprocessMapd(Transform):
             "share of filled voxels not calibrated": round(
                 float((missing & ~calibrated).sum() / missing.sum().clamp(min=1)), 4
             ),
-            **summary_of(checks, str(out.get("other names", ""))),
+            **summary_of(checks, names),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         excited = convert_to_tensor(out["excited"]).cpu().bool()
@@ -107,6 +112,8 @@ class PostprocessMapd(Transform):
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
         if out["misjudged"]:
             out["flags"].append(f"{out['misjudged']}: linewidths were not used; give the limit in their unit")
+        if mris:
+            out["flags"].append(f"{mris} not used: an MRI helps only beside another map of the session")
         out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)
         return out
 
@@ -133,6 +140,7 @@ class PostprocessMapd(Transform):
             if "others" in data
             else np.zeros((0, *measured.shape[1:]))
         )
+        mris = convert_to_tensor(data["mris"]).cpu().double().numpy() if "mris" in data else others[:0]
         bounds = None
         if "crlb" in data:
             bounds = _amounts(_percent(data["crlb"], measured).numpy(), maps, known)
@@ -149,7 +157,8 @@ class PostprocessMapd(Transform):
                     data=known[k],
                     spacing=spacing,
                     bounds=None if bounds is None else bounds[k],
-                    others=np.concatenate([session[np.arange(count) != k], others]),
+                    others=np.concatenate([session[np.arange(count) != k], others, mris]),
+                    mris=len(mris),
                 ),
                 target,
                 hidden=list(hidden[k::count]),

@@ -205,7 +205,8 @@ class InputFolder:
                 for other in (str(other) for other in case.maps if str(other) not in {path, *self.invalid}):
                     key = f"{SESSION}{stem_of(other)}"
                     others[path][key] = other
-                    others[path] |= {f"{key}/{n}": file for n in self.companions if (file := by_map[other].get(n))}
+                    named = [n for n, kind in self.companions.items() if kind != "anatomy"]  # an MRI is the session's
+                    others[path] |= {f"{key}/{n}": file for n in named if (file := by_map[other].get(n))}
         return [{**item, **others[item["image"]]} for item in items]
 
     def _attached(self, items: Sequence[Mapping[str, str]], found: Sequence[Found]) -> dict[str, dict[str, list[Path]]]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.restoration.resampling import on_finer_grid, to_map_grid
-from mrsikit.runtime.pipeline import channel_first, channel_last
+from mrsikit.runtime.pipeline import channel_first, channel_last, check_affine, refuse
 
 KINDS = ("missing", "mask", "percent", "width", "anatomy")
 VALUES = ("percent", "width")
@@ -119,6 +120,43 @@ def companion_problems(
     if not problems and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
         problems = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
     return problems
+
+
+def checked_image(
+    name: str,
+    image: NDArray[Any] | None,
+    affine: NDArray[np.float64] | None,
+    values: NDArray[Any],
+    map_affine: NDArray[np.float64] | None,
+    kind: str = "anatomy",
+) -> dict[str, MetaTensor]:
+    """Check an image that lies on its own grid and comes as an array.
+
+    Args:
+        name: name of the argument, for the messages; that of its affine ends in ``_affine``.
+        image: (X', Y'[, Z']); None: there is none.
+        affine: (4, 4) of the image, voxel to mm.
+        values: the map, in which :func:`map_problems` found no problem.
+        map_affine: (4, 4) of the map, voxel to mm.
+        kind: its kind, see :func:`companion_problems`.
+
+    Returns:
+        The image (1, X', Y'[, Z']), float32, under its name; empty without an image.
+
+    Raises:
+        InputError: the image is invalid, or it or the map has no affine.
+    """
+    if image is None:
+        return {}
+    if affine is None or map_affine is None:
+        raise InputError(f"{name} needs {name}_affine, and the map its affine, or they cannot be overlaid")
+    image, affine = np.asarray(image), np.asarray(affine, float)
+    if image.dtype.kind not in "biuf":
+        raise InputError(f"{name} must be real numbers, not {image.dtype}")
+    check_affine(affine, f"{name}_affine")
+    image = image.astype(np.float32)
+    refuse(name, companion_problems(image, values, kind, affine=affine, map_affine=np.asarray(map_affine, float)))
+    return {name: MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(affine))}
 
 
 def _anatomy_problems(image: NDArray[Any]) -> list[str]:
