@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mrsi_inpainting.check_summary import check_records, check_warnings, summary_of
 from mrsi_inpainting.fit_quality import NEVER_FITTED
+from mrsi_inpainting.fluid import SURE, common_zeros
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.inpainting.session_fill import SessionMap, fill_from_session
@@ -40,6 +41,9 @@ class PostprocessMapd(Transform):
         pred: key of the network's output.
         threshold: probability above which a zero of unknown state is judged missing; must equal the network's.
         wrong_threshold: probability above which another value is judged wrong; must equal the network's.
+
+    A zero that all maps of the session share, within the signal, is judged missing from a higher probability on, see
+    :mod:`mrsi_inpainting.fluid`.
 
     Output:
         "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
@@ -70,6 +74,11 @@ class PostprocessMapd(Transform):
         layers = self._unstacked(out[self.image], plain, upright)
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
+        own = ((measured != 0) & (brain != 0)).numpy()
+        others = convert_to_tensor(out["others"]).cpu().isfinite().numpy() if "others" in out else own[:0]
+        axis = upright if out[self.image].ndim == 4 else 2
+        unsure = judged & torch.from_numpy(common_zeros(np.concatenate([own, others]), axis)) & (probability < SURE)
+        judged = judged & ~unsure
         missing = (observation > 0.5) | judged
         filled, sd, calibrated, checks = self._fill(out, torch.stack(results[:2], 1), measured, missing, brain)
         out["inpainted"] = self._like(torch.where(missing, filled, plain), values)
@@ -112,6 +121,13 @@ class PostprocessMapd(Transform):
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
         if out["misjudged"]:
             out["flags"].append(f"{out['misjudged']}: linewidths were not used; give the limit in their unit")
+        if unsure.any():
+            out["flags"].append(
+                f"{int(unsure.sum())} zeros that all maps of the session share were left: they lie within the signal "
+                "and may be fluid; mark those that failed in a mask _missing"
+            )
+        if out["fluid"]:
+            out["flags"].append(f"{out['fluid']} zeros were left because at least half of the voxel is fluid by _csf")
         if mris:
             out["flags"].append(f"{mris} not used: an MRI helps only beside another map of the session")
         out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)

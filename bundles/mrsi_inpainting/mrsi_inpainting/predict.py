@@ -22,6 +22,7 @@ COMPANIONS = {
     "brain": "mask",
     "flair": "anatomy",
     "t1": "anatomy",
+    "csf": "fraction",
 }
 OUTPUTS = ("inpainted", "holes", "uncertainty", "calibrated")
 
@@ -56,6 +57,8 @@ def predict(
     flair_affine: np.ndarray | None = None,
     t1: np.ndarray | None = None,
     t1_affine: np.ndarray | None = None,
+    csf: np.ndarray | None = None,
+    csf_affine: np.ndarray | None = None,
     affine: np.ndarray | None = None,
     bundle_root: str | Path = BUNDLE_ROOT,
     **options: Any,
@@ -76,8 +79,10 @@ def predict(
         flair_affine: (4, 4) of the FLAIR, voxel to mm.
         t1: (X', Y'[, Z']) T1-weighted image of the same head, on its own grid; it helps only beside another map.
         t1_affine: (4, 4) of the T1-weighted image, voxel to mm.
-        affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic; required with an MRI. None: 1 mm
-            voxels.
+        csf: (X', Y'[, Z']) fraction of fluid, 0 to 1, on its own grid; where it is at least .5, no zero is filled.
+        csf_affine: (4, 4) of that map.
+        affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic; required with an image on its own
+            grid. None: 1 mm voxels.
         bundle_root: folder of the bundle.
         options: parameters of the config: ``max_crlb``, ``rule``, ``max_fwhm``, ``check``, ``threshold``,
             ``wrong_threshold``, ``volumetric``, ``device``, ``weights``.
@@ -117,6 +122,7 @@ def predict(
         data["others"] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(others, -1, 0)))
     data |= checked_image("flair", flair, flair_affine, values, given)
     data |= checked_image("t1", t1, t1_affine, values, given)
+    data |= checked_image("csf", csf, csf_affine, values, given, "fraction")
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     results = [channel_last(out[name], values.ndim) for name in OUTPUTS]
     inpainted, holes, uncertainty, calibrated = results

@@ -233,3 +233,11 @@ def test_an_image_given_as_an_array_is_checked_as_a_file_is(good):
     ):
         with pytest.raises(InputError, match=words):
             checked_image("t1", values, affine, good, eye)
+
+
+def test_a_fraction_lies_on_any_grid_and_is_from_0_to_1(good):
+    twice = np.diag([0.5, 0.5, 0.5, 1])
+    fluid = np.random.default_rng(1).random((20, 18, 16))
+    assert companion_problems(fluid, good, "fraction", affine=twice, map_affine=np.eye(4)) == []
+    assert "a fraction is from 0 to 1" in companion_problems(255 * fluid, good, "fraction")[0]
+    assert "does not overlap" in companion_problems(fluid, good, "fraction", affine=twice + np.eye(4, k=3) * 99)[0]
