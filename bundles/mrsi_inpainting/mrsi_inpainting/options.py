@@ -35,7 +35,7 @@ class InpaintingOptions(RunOptions):
     )
     session: Flag = option(
         True,
-        "use the other maps of the session where they help, by the check; `false`: each map by itself",
+        "use the other maps of the session and its MRIs where they help, by the check; `false`: each map by itself",
         use="files",
         example=False,
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mrsi_inpainting.check_summary import check_records, check_warnings, summary_of
 from mrsi_inpainting.fit_quality import NEVER_FITTED
+from mrsi_inpainting.fluid import SURE, common_zeros
 from mrsi_inpainting.network import judged_missing
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.inpainting.session_fill import SessionMap, fill_from_session
@@ -41,6 +42,9 @@ class PostprocessMapd(Transform):
         threshold: probability above which a zero of unknown state is judged missing; must equal the network's.
         wrong_threshold: probability above which another value is judged wrong; must equal the network's.
 
+    A zero that all maps of the session share, within the signal, is judged missing from a higher probability on, see
+    :mod:`mrsi_inpainting.fluid`.
+
     Output:
         "inpainted" (M, X, Y[, Z]): filled map. "holes" (M, X, Y[, Z]) uint8: 1 = missing. "uncertainty" (M, X, Y[, Z]):
         standard deviation of the filled voxels in the map's unit, 0 where measured. "calibrated" (M, X, Y[, Z]) uint8:
@@ -62,10 +66,19 @@ class PostprocessMapd(Transform):
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         results = self._unstacked(out[self.pred], plain, upright)
+        lonely = len(plain) == 1 and "others" not in out  # the MRIs have no map to confirm them
+        mris = out.pop("mri names", "") if lonely else ""
+        if lonely:
+            out.pop("mris", None)
         probability = results[2][: len(plain)]
         layers = self._unstacked(out[self.image], plain, upright)
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
+        own = ((measured != 0) & (brain != 0)).numpy()
+        others = convert_to_tensor(out["others"]).cpu().isfinite().numpy() if "others" in out else own[:0]
+        axis = upright if out[self.image].ndim == 4 else 2
+        unsure = judged & torch.from_numpy(common_zeros(np.concatenate([own, others]), axis)) & (probability < SURE)
+        judged = judged & ~unsure
         missing = (observation > 0.5) | judged
         filled, sd, calibrated, checks = self._fill(out, torch.stack(results[:2], 1), measured, missing, brain)
         out["inpainted"] = self._like(torch.where(missing, filled, plain), values)
@@ -74,6 +87,7 @@ class PostprocessMapd(Transform):
         out["calibrated"] = self._like(calibrated.to(torch.uint8), values)
         signal = (measured != 0) & (brain != 0)
         lost = float(missing.sum() / (signal | missing).sum().clamp(min=1))
+        names = ", ".join(str(out[key]) for key in ("other names", "mri names") if key in out)
         out["checks"] = check_records(checks, str(out.get("other names", "")))
         out["names"] = ["inpainted", "holes", "uncertainty", "calibrated"]
         if "crlb" in out:
@@ -92,7 +106,7 @@ class PostprocessMapd(Transform):
             "share of filled voxels not calibrated": round(
                 float((missing & ~calibrated).sum() / missing.sum().clamp(min=1)), 4
             ),
-            **summary_of(checks, str(out.get("other names", ""))),
+            **summary_of(checks, names),
         }
         marked = convert_to_tensor(out["missing"]).cpu() > 0 if "missing" in out else None
         excited = convert_to_tensor(out["excited"]).cpu().bool()
@@ -107,6 +121,15 @@ class PostprocessMapd(Transform):
             out["flags"] += self._mask_flags(marked.reshape(-1, *plain.shape[1:]).expand_as(plain), measured, known)
         if out["misjudged"]:
             out["flags"].append(f"{out['misjudged']}: linewidths were not used; give the limit in their unit")
+        if unsure.any():
+            out["flags"].append(
+                f"{int(unsure.sum())} zeros that all maps of the session share were left: they lie within the signal "
+                "and may be fluid; mark those that failed in a mask _missing"
+            )
+        if out["fluid"]:
+            out["flags"].append(f"{out['fluid']} zeros were left because at least half of the voxel is fluid by _csf")
+        if mris:
+            out["flags"].append(f"{mris} not used: an MRI helps only beside another map of the session")
         out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)
         return out
 
@@ -133,6 +156,7 @@ class PostprocessMapd(Transform):
             if "others" in data
             else np.zeros((0, *measured.shape[1:]))
         )
+        mris = convert_to_tensor(data["mris"]).cpu().double().numpy() if "mris" in data else others[:0]
         bounds = None
         if "crlb" in data:
             bounds = _amounts(_percent(data["crlb"], measured).numpy(), maps, known)
@@ -149,7 +173,8 @@ class PostprocessMapd(Transform):
                     data=known[k],
                     spacing=spacing,
                     bounds=None if bounds is None else bounds[k],
-                    others=np.concatenate([session[np.arange(count) != k], others]),
+                    others=np.concatenate([session[np.arange(count) != k], others, mris]),
+                    mris=len(mris),
                 ),
                 target,
                 hidden=list(hidden[k::count]),

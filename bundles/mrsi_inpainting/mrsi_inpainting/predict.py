@@ -11,11 +11,19 @@ import torch
 from mrsi_inpainting.options import InpaintingOptions
 from mrsikit.io import InputError
 from mrsikit.runtime.bundles import bundle_root
-from mrsikit.runtime.map_checks import companion_problems, map_problems
+from mrsikit.runtime.map_checks import checked_image, companion_problems, map_problems
 from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
 
 BUNDLE_ROOT = bundle_root("mrsi_inpainting")
-COMPANIONS = {"missing": "missing", "crlb": "percent", "fwhm": "width", "brain": "mask"}
+COMPANIONS = {
+    "missing": "missing",
+    "crlb": "percent",
+    "fwhm": "width",
+    "brain": "mask",
+    "flair": "anatomy",
+    "t1": "anatomy",
+    "csf": "fraction",
+}
 OUTPUTS = ("inpainted", "holes", "uncertainty", "calibrated")
 
 
@@ -45,6 +53,12 @@ def predict(
     fwhm: np.ndarray | None = None,
     brain: np.ndarray | None = None,
     others: np.ndarray | None = None,
+    flair: np.ndarray | None = None,
+    flair_affine: np.ndarray | None = None,
+    t1: np.ndarray | None = None,
+    t1_affine: np.ndarray | None = None,
+    csf: np.ndarray | None = None,
+    csf_affine: np.ndarray | None = None,
     affine: np.ndarray | None = None,
     bundle_root: str | Path = BUNDLE_ROOT,
     **options: Any,
@@ -61,7 +75,14 @@ def predict(
         brain: mask of everything inside the skull, (X, Y[, Z]).
         others: other maps of the session, (X, Y, K), or (X, Y, Z, K) for a map with Z; NaN where they are not known.
             The maps of the axis M help each other without it.
-        affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic. None: 1 mm voxels.
+        flair: (X', Y'[, Z']) FLAIR of the same head, on its own grid; it helps only beside another map.
+        flair_affine: (4, 4) of the FLAIR, voxel to mm.
+        t1: (X', Y'[, Z']) T1-weighted image of the same head, on its own grid; it helps only beside another map.
+        t1_affine: (4, 4) of the T1-weighted image, voxel to mm.
+        csf: (X', Y'[, Z']) fraction of fluid, 0 to 1, on its own grid; where it is at least .5, no zero is filled.
+        csf_affine: (4, 4) of that map.
+        affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic; required with an image on its own
+            grid. None: 1 mm voxels.
         bundle_root: folder of the bundle.
         options: parameters of the config: ``max_crlb``, ``rule``, ``max_fwhm``, ``check``, ``threshold``,
             ``wrong_threshold``, ``volumetric``, ``device``, ``weights``.
@@ -86,7 +107,7 @@ def predict(
     if values.dtype.kind not in "biuf":
         raise InputError(f"values must be real numbers, not {values.dtype}")
     refuse("values", map_problems(values))
-    affine = np.eye(4) if affine is None else np.asarray(affine, float)
+    given, affine = affine, np.eye(4) if affine is None else np.asarray(affine, float)
     check_affine(affine, "affine")
     data: dict[str, torch.Tensor] = {"image": channel_first(values, affine)}
     for name, companion in {"missing": missing, "crlb": crlb, "fwhm": fwhm, "brain": brain}.items():
@@ -99,6 +120,9 @@ def predict(
         if others.shape[:-1] != values.shape[:3]:
             raise InputError(f"others is of shape {others.shape}; give {(*values.shape[:3], 'K')}")
         data["others"] = torch.from_numpy(np.ascontiguousarray(np.moveaxis(others, -1, 0)))
+    data |= checked_image("flair", flair, flair_affine, values, given)
+    data |= checked_image("t1", t1, t1_affine, values, given)
+    data |= checked_image("csf", csf, csf_affine, values, given, "fraction")
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     results = [channel_last(out[name], values.ndim) for name in OUTPUTS]
     inpainted, holes, uncertainty, calibrated = results

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from mrsi_inpainting.excited_volume import excited_volume
 from mrsi_inpainting.fit_quality import FitQuality
+from mrsi_inpainting.fluid import CSF, MOSTLY
 from mrsi_inpainting.session import MAJORITY
 from mrsikit.io import InputError
 from mrsikit.restoration.brain_mask import brain_outline
 from mrsikit.restoration.inpainting.hidden_voxels import hide
-from mrsikit.restoration.resampling import companions_to_map_grid, upright_axis
+from mrsikit.restoration.resampling import companions_to_map_grid, mean_over_voxels, upright_axis
 from mrsikit.runtime import as_flag
 
 MISSING, OBSERVED, UNKNOWN = 1.0, 0.0, -1.0
@@ -38,13 +39,14 @@ class PreprocessMapd(MapTransform):
     """Build the observation mask of a map and arrange map and masks for the network.
 
     The optional companions of the map are "missing", a mask, 1 = missing; "crlb", Cramér-Rao bounds in percent; "fwhm",
-    linewidths; and "brain", a mask, 1 = inside. Each has 1 or M channels.
+    linewidths; and "brain", a mask, 1 = inside. Each has 1 or M channels. "csf", on any grid, is the fraction of fluid.
 
     Voxels are certainly missing if the user's mask marks them, or if they lie in the head and hold NaN, infinity or
     a fit with too large a Cramér-Rao bound (``max_crlb``, ``rule``) or too broad a line (``max_fwhm``). The head is
     the brain mask or, without one, the outline of the good fits. Outside the head, NaN and poor fits are the
     background that many pipelines write, and they become zero in the network's input. If the user gives a mask of
-    missing voxels, all other voxels count as observed. Without it they are unknown, and the network decides.
+    missing voxels, all other voxels count as observed. Without it they are unknown, and the network decides. A zero of
+    unknown state counts as observed where at least half of the voxel is fluid.
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
     semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a
@@ -76,6 +78,7 @@ class PreprocessMapd(MapTransform):
         "excited" (X, Y[, Z]): bool, the excited volume; True everywhere if the map's outline is a head's or a mask is
         given. "excited_certain": bool, False if that outline may as well be a head's. "broad lines": number of voxels
         that are missing and whose line is too broad. "misjudged": why the linewidths were not used; empty if they were.
+        "fluid": number of the voxels that count as observed for the fluid in them.
     """
 
     def __init__(
@@ -121,6 +124,12 @@ class PreprocessMapd(MapTransform):
                     maps = torch.cat([maps, convert_to_tensor(out["others"]).float().nan_to_num(0, 0, 0)])
                 out["excited"], out["excited_certain"] = self._excited(maps, affine)
             layers = self._layers(values, companions, out["excited"])
+            fluid = torch.zeros_like(layers[1], dtype=torch.bool)
+            if CSF in out:
+                share = mean_over_voxels(out.pop(CSF), values.shape[1:], affine)
+                fluid = (layers[0] == 0) & (layers[1] == UNKNOWN) & (share >= MOSTLY)
+            layers[1][fluid] = OBSERVED
+            out["fluid"] = int(fluid.sum())
             broad = self.quality.broad(finite, companions)
             out["broad lines"] = int((broad & (layers[1] == MISSING)).sum())
             stacked = torch.stack(layers, 1)

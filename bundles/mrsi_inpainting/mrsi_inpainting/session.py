@@ -1,4 +1,4 @@
-"""The other maps of a session, as the fill of one map uses them."""
+"""The other maps of a session and its MRIs, as the fill of one map uses them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from torch import Tensor
 
 from mrsi_inpainting.fit_quality import CRLB, FWHM, FitQuality
 from mrsikit.io import read_map
-from mrsikit.restoration.resampling import companions_to_map_grid
+from mrsikit.restoration.resampling import companions_to_map_grid, mean_over_voxels
+from mrsikit.runtime import as_flag
 from mrsikit.runtime.inputs import SESSION
 from mrsikit.runtime.pipeline import channel_first
 
 MAJORITY = {"missing": True, CRLB: False, FWHM: False, "brain": True}
 """Companions of a map; on a finer grid than the map's a mask counts by the majority, and bounds by the nearest."""
+
+MRIS = ("flair", "t1")
+"""MRIs of the head, under the names that the super-resolution bundles give them."""
 
 
 class LoadImagesOfSessiond(Transform):
@@ -76,3 +80,29 @@ class LoadImagesOfSessiond(Transform):
         if "brain" in companions:
             known = known & (companions["brain"] > 0)
         return torch.where(known, plain, torch.nan)
+
+
+class AverageMrisd(Transform):
+    """Average the MRIs of an input's session over the voxels of its map.
+
+    Args:
+        session: whether to use them, yes or no (also as text, as a command line gives it).
+
+    Output:
+        "mris" (A, X, Y[, Z]): the MRIs, NaN beyond them and where they are 0, which is background. "mri names": their
+        names, joined by commas. Neither is there without an MRI. The MRIs themselves are removed.
+    """
+
+    def __init__(self, *, session: bool | str = True) -> None:
+        self.session = as_flag(session, "session")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the MRIs by their means."""
+        mris = {name: data[name] for name in MRIS if name in data}
+        out = {key: value for key, value in data.items() if key not in mris}
+        if mris and self.session:
+            image = out["image"]
+            means = [mean_over_voxels(mri, image.shape[1:], image.affine) for mri in mris.values()]
+            out["mris"] = torch.stack([torch.where(mean == 0, torch.nan, mean) for mean in means])
+            out["mri names"] = ", ".join(name.upper() for name in mris)
+        return out

@@ -19,7 +19,7 @@ FINER = 0.5
 """A grid is finer than a map's if its voxels have at most half the volume."""
 
 MOST_POINTS = 8
-"""Largest number of points at which a mask is sampled along one axis of a voxel of the map."""
+"""Largest number of points at which an image is sampled along one axis of a voxel of the map."""
 
 RESAMPLED = "resampled"
 """Key of the names of the companions that :func:`companions_to_map_grid` resampled."""
@@ -63,6 +63,29 @@ def image_on_grid(
     return torch.where(covered > 0, mean[0] / covered.clamp(min=1e-6), torch.zeros_like(covered)), covered
 
 
+def mean_over_voxels(image: MetaTensor, shape: Sequence[int], affine: Tensor) -> Tensor:
+    """Average an image, such as an MRI, over each voxel of a map.
+
+    Args:
+        image: (1, X', Y'[, Z']) with its affine.
+        shape: (X, Y[, Z]) of the map.
+        affine: (4, 4) of the map, voxel to mm.
+
+    Returns:
+        (X, Y[, Z]) float32, NaN in voxels of which the image covers less than half.
+    """
+    base = convert_to_tensor(affine).cpu().double()
+    mean, covered = image_on_grid(image, (*shape, 1)[:3], base, points=_points(base, image.affine))
+    return torch.where(covered >= 0.5, mean, torch.nan).reshape(*shape)
+
+
+def _points(map_affine: Tensor, affine: Tensor) -> list[int]:
+    """Return how many points along each axis of a map's voxel sample an image: the voxel's side over the image's."""
+    sides = torch.linalg.vector_norm(map_affine[:3, :3], dim=0)
+    own = torch.linalg.vector_norm(affine[:3, :3].double(), dim=0).min()
+    return [min(MOST_POINTS, max(1, math.ceil(float(side / own)))) for side in sides]
+
+
 def on_finer_grid(shape: Sequence[int], affine: Any, map_shape: Sequence[int], map_affine: Any) -> bool:
     """Tell whether an image has another matrix than a map, and voxels of at most half the volume.
 
@@ -94,9 +117,7 @@ def to_map_grid(companion: MetaTensor, shape: Sequence[int], affine: Tensor, *, 
     grid = (*shape, 1)[:3]
     base = convert_to_tensor(affine).cpu().double()
     if majority:
-        sides = torch.linalg.vector_norm(base[:3, :3], dim=0)
-        own = torch.linalg.vector_norm(companion.affine[:3, :3].double(), dim=0).min()
-        points = [min(MOST_POINTS, max(1, math.ceil(float(side / own)))) for side in sides]
+        points = _points(base, companion.affine)
         channels = [MetaTensor(channel[None], affine=companion.affine) for channel in convert_to_tensor(companion)]
         found = torch.stack([image_on_grid(channel, grid, base, points=points)[0] for channel in channels])
         return (found > 0.5).float().reshape(-1, *shape)

@@ -35,7 +35,7 @@ UNREAD = (
 )
 """Endings of image formats that are not read."""
 
-SHARED_KINDS = ("missing", "mask", "width", "anatomy")
+SHARED_KINDS = ("missing", "mask", "width", "anatomy", "fraction")
 """Kinds of companions of which one file may serve all maps of a case."""
 
 FILLED = "_inpainted"

@@ -18,7 +18,7 @@ from mrsikit.runtime.cases import Case, Found, attach, find_files, group, is_mas
 from mrsikit.runtime.claims import Claims
 from mrsikit.runtime.fid_checks import fid_problems
 from mrsikit.runtime.file_names import read_name
-from mrsikit.runtime.map_checks import KINDS, input_problems
+from mrsikit.runtime.map_checks import KINDS, ON_ANY_GRID, input_problems
 from mrsikit.runtime.options import as_flag
 from mrsikit.runtime.provenance import read_record
 from mrsikit.runtime.shards import read_shard
@@ -42,8 +42,9 @@ class InputFolder:
         companions: kind of each companion file by its suffix, such as ``{"missing": "missing", "crlb": "percent",
             "brain": "mask"}``: ``<stem>_missing.nii.gz`` lies beside ``<stem>.nii.gz``. A ``missing`` is a mask that
             may be empty but not full, a ``mask`` may be full but not empty, a ``percent`` holds percentages, and an
-            ``anatomy`` is an image on its own grid, or the folder ``<stem>_<suffix>`` of a DICOM series. All but
-            percentages may serve all maps of a case, see :func:`mrsikit.runtime.cases.attach`.
+            ``anatomy`` is an image on its own grid, or the folder ``<stem>_<suffix>`` of a DICOM series, and a
+            ``fraction`` is a tissue map from 0 to 1 on its own grid. All but percentages may serve all maps of a case,
+            see :func:`mrsikit.runtime.cases.attach`.
         outputs: suffixes of the image outputs. An input is done when ``output_dir`` holds its record ``<stem>.json``,
             ``<stem>_<suffix>.nii.gz`` for each of these suffixes, and the further outputs that the record names.
         optional_outputs: suffixes of image outputs that only some inputs have.
@@ -205,7 +206,10 @@ class InputFolder:
                 for other in (str(other) for other in case.maps if str(other) not in {path, *self.invalid}):
                     key = f"{SESSION}{stem_of(other)}"
                     others[path][key] = other
-                    others[path] |= {f"{key}/{n}": file for n in self.companions if (file := by_map[other].get(n))}
+                    named = [
+                        n for n, kind in self.companions.items() if kind not in ON_ANY_GRID
+                    ]  # these are the session's
+                    others[path] |= {f"{key}/{n}": file for n in named if (file := by_map[other].get(n))}
         return [{**item, **others[item["image"]]} for item in items]
 
     def _attached(self, items: Sequence[Mapping[str, str]], found: Sequence[Found]) -> dict[str, dict[str, list[Path]]]:

@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from mrsikit.io.errors import InputError
 from mrsikit.io.readers import read_codes, read_map
 from mrsikit.restoration.resampling import on_finer_grid, to_map_grid
-from mrsikit.runtime.pipeline import channel_first, channel_last
+from mrsikit.runtime.pipeline import channel_first, channel_last, check_affine, refuse
 
-KINDS = ("missing", "mask", "percent", "width", "anatomy")
+KINDS = ("missing", "mask", "percent", "width", "anatomy", "fraction")
+ON_ANY_GRID = ("anatomy", "fraction")
 VALUES = ("percent", "width")
 MIN_MATRIX = 8
 MAX_SHIFT = 0.1  # voxels; a larger shift is not header rounding and visibly moves a mask at the edge of missing voxels
 FAILED_FIT = 100.0  # percent; a Cramér-Rao bound from here on means that the fit found no signal
 FRACTION_MAXIMUM = 1.5  # in vivo, Cramér-Rao bounds in percent exceed this somewhere; if none does, they are fractions
 COVERS = 0.9  # a mask or bounds on a finer grid must cover this share of the map's voxels that hold a signal
+FRACTION_SLACK = 0.05  # resampling takes fractions a little beyond 0 and 1
 FRACTION_TENTH = 0.5  # nor is their 10th percentile below this; failed fits give large bounds even as fractions
 
 
@@ -30,7 +33,8 @@ def input_problems(item: Mapping[str, str], kinds: Mapping[str, str], least_slic
 
     Args:
         item: ``{"image": path, <companion>: path, ...}``.
-        kinds: kind of each companion, ``missing``, ``mask``, ``percent``, ``width`` (of lines) or ``anatomy``.
+        kinds: kind of each companion, ``missing``, ``mask``, ``percent``, ``width`` (of lines), ``anatomy`` or
+            ``fraction``.
         least_slices: smallest number of voxels of the map along each of three axes; 0: it may be 2D.
 
     Returns:
@@ -70,7 +74,7 @@ def problems_of_companions(
         except InputError as error:
             problems.append(str(error))
             continue
-        finer = kind != "anatomy" and on_finer_grid(companion.shape, own, image.shape, affine)
+        finer = kind not in ON_ANY_GRID and on_finer_grid(companion.shape, own, image.shape, affine)
         if finer and read_codes(item[name]) == (0, 0):
             why = "is on another grid than its map, and its header gives no position; give it on the map's grid"
             problems.append(f"{item[name]}: {why}")
@@ -94,7 +98,8 @@ def companion_problems(
         companion: (X, Y[, Z[, M]]), with the map's shape or that of one of its metabolites, or on a finer grid such as
             an MRI's.
         image: the map, in which :func:`map_problems` found no problem.
-        kind: ``missing``, ``mask``, ``percent``, ``width`` (of lines), or ``anatomy``: an image on its own grid.
+        kind: ``missing``, ``mask``, ``percent``, ``width`` (of lines), or, on its own grid, ``anatomy``, an image, or
+            ``fraction``, a tissue map from 0 to 1.
         affine: the companion's voxel to mm, 4 x 4; None: it lies on the map's grid.
         map_affine: the map's voxel to mm, 4 x 4; None: the identity.
 
@@ -103,9 +108,13 @@ def companion_problems(
         no problem.
     """
     base = np.eye(4) if map_affine is None else map_affine
-    if kind == "anatomy":
+    if kind in ON_ANY_GRID:
         own = base if affine is None else affine
-        return _anatomy_problems(companion) or _overlap_problems(companion.shape, own, image, base)
+        problems = _anatomy_problems(companion) or _overlap_problems(companion.shape, own, image, base)
+        low, high = (0.0, 0.0) if problems else (float(np.nanmin(companion)), float(np.nanmax(companion)))
+        if kind == "fraction" and (low < -FRACTION_SLACK or high > 1 + FRACTION_SLACK):
+            return [f"holds values from {low:g} to {high:g}; a fraction is from 0 to 1"]
+        return problems
     if affine is not None and on_finer_grid(companion.shape, affine, image.shape, base):
         problems = _finer_problems(companion, affine, image, base, kind)
         if problems:
@@ -119,6 +128,43 @@ def companion_problems(
     if not problems and kind == "missing" and not image[np.isfinite(image) & (companion == 0)].any():
         problems = ["marks every voxel that holds a signal as missing; leave some to fill the others from"]
     return problems
+
+
+def checked_image(
+    name: str,
+    image: NDArray[Any] | None,
+    affine: NDArray[np.float64] | None,
+    values: NDArray[Any],
+    map_affine: NDArray[np.float64] | None,
+    kind: str = "anatomy",
+) -> dict[str, MetaTensor]:
+    """Check an image that lies on its own grid and comes as an array.
+
+    Args:
+        name: name of the argument, for the messages; that of its affine ends in ``_affine``.
+        image: (X', Y'[, Z']); None: there is none.
+        affine: (4, 4) of the image, voxel to mm.
+        values: the map, in which :func:`map_problems` found no problem.
+        map_affine: (4, 4) of the map, voxel to mm.
+        kind: its kind, see :func:`companion_problems`.
+
+    Returns:
+        The image (1, X', Y'[, Z']), float32, under its name; empty without an image.
+
+    Raises:
+        InputError: the image is invalid, or it or the map has no affine.
+    """
+    if image is None:
+        return {}
+    if affine is None or map_affine is None:
+        raise InputError(f"{name} needs {name}_affine, and the map its affine, or they cannot be overlaid")
+    image, affine = np.asarray(image), np.asarray(affine, float)
+    if image.dtype.kind not in "biuf":
+        raise InputError(f"{name} must be real numbers, not {image.dtype}")
+    check_affine(affine, f"{name}_affine")
+    image = image.astype(np.float32)
+    refuse(name, companion_problems(image, values, kind, affine=affine, map_affine=np.asarray(map_affine, float)))
+    return {name: MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(affine))}
 
 
 def _anatomy_problems(image: NDArray[Any]) -> list[str]:

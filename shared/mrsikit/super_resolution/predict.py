@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
 
 from mrsikit.io import InputError
-from mrsikit.runtime.map_checks import companion_problems, map_problems
+from mrsikit.runtime.map_checks import checked_image, companion_problems, map_problems
 from mrsikit.runtime.pipeline import cached_pipeline, channel_first, channel_last, check_affine, refuse
 from mrsikit.super_resolution.options import SuperResolutionOptions, ratio_pairs
 
@@ -85,18 +83,8 @@ def super_resolve(
     if crlb is not None:
         refuse("crlb", companion_problems(np.asarray(crlb), values, "percent"))
         data["crlb"] = channel_first(np.asarray(crlb), affine)
-    for name, image, own in (("flair", flair, flair_affine), ("t1", t1, t1_affine)):
-        if image is None:
-            continue
-        if own is None or given is None:
-            raise InputError(f"{name} needs {name}_affine, and the map its affine, or they cannot be overlaid")
-        image, own = np.asarray(image), np.asarray(own, float)
-        if image.dtype.kind not in "biuf":
-            raise InputError(f"{name} must be real numbers, not {image.dtype}")
-        check_affine(own, f"{name}_affine")
-        image = image.astype(np.float32)
-        refuse(name, companion_problems(image, values, "anatomy", affine=own, map_affine=affine))
-        data[name] = MetaTensor(torch.from_numpy(image)[None], affine=torch.as_tensor(own))
+    data |= checked_image("flair", flair, flair_affine, values, given)
+    data |= checked_image("t1", t1, t1_affine, values, given)
     out = cached_pipeline(Path(bundle_root), tuple(sorted(options.items())))(data)
     fine, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
     axes = {"ratio": 4, "ratio_uncertainty": 4, "without_mri": values.ndim}

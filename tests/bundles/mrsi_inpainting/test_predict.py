@@ -152,3 +152,16 @@ def test_other_maps_may_be_views_and_maps_without_missing_voxels_share_nothing(w
     others = np.stack([disc(16), disc(16) + 1.0], -1)
     flipped = predict(values[::-1], others=others[::-1], weights=weights)
     assert flipped.holes[7, 8]
+
+
+def test_an_mri_is_named_where_it_is_not_used(weights: Path) -> None:
+    values = disc(24)
+    own = np.diag([2.0, 2.0, 4.0, 1.0])
+    given = {"affine": np.diag([4.0, 4.0, 4.0, 1.0]), "t1": disc(48), "t1_affine": own, "weights": weights}
+    alone = predict(values, **given)
+    assert "T1 not used: an MRI helps only beside another map of the session" in alone.flags
+    np.testing.assert_array_equal(alone.inpainted, predict(values, affine=given["affine"], weights=weights).inpainted)
+    others = np.where(disc(24, seed=1) > 0, disc(24, seed=1), np.nan)[..., None]
+    assert not any("T1" in flag for flag in predict(values, others=others, **given).flags)
+    with pytest.raises(InputError, match="t1 needs t1_affine"):
+        predict(values, t1=disc(48), weights=weights)

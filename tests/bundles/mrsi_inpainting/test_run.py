@@ -240,3 +240,21 @@ for bundle, options in (({str(toy)!r}, {{}}), ({str(BUNDLE)!r}, {{"weights": {st
     assert done.returncode == 0, done.stdout + done.stderr
     np.testing.assert_array_equal(read_map(tmp_path / "out" / "naa_gained.nii.gz")[0].squeeze(), 2 * disc(16))
     assert (tmp_path / "out" / "naa_inpainted.nii.gz").exists()
+
+
+def test_the_mri_of_a_session_is_named_with_its_correlation_and_its_hash(command: Command, tmp_path: Path) -> None:
+    for k, name in enumerate(("NAA", "Cr")):
+        save_map(tmp_path / f"sub-01_{name}.nii.gz", disc(32, seed=k))
+    # What FLAIR shows is what NAA shows.
+    save_map(tmp_path / "sub-01_flair.nii.gz", np.repeat(np.repeat(disc(32), 2, 0), 2, 1), (2.0, 2.0, 4.0))
+    done = command(dataset_dir=tmp_path, output_dir=tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "out" / "sub-01_NAA.json").read_text())
+    file = tmp_path / "sub-01_flair.nii.gz"
+    assert record["inputs"]["flair"] == {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    named = record["summary"]["other maps (correlation)"]
+    assert re.fullmatch(r"sub-01_Cr -?\d\.\d\d, FLAIR 0\.[1-9]\d", named), named
+    assert summary(tmp_path / "out")["sub-01_NAA.nii.gz"]["other maps (correlation)"] == named
+    save_map(file, np.ones((32, 32), np.float32) + np.eye(32, dtype=np.float32))
+    again = command(dataset_dir=tmp_path, output_dir=tmp_path / "out")
+    assert "was done before with other inputs" in again.stdout + again.stderr

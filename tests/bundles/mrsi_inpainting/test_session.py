@@ -6,13 +6,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.data import MetaTensor
 
-from mrsi_inpainting.session import LoadImagesOfSessiond
+from mrsi_inpainting.session import AverageMrisd, LoadImagesOfSessiond
+from mrsikit.io import read_map
 from mrsikit.runtime import InputFolder
+from mrsikit.runtime.pipeline import channel_first
 
 
 def save(path: Path, values: np.ndarray) -> None:
     nib.save(nib.Nifti1Image(values.astype(np.float32), np.eye(4)), path)
+
+
+def read(path: str) -> MetaTensor:
+    return channel_first(*read_map(path))
 
 
 @pytest.fixture
@@ -72,3 +79,32 @@ def test_fits_of_broad_lines_are_not_known_in_any_map_of_the_session(folder: Pat
     assert torch.isnan(others[:, 4, 4]).all()
     assert torch.isfinite(others[:, 3, 3]).all()
     assert torch.isfinite(LoadImagesOfSessiond(max_fwhm=None)(item)["others"][:, 4, 4]).all()
+
+
+def test_a_repeat_of_a_metabolite_is_another_map_of_the_session(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("run-1_NAA", "run-2_NAA", "run-1_Cr", "run-2_Cr"):
+        save(tmp_path / f"sub-01_{name}.nii.gz", 10 + rng.random((8, 8, 2)))
+    item = next(one for one in inputs(tmp_path, session=True).items() if "run-1_NAA" in one["image"])
+    names = LoadImagesOfSessiond()(item | {"image": read(item["image"])})["other names"]
+    assert set(names.split(", ")) == {"sub-01_run-2_NAA", "sub-01_run-1_Cr", "sub-01_run-2_Cr"}
+
+
+def test_an_mri_is_averaged_over_the_voxels_of_the_map() -> None:
+    fine = MetaTensor(torch.arange(256.0).reshape(1, 16, 16), affine=torch.eye(4))
+    fine[:, :2, :2] = 0  # background
+    affine = torch.diag(torch.tensor([2.0, 2.0, 1.0, 1.0]))
+    affine[:2, 3] = 0.5
+    map = MetaTensor(torch.ones(1, 8, 9), affine=affine)
+    out = AverageMrisd()({"image": map, "t1": fine})
+    assert out["mris"].shape == (1, 8, 9)
+    assert out["mris"][0, 1, 1] == fine[0, 2:4, 2:4].mean()
+    assert out["mris"][0, 0, 0].isnan()
+    assert out["mris"][0, :, 8].isnan().all()  # beyond the MRI
+    assert out["mri names"] == "T1"
+    assert "t1" not in out
+
+
+def test_without_the_session_no_mri_is_used() -> None:
+    image = MetaTensor(torch.ones(1, 8, 8), affine=torch.eye(4))
+    assert set(AverageMrisd(session="false")({"image": image, "t1": image, "flair": image})) == {"image"}

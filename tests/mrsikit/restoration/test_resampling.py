@@ -8,6 +8,7 @@ from monai.data import MetaTensor
 from mrsikit.restoration.resampling import (
     companions_to_map_grid,
     image_on_grid,
+    mean_over_voxels,
     on_finer_grid,
     resampling_warnings,
     to_map_grid,
@@ -146,3 +147,11 @@ def test_nan_is_background() -> None:
     assert mean[0, 0, 0] == 0
     assert mean.isfinite().all()
     assert (covered == 1).all()
+
+
+def test_the_mean_over_voxels_is_not_known_where_the_image_covers_less_than_half() -> None:
+    beyond = PAIRS.clone()
+    beyond[0, 3] += 2  # the second row of voxels lies beyond the image
+    mean = mean_over_voxels(FINE, (2, 2), beyond)
+    torch.testing.assert_close(mean[0], torch.tensor([10.5, 12.5]))
+    assert mean[1].isnan().all()

@@ -400,3 +400,15 @@ def test_a_shard_of_a_list_and_one_without_a_case(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="holds no input"):
         folder(tmp_path / "none", shard="1/2").items()
+
+
+def test_the_mri_and_the_fluid_of_a_session_are_listed_once(tmp_path: Path) -> None:
+    for name in ("sub-01_NAA", "sub-01_Cr", "sub-01_t1", "sub-01_csf", "sub-01_brain"):
+        (tmp_path / f"{name}.nii.gz").touch()
+    found = InputFolder(
+        dataset_dir=tmp_path,
+        output_dir=None,
+        companions={"brain": "mask", "t1": "anatomy", "csf": "fraction"},
+        session=True,
+    )
+    assert set(found.items()[0]) == {"image", "brain", "t1", "csf", "session/sub-01_NAA", "session/sub-01_NAA/brain"}

@@ -2,7 +2,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrsikit.runtime.map_checks import companion_problems, input_problems
+from mrsikit.io import InputError
+from mrsikit.runtime.map_checks import checked_image, companion_problems, input_problems
 
 KINDS = {"missing": "missing", "crlb": "percent", "brain": "mask"}
 SHAPE = (10, 9, 8)
@@ -216,3 +217,27 @@ def test_linewidths():
     assert "negative" in companion_problems(np.full((12, 12), -1.0), values, "width")[0]
     assert "no linewidth" in companion_problems(np.zeros((12, 12)), values, "width")[0]
     assert "matrix" in companion_problems(np.full((11, 12), 0.05), values, "width")[0]
+
+
+def test_an_image_given_as_an_array_is_checked_as_a_file_is(good):
+    eye = np.eye(4)
+    assert checked_image("t1", None, None, good, eye) == {}
+    image = checked_image("t1", (100 * good).astype(int), 2 * eye, good, eye)["t1"]
+    assert image.shape == (1, *SHAPE)
+    assert image.affine[0, 0] == 2
+    for values, affine, words in (
+        (good, None, "t1 needs t1_affine"),
+        (good * 1j, eye, "t1 must be real numbers"),
+        (good, np.zeros((4, 4)), "t1_affine must be"),
+        (np.ones(SHAPE), eye, "t1 has the same value 1 in every voxel"),
+    ):
+        with pytest.raises(InputError, match=words):
+            checked_image("t1", values, affine, good, eye)
+
+
+def test_a_fraction_lies_on_any_grid_and_is_from_0_to_1(good):
+    twice = np.diag([0.5, 0.5, 0.5, 1])
+    fluid = np.random.default_rng(1).random((20, 18, 16))
+    assert companion_problems(fluid, good, "fraction", affine=twice, map_affine=np.eye(4)) == []
+    assert "a fraction is from 0 to 1" in companion_problems(255 * fluid, good, "fraction")[0]
+    assert "does not overlap" in companion_problems(fluid, good, "fraction", affine=twice + np.eye(4, k=3) * 99)[0]

@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 #: Innovations count up to so many robust standard deviations; what lies beyond counts as much.
 CLIPPED = 3.0
-#: A map whose innovation the other maps contradict by so many standard deviations gets no weight at this voxel.
+#: A map or MRI whose innovation the other maps contradict by so many standard deviations gets no weight at this voxel.
 CONTRADICTED = 2.5
 #: An innovation that no other map can confirm gets no weight beyond so many standard deviations.
 ALONE = 6.0
@@ -40,14 +40,16 @@ class Innovations:
     Attributes:
         scale: (1 + K,) robust standard deviation of each map's innovations, the map with missing voxels first.
         correlation: (1 + K, 1 + K).
+        mris: number of MRIs of the head among the other maps; they come last.
     """
 
     scale: NDArray[np.float64]
     correlation: NDArray[np.float64]
+    mris: int = 0
 
     @classmethod
-    def fit(cls, innovations: NDArray[np.float64]) -> Innovations:
-        """Fit to the innovations (N, 1 + K) of voxels; NaN where a map has no value."""
+    def fit(cls, innovations: NDArray[np.float64], mris: int = 0) -> Innovations:
+        """Fit to the innovations (N, 1 + K) of voxels, the last ones those of MRIs; NaN where a map has no value."""
         count = innovations.shape[1]
         scale = np.array([robust_sd(column[np.isfinite(column)]) for column in innovations.T])
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -62,12 +64,14 @@ class Innovations:
         values, vectors = np.linalg.eigh((1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(count))
         correlation = vectors @ np.diag(values.clip(SHRINKAGE)) @ vectors.T
         size = np.sqrt(np.diag(correlation))
-        return cls(scale, correlation / size / size[:, None])
+        return cls(scale, correlation / size / size[:, None], mris)
 
     def predict(self, others: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predict the innovations of the first map from those (N, K) of the others, NaN where there is none.
 
         A map whose innovation the others contradict counts as not measured: a lesion changes one metabolite alone.
+        An MRI counts only where a map is known too and does not contradict it: a lesion of the MRI need not be one of
+        the metabolites.
 
         Returns:
             The prediction (N,), 0 where no other map helps, and the share of the variance that remains (N,).
@@ -89,15 +93,31 @@ class Innovations:
     def _agreeing(self, standard: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which of the other maps (N, K) have a say in each voxel: known, and not contradicted by the others.
 
-        Where one alone is known, a value far off may be a lesion or an artefact of that map: it has no say.
+        Where one alone is known, a value far off may be a lesion or an artefact of that map: it has no say. The maps
+        agree among themselves, whatever the MRIs show. Then they judge the MRIs.
         """
-        known = np.isfinite(standard)
+        maps = standard[:, : standard.shape[1] - self.mris]
+        known = np.isfinite(maps)
         changed = np.arange(len(known))
         while len(changed):
-            contradicted = self._most_contradicted(standard[changed], known[changed])
+            contradicted = self._most_contradicted(maps[changed], known[changed])
             known[changed] &= ~contradicted
             changed = changed[contradicted.any(1)]
-        return known
+        return np.c_[known, self._confirmed(standard, known)]
+
+    def _confirmed(self, standard: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which MRIs, the last columns of standard (N, K), go with the maps that have a say (N, K - mris)."""
+        out = np.zeros((len(known), self.mris), bool)
+        mris = np.arange(known.shape[1], known.shape[1] + self.mris)
+        clipped = standard.clip(-2 * CLIPPED, 2 * CLIPPED)
+        for pattern, rows in _patterns(known):
+            if self.mris and pattern.any():
+                chosen = np.flatnonzero(pattern)
+                shared = self.correlation[np.ix_(chosen + 1, mris + 1)]
+                slope = np.linalg.solve(self.correlation[np.ix_(chosen + 1, chosen + 1)], shared)
+                misfit = np.abs(clipped[np.ix_(rows, mris)] - clipped[np.ix_(rows, chosen)] @ slope)
+                out[rows] = misfit <= CONTRADICTED * np.sqrt(1 - (slope * shared).sum(0))
+        return out
 
     def _most_contradicted(self, standard: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Mark at each voxel the map that the others contradict most, and those that they contradict as much."""

@@ -69,7 +69,8 @@ class SessionMap:
         spacing: voxel size along each axis, mm.
         bounds: standard deviation of each voxel's noise in the map's unit, such as the absolute Cramér-Rao bound; None:
             the same everywhere.
-        others: (K, X, Y[, Z]) other maps of the session, NaN where they are not known.
+        others: (K, X, Y[, Z]) other maps of the session, NaN where they are not known; MRIs of the head come last.
+        mris: number of MRIs among the others. There is no ratio to an MRI, and it helps only where a map is known too.
     """
 
     values: Array
@@ -77,6 +78,7 @@ class SessionMap:
     spacing: Sequence[float]
     bounds: Array | None = None
     others: Array | None = None
+    mris: int = 0
 
 
 @dataclass
@@ -349,9 +351,10 @@ class _FromOthers:
         self.model, self.check = model, check
         data = model.map.data
         rows = np.concatenate([np.c_[predicted.own, predicted.innovations] for predicted in check.predicted])
-        together = Innovations.fit(rows)
+        together = Innovations.fit(rows, model.map.mris)
         self.correlation = together.correlation[0, 1:]
-        fields = model.ratios([int(k) for k in np.argsort(-self.correlation)[:MOST_RATIOS]])
+        of_maps = self.correlation[: len(self.correlation) - model.map.mris]
+        fields = model.ratios([int(k) for k in np.argsort(-of_maps)[:MOST_RATIOS]])
         self.names = FROM_OTHERS if fields else (MATCHED,)
         # Innovations of the hidden voxels (N, 1 + K) of each fold, by candidate.
         self.rows = [
@@ -369,11 +372,13 @@ class _FromOthers:
         }
         for name in self.names:
             found.by_name[name], found.scale[name] = model.from_others(
-                name, found, innovations[name], Innovations.fit(all_rows[name]), around, data, places
+                name, found, innovations[name], Innovations.fit(all_rows[name], model.map.mris), around, data, places
             )
         # What the other parts say of the innovations serves every state of the other maps.
         parts = np.unique(check.parts)
-        self.learnt = {(n, k): Innovations.fit(all_rows[n][check.parts != k]) for n in self.names for k in parts}
+        self.learnt = {
+            (n, k): Innovations.fit(all_rows[n][check.parts != k], model.map.mris) for n in self.names for k in parts
+        }
         self.around = [model.around(data & ~mask, mask, fields) for mask in check.folds]
 
     def hide_like(self, patterns: Mask) -> None:
@@ -525,9 +530,10 @@ def _before(candidates: Mapping[str, Array]) -> dict[str, float]:
 
 
 def _states(model: _Model, targets: Mask) -> tuple[NDArray[np.str_], Mask]:
-    """Return of each target whether all, some or none of the other maps know it, and which (T, K)."""
+    """Return of each target whether all, some or none of the other maps know it, and which maps and MRIs do (T, K)."""
     known = model.known[:, targets].T
-    count, most = known.sum(1), max(known.shape[1], 1)
+    maps = known[:, : known.shape[1] - model.map.mris]
+    count, most = maps.sum(1), max(maps.shape[1], 1)
     return np.where(count == 0, "none", np.where(count == most, "all", "some")), known
 
 

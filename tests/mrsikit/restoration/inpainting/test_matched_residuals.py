@@ -91,3 +91,23 @@ def test_neighbours_of_which_no_other_map_is_known_do_not_weaken_the_prior_of_th
     few = local_slope(model, places[:2], one[:2], target, 3.0)
     many = local_slope(model, places, one, target, 3.0)
     np.testing.assert_allclose(many, few, atol=0.2)
+
+
+def test_an_mri_has_a_say_only_where_a_map_confirms_it() -> None:
+    model = Innovations.fit(innovations(), mris=1)
+    predicted, rest = model.predict(np.array([[np.nan, -2.0], [-2.0, -2.0], [0.0, -5.0], [0.0, np.nan]]))
+    assert predicted[0] == 0  # a lesion of the MRI, perhaps
+    assert rest[0] == 1
+    assert predicted[1] < -1.5
+    assert rest[1] < rest[3]
+    assert predicted[2] == predicted[3]
+    assert rest[2] == rest[3]
+
+
+def test_mris_that_agree_outvote_no_map() -> None:
+    rng = np.random.default_rng(5)
+    shared = rng.standard_normal((2000, 1))
+    model = Innovations.fit(shared + 0.3 * rng.standard_normal((2000, 5)), mris=2)
+    maps = np.array([[-4.0, -4.0]])  # a lesion of the metabolites alone
+    without, _ = model.predict(np.c_[maps, [[np.nan, np.nan]]])
+    assert model.predict(np.c_[maps, [[0.0, 0.0]]])[0] == without

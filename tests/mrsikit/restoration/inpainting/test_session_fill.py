@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
+from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.restoration.inpainting import session_fill
 from mrsikit.restoration.inpainting.hidden_voxels import hide
 from mrsikit.restoration.inpainting.session_fill import Filled, SessionMap, fill_from_session
@@ -21,8 +24,10 @@ def session(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return maps, missing, ~missing
 
 
-def filled(maps: np.ndarray, missing: np.ndarray, *, others: bool = True, folds: int = 4, **more: object) -> Filled:
-    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1), others=maps[1:] if others else None)
+def filled(
+    maps: np.ndarray, missing: np.ndarray, *, others: bool = True, mris: int = 0, folds: int = 4, **more: object
+) -> Filled:
+    map = SessionMap(values=maps[0], data=~missing, spacing=(1, 1), others=maps[1:] if others else None, mris=mris)
     rng = np.random.default_rng(11)
     return fill_from_session(map, missing, hidden=[hide(~missing, missing, rng) for _ in range(folds)], **more)
 
@@ -266,3 +271,77 @@ def test_a_map_that_is_never_negative_stays_so() -> None:
     maps, missing, _ = session(3)
     low = np.maximum(maps - np.median(maps, (1, 2), keepdims=True), 0)
     assert filled(low, missing, others=False).values.min() >= 0
+
+
+def test_an_mri_helps_beside_another_map_and_is_none() -> None:
+    maps, missing, _ = session()
+    alone = filled(maps[:1], missing, others=False)
+    by_itself = filled(maps[[0, 2]], missing, mris=1)
+    np.testing.assert_array_equal(by_itself.values, alone.values)  # nothing confirms it
+    noise = np.exp(0.2 * np.random.default_rng(7).standard_normal(maps[1].shape))
+    noisy = np.stack([maps[0], maps[1] * noise, maps[2]])
+    without, found = filled(noisy[:2], missing), filled(noisy, missing, mris=1)
+    assert error(found, maps, missing) < 0.9 * error(without, maps, missing)
+    assert len(found.record["correlation with the other maps"]) == 2
+    lost = noisy.copy()
+    lost[1, missing] = np.nan  # lost in all maps: the MRI, which is known, is none of them
+    assert set(filled(lost, missing, mris=1).record) & {"all", "some", "none"} == {"none"}
+
+
+def test_the_ratio_to_an_mri_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, missing, _ = session()
+    made: list[np.ndarray] = []
+
+    class Spy(session_fill.RatioKriging):
+        @classmethod
+        def fit(cls, values, data, other, *rest, **more):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN206
+            made.append(other)
+            return super().fit(values, data, other, *rest, **more)
+
+    monkeypatch.setattr(session_fill, "RatioKriging", Spy)
+    filled(maps, missing, mris=1)
+    assert len(made) == 1
+    np.testing.assert_array_equal(made[0], maps[1])
+
+
+@pytest.fixture(scope="module")
+def head() -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    """Metabolite maps and FLAIR of a virtual brain, missing voxels, and a hole in white matter among them."""
+    rng = np.random.default_rng(3)
+    grid = Grid((48, 48), (4.4, 4.4), (0.0, 0.0, 25.0), thickness=5.0, subsamples=(2, 2, 2))
+    tissues = VirtualSubject(9_100_001, tumours=0).tissues(grid)
+    drawn = draw_concentrations(rng, "low")
+    images = {name: concentration_map(tissues, of).double().numpy() for name, of in drawn.items()}
+    images = {n: np.maximum(x + 0.05 * x[x > 0].mean() * rng.standard_normal(x.shape), 1e-3) for n, x in images.items()}
+    images["flair"] = mri(tissues, grid, "flair", rng).double().numpy()
+    signal = (tissues.gm + tissues.wm).numpy() > 0.05
+    deep = ndimage.distance_transform_edt(tissues.wm.numpy() > 0.8)
+    centre = np.array(np.unravel_index(deep.argmax(), deep.shape))
+    far = np.hypot(*(np.indices(deep.shape) - centre[:, None, None]))
+    hole = far < 1.6
+    missing = hide(signal & (far > 5), np.zeros_like(signal), rng, share=0.08) | hole
+    return {name: np.where(signal, image, np.nan) for name, image in images.items()}, missing, hole, far
+
+
+@pytest.mark.parametrize("beside", [(), ("tCr", "tCho")], ids=["alone", "beside other maps"])
+@pytest.mark.parametrize("radius", [1.0, 1.6, 3.0])
+def test_a_lesion_of_the_mri_alone_does_not_appear_in_the_map(head: tuple, beside: tuple, radius: float) -> None:
+    images, missing, hole, far = head
+    lesion = 1 / (1 + np.exp((far - radius) / 0.25))
+    bright = images["flair"] + (0.95 - images["flair"]) * lesion
+    data = np.isfinite(images["NAA"]) & ~missing
+    rng, folds = np.random.default_rng(1), []
+    for _ in range(3):
+        folds.append(hide(data, missing, rng, values=images["NAA"]))
+
+    def value(*others: np.ndarray, mris: int = 0) -> float:
+        channels = np.stack(others) if others else None
+        map = SessionMap(values=images["NAA"], data=data, spacing=(4.4, 4.4), others=channels, mris=mris)
+        full = np.full(data.shape, np.nan)
+        full[missing] = fill_from_session(map, missing, hidden=folds).values
+        return float(full[hole].mean())
+
+    maps = [images[name] for name in beside]
+    without, change = value(*maps), 0.5 * images["NAA"][hole].mean()  # a lesion that halves NAA
+    truth = images["NAA"][hole].mean()
+    assert abs(value(*maps, bright, mris=1) - truth) <= abs(without - truth) + 0.03 * change
