@@ -57,8 +57,9 @@ from mrsikit.physics.spatial_encoding import (
     pseudo_inverse,
 )
 from mrsikit.restoration.total_variation import total_variation
+from mrsikit.super_resolution.inferer import slices_through
 from mrsikit.super_resolution.mri_alignment import shift_needed
-from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, network_input
+from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution
 from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 from result_tables import Column, Headline, Sweep, Table, Target, find
@@ -140,12 +141,11 @@ def ours(
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        start = interpolate(coarse[n : n + 1] / top, factor, psf)
-        level = None if noise is None else torch.full_like(start, float(noise / top))
-        mris = {name: image[n : n + 1] for name, image in (images or {}).items()}
-        x = network_input(start, factor, psf, noise=level, mris=mris)
+        start = interpolate(coarse[n : n + 1] / top, factor, psf)[0, ..., None]
+        level = torch.full_like(start, torch.nan if noise is None else float(noise / top))
+        mris = {name: image[n, ..., None] for name, image in (images or {}).items()}
         with torch.no_grad():
-            found.append(net(x)[0] * top)
+            found.append(slices_through(net, start, level, mris, factor, psf)[..., 0] * top)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]
 

@@ -90,27 +90,29 @@ def slices_through(
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
         given = dict(zip(mris, images, strict=True))
-        x = network_input(plane, factor, psf, noise=known, mris=given)
-        pred = network(x)
-        alone = pred[:, :1]
-        if mris:
-            blind = x.clone()
-            for channels in MRIS.values():
-                blind[:, channels] = 0
-            alone = network(blind)[:, :1]
-        pred = torch.cat([pred, alone], 1)
+        inputs = [network_input(plane, factor, psf, noise=known, mris=given)]
+        coarse, coarse_noise = forward_operator(plane, factor, psf), level[:, ::factor, ::factor]
+        probe = noise_probe(coarse_noise, factor, psf)
         if known is not None and known.any():
-            level = known[:, ::factor, ::factor]
-            probe = noise_probe(level, factor, psf)
-            moved = network_input(plane + PROBE * interpolate(probe, factor, psf), factor, psf, noise=known, mris=given)
-            pred = follow_the_data(pred, network(moved)[:, 0], plane, level, probe, factor, psf)
-        out.append(pred)
+            moved = plane + PROBE * interpolate(probe, factor, psf)
+            inputs.append(network_input(moved, factor, psf, noise=known, mris=given))
+        pred = _consistent([network(x) for x in inputs], coarse, coarse_noise, probe, factor, psf)
+        alone = pred
+        if mris:
+            blind = [network(_without_mris(x)) for x in inputs]
+            alone = _consistent(blind, coarse, coarse_noise, probe, factor, psf)
+        out.append(torch.cat([pred, alone[:, :1]], 1))
     return torch.cat(out).movedim(0, -1)
 
 
-def follow_the_data(
-    pred: Tensor, moved: Tensor, start: Tensor, noise: Tensor, probe: Tensor, factor: int, psf: int
-) -> Tensor:
+def _without_mris(x: Tensor) -> Tensor:
+    blind = x.clone()
+    for channels in MRIS.values():
+        blind[:, channels] = 0
+    return blind
+
+
+def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tensor, factor: int, psf: int) -> Tensor:
     """Correct maps by the measurement as far as the data themselves say that they err in what was measured.
 
     How far the network can be trusted was learnt on virtual patients. On this map it is read from the difference to
@@ -118,18 +120,21 @@ def follow_the_data(
     :func:`mrsikit.physics.spatial_encoding.data_consistency`.
 
     Args:
-        pred: (B, 3, X, Y), see :func:`slices_through`; the maps are corrected, the standard deviation is not.
-        moved: (B, X, Y) result from the measurement plus :data:`PROBE` times the probe.
-        start: (B, X, Y) interpolated maps.
-        noise: (B, X / factor, Y / factor) standard deviation of the coarse maps' noise.
+        preds: the network's maps and standard deviations (B, 2, X, Y), and, where there is noise, those from the
+            measurement plus :data:`PROBE` times the probe.
+        coarse: (B, X / factor, Y / factor) measurement.
+        noise: same shape, standard deviation of its noise.
         probe: same shape, see :func:`mrsikit.physics.spatial_encoding.noise_probe`.
         factor: fine voxels per coarse voxel along each in-plane axis.
         psf: code of the point spread function.
+
+    Returns:
+        (B, 2, X, Y): the corrected maps, and the standard deviations as they were.
     """
-    coarse = forward_operator(start, factor, psf)
-    response = probe * forward_operator(moved - pred[:, 0], factor, psf) / PROBE / noise.square().clamp(min=1e-20)
+    if len(preds) == 1:
+        return preds[0]
+    maps, moved = (pred[:, 0] for pred in preds)
+    response = probe * forward_operator(moved - maps, factor, psf) / PROBE / noise.square().clamp(min=1e-20)
     response = torch.where(noise < NO_TRUST, response, torch.nan)
-    out = pred.clone()
-    for channel in (0, 2):
-        out[:, channel] = data_consistency(pred[:, channel], coarse, factor, psf, noise=noise, response=response)
-    return out
+    found = data_consistency(maps, coarse, factor, psf, noise=noise, response=response)
+    return torch.cat([found[:, None], preds[0][:, 1:]], 1)

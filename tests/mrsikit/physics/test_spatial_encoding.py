@@ -11,6 +11,7 @@ from mrsikit.physics.spatial_encoding import (
     data_consistency,
     forward_operator,
     interpolate,
+    noise_probe,
     pseudo_inverse,
 )
 
@@ -123,3 +124,48 @@ def test_consistency_again_and_again_changes_nothing_more() -> None:
     coarse = torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(0))
     once = data_consistency(torch.zeros(1, 32, 32), coarse, 4, KSPACE)
     torch.testing.assert_close(data_consistency(once, coarse, 4, KSPACE), once, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE, HAMMING])
+@pytest.mark.parametrize(("kept", "wrong"), [(0.3, 0.0), (0.3, 2.0), (0.9, 0.0), (0.0, 0.5)])
+def test_where_the_response_is_known_the_correction_has_the_least_error(psf: int, kept: float, wrong: float) -> None:
+    """An estimate that keeps a share of the noise and errs besides is corrected as if its error were known."""
+    generator, sigma = torch.Generator().manual_seed(1), 0.1
+    truth = interpolate(torch.rand(1, 24, 24, generator=generator), 2, psf)
+    clean = forward_operator(truth, 2, psf)
+    noise = noise_probe(torch.full_like(clean, sigma), 2, psf, seed=5)
+    other = noise_probe(torch.full_like(clean, wrong * sigma), 2, psf, seed=6)
+    estimate = truth + interpolate(kept * noise + other, 2, psf)
+    response = torch.full_like(clean, kept)
+    found = data_consistency(estimate, clean + noise, 2, psf, noise=sigma, response=response)
+
+    def error(fine: torch.Tensor) -> float:
+        return float((forward_operator(fine, 2, psf) - clean).square().mean())
+
+    wrongs = clean + noise - forward_operator(estimate, 2, psf)
+    step = pseudo_inverse if psf == HAMMING else interpolate
+    best = min(error(estimate + step(w * wrongs, 2, psf)) for w in torch.linspace(0, 1, 21))
+    assert error(found) <= 1.2 * best + 1e-5
+
+
+def test_a_voxel_that_was_not_measured_keeps_its_value_and_one_without_noise_is_followed() -> None:
+    coarse, noise = torch.ones(1, 8, 8), torch.full((1, 8, 8), 0.01)
+    response = torch.zeros(1, 8, 8)
+    response[0, 3, 4] = torch.nan
+    noise[0, 6, 6] = 0
+    fine = torch.full((1, 16, 16), 0.9)  # ten times the noise off
+    found = data_consistency(fine, coarse, 2, BLOCK, noise=noise, response=response)
+    inside = forward_operator(found, 2, BLOCK)[0]
+    assert inside[3, 4] < 0.92
+    assert inside[6, 6] > 0.98
+    assert inside[1, 1] > 0.98
+
+
+@pytest.mark.parametrize("psf", [BLOCK, KSPACE, HAMMING])
+def test_the_probe_is_the_noise_of_the_acquisition(psf: int) -> None:
+    level = torch.full((2, 64, 64), 0.3)
+    probe = noise_probe(level, 2, psf)
+    assert torch.equal(probe[0], probe[1])
+    assert float(probe.std()) == pytest.approx(0.3, rel=0.05)
+    assert torch.equal(probe, noise_probe(level, 2, psf))
+    assert not torch.equal(probe, noise_probe(level, 2, psf, seed=1))
