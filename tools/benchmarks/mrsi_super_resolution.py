@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, peak_memory
-from benchmarks import dicom_series, interpolated_maps, mri_checks
+from benchmarks import dicom_series, interpolated_maps, mri_checks, shaded_maps
 from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
@@ -59,7 +60,7 @@ from mrsikit.physics.spatial_encoding import (
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.inferer import slices_through
 from mrsikit.super_resolution.mri_alignment import shift_needed
-from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution
+from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, network_input
 from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 from result_tables import Column, Headline, Sweep, Table, Target, find
@@ -148,6 +149,17 @@ def ours(
             found.append(slices_through(net, start, level, mris, factor, psf)[..., 0] * top)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]
+
+
+def network_alone(
+    net: torch.nn.Module, coarse: Tensor, psf: int, *, noise: float, factor: int
+) -> tuple[Tensor, Tensor]:
+    """Maps and standard deviations of the network, without the step that reads its error off the data."""
+    top = coarse.abs().amax((1, 2), keepdim=True)
+    start = interpolate(coarse / top, factor, psf)
+    with torch.no_grad():
+        found = net(network_input(start, factor, psf, noise=(noise / top).expand_as(start)))
+    return found[:, 0] * top, found[:, 1] * top
 
 
 def classical(coarse: Tensor, psf: int, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
@@ -436,6 +448,11 @@ def _public(context: Context) -> None:
             record(context, set_, "public call, block, noise .01 in the head", method, torch.stack(stack), chosen)
 
 
+def _shaded(context: Context) -> None:
+    net = load_network()
+    shaded_maps.measure(context, partial(ours, net), partial(network_alone, net))
+
+
 def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]], folder: Path) -> None:
     """The median and the worst case of each set, block average: maps, and errors of spline and of ours."""
     rows = []
@@ -530,7 +547,7 @@ PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "measured maps": _measured, "public": _public,
     "dicom": dicom_series.refused_series,
-    **mri_checks.PARTS, **interpolated_maps.PARTS,
+    **mri_checks.PARTS, **interpolated_maps.PARTS, "shaded maps": _shaded,
 }  # fmt: skip
 
 
@@ -626,6 +643,7 @@ TABLES = [
           "The public call has a FLAIR of 1 mm voxels and Cramér-Rao bounds, 999 outside the head."),
     Table("DICOM series that are no regular volume", dicom_series.CONDITION, {dicom_series.METRIC: "%.0f"},
           "Of 1 to 3 slices gone, those at an end of the volume cannot be seen, and change no geometry."),
+    *shaded_maps.TABLES,
     *mri_checks.TABLES,
     *interpolated_maps.TABLES,
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
