@@ -104,13 +104,15 @@ class MethodInferer(SliceStackInferer):
         self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]
     ) -> Tensor:
         """Run :func:`slices_through` in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""
+        # A denoised start no longer has the noise from which the correction reads the network's error.
+        consistency = self.consistency and not self.denoised
         if self.dims == 2:
-            return slices_through(network, start, noise, mris, self.factor, self.psf)
+            return slices_through(network, start, noise, mris, self.factor, self.psf, consistency=consistency)
         found = []
         for axis in range(3):
             across = [image.movedim(axis, -1) for image in (start, noise, *mris.values())]
             images = dict(zip(mris, across[2:], strict=True))
-            part = slices_through(network, across[0], across[1], images, self.factor, self.psf)
+            part = slices_through(network, across[0], across[1], images, self.factor, self.psf, consistency=consistency)
             found.append(part.movedim(-1, axis + 1))
         maps, spreads, alone = torch.stack(found).unbind(1)
         return torch.stack([merged(maps, self.factor), spreads.mean(0), merged(alone, self.factor)])

@@ -66,7 +66,8 @@ class PostprocessMapd(Transform):
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         results = self._unstacked(out[self.pred], plain, upright)
-        lonely = len(plain) == 1 and "others" not in out  # the MRIs have no map to confirm them
+        known_others = convert_to_tensor(out["others"]).cpu().isfinite() if "others" in out else torch.zeros(0)
+        lonely = len(plain) == 1 and not known_others.any()  # the MRIs have no map to confirm them
         mris = out.pop("mri names", "") if lonely else ""
         if lonely:
             out.pop("mris", None)
@@ -75,9 +76,10 @@ class PostprocessMapd(Transform):
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
         own = ((measured != 0) & (brain != 0)).numpy()
-        others = convert_to_tensor(out["others"]).cpu().isfinite().numpy() if "others" in out else own[:0]
+        others = known_others.numpy() if "others" in out else own[:0]
         axis = upright if out[self.image].ndim == 4 else 2
-        unsure = judged & torch.from_numpy(common_zeros(np.concatenate([own, others]), axis)) & (probability < SURE)
+        shared = torch.from_numpy(common_zeros(np.concatenate([own, others]), axis))
+        unsure = judged & shared & (probability.amax(0) < SURE)  # all maps of a file alike
         judged = judged & ~unsure
         missing = (observation > 0.5) | judged
         filled, sd, calibrated, checks = self._fill(out, torch.stack(results[:2], 1), measured, missing, brain)
@@ -123,11 +125,13 @@ class PostprocessMapd(Transform):
             out["flags"].append(f"{out['misjudged']}: linewidths were not used; give the limit in their unit")
         if unsure.any():
             out["flags"].append(
-                f"{int(unsure.sum())} zeros that all maps of the session share were left: they lie within the signal "
-                "and may be fluid; mark those that failed in a mask _missing"
+                f"{int(unsure.any(0).sum())} zeros that all maps of the session share were left: they lie within the "
+                "signal and may be fluid; mark those that failed in a mask _missing"
             )
         if out["fluid"]:
-            out["flags"].append(f"{out['fluid']} zeros were left because at least half of the voxel is fluid by _csf")
+            out["flags"].append(f"{out['fluid']} voxels were left because at least half of each is fluid by _csf")
+        if "beside" in out:
+            out["flags"].append(f"{out['beside']} not used: covers less than half of the map; check its position")
         if mris:
             out["flags"].append(f"{mris} not used: an MRI helps only beside another map of the session")
         out["flags"] += resampling_warnings(out) + check_warnings(checks, missing, calibrated)

@@ -127,7 +127,8 @@ class PreprocessMapd(MapTransform):
             fluid = torch.zeros_like(layers[1], dtype=torch.bool)
             if CSF in out:
                 share = mean_over_voxels(out.pop(CSF), values.shape[1:], affine)
-                fluid = (layers[0] == 0) & (layers[1] == UNKNOWN) & (share >= MOSTLY)
+                marked = companions["missing"] > 0 if "missing" in companions else torch.zeros_like(fluid)
+                fluid = (finite == 0) & (layers[1] != OBSERVED) & ~marked & (share >= MOSTLY)
             layers[1][fluid] = OBSERVED
             out["fluid"] = int(fluid.sum())
             broad = self.quality.broad(finite, companions)

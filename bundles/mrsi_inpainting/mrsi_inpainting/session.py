@@ -90,7 +90,8 @@ class AverageMrisd(Transform):
 
     Output:
         "mris" (A, X, Y[, Z]): the MRIs, NaN beyond them and where they are 0, which is background. "mri names": their
-        names, joined by commas. Neither is there without an MRI. The MRIs themselves are removed.
+        names, joined by commas. Neither is there without an MRI that covers at least half of the map's signal; "beside"
+        names those that do not. The MRIs themselves are removed.
     """
 
     def __init__(self, *, session: bool | str = True) -> None:
@@ -102,7 +103,12 @@ class AverageMrisd(Transform):
         out = {key: value for key, value in data.items() if key not in mris}
         if mris and self.session:
             image = out["image"]
-            means = [mean_over_voxels(mri, image.shape[1:], image.affine) for mri in mris.values()]
-            out["mris"] = torch.stack([torch.where(mean == 0, torch.nan, mean) for mean in means])
-            out["mri names"] = ", ".join(name.upper() for name in mris)
+            signal = (image.as_tensor().nan_to_num(0, 0, 0) != 0).any(0)
+            means = {name: mean_over_voxels(mri, image.shape[1:], image.affine) for name, mri in mris.items()}
+            means = {name.upper(): torch.where(mean == 0, torch.nan, mean) for name, mean in means.items()}
+            there = {name: mean for name, mean in means.items() if mean[signal].isfinite().float().mean() >= 0.5}
+            if there:
+                out["mris"], out["mri names"] = torch.stack(list(there.values())), ", ".join(there)
+            if len(there) < len(means):
+                out["beside"] = ", ".join(name for name in means if name not in there)
         return out

@@ -55,17 +55,21 @@ def options_model(bundle: Path) -> type[RunOptions]:
     """
     config = json.loads((bundle / "configs" / "inference.json").read_text(encoding="utf-8"))
     module, name, _ = config["options"]["_target_"].rsplit(".", maxsplit=2)  # package.options.Model.model_construct
-    if module not in sys.modules:
-        package, _, stem = module.partition(".")
-        found = find_spec(package)
-        assert found is not None
-        assert found.origin is not None
-        spec = spec_from_file_location(module, Path(found.origin).with_name(f"{stem}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[module] = module_from_spec(spec)
+    if module in sys.modules:
+        return getattr(sys.modules[module], name)
+    package, _, stem = module.partition(".")
+    found = find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    spec = spec_from_file_location(module, Path(found.origin).with_name(f"{stem}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    try:
+        sys.modules[module] = module_from_spec(spec)  # pydantic looks its names up there
         spec.loader.exec_module(sys.modules[module])
-    return getattr(sys.modules[module], name)
+        return getattr(sys.modules[module], name)
+    finally:
+        del sys.modules[module]  # or the package, imported later, would lack it
 
 
 def run_inference(package: str, options: Sequence[str]) -> None:

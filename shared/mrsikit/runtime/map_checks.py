@@ -74,7 +74,8 @@ def problems_of_companions(
         except InputError as error:
             problems.append(str(error))
             continue
-        finer = kind not in ON_ANY_GRID and on_finer_grid(companion.shape, own, image.shape, affine)
+        placed = kind != "anatomy"  # an MRI counts only where the check on this map shows that it fits
+        finer = placed and on_finer_grid(companion.shape, own, image.shape, affine)
         if finer and read_codes(item[name]) == (0, 0):
             why = "is on another grid than its map, and its header gives no position; give it on the map's grid"
             problems.append(f"{item[name]}: {why}")

@@ -69,7 +69,14 @@ def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
 
 
 def slices_through(
-    network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor], factor: int, psf: int
+    network: Callable[..., Tensor],
+    start: Tensor,
+    noise: Tensor,
+    mris: dict[str, Tensor],
+    factor: int,
+    psf: int,
+    *,
+    consistency: bool = True,
 ) -> Tensor:
     """Super-resolve one map slice by slice, and a second time without the MRIs where there are any.
 
@@ -80,6 +87,7 @@ def slices_through(
         mris: MRIs by name, each (X, Y, Z).
         factor: fine voxels per coarse voxel along each in-plane axis.
         psf: code of the point spread function.
+        consistency: whether to correct the maps by the measurement, where its noise is known.
 
     Returns:
         (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs.
@@ -92,8 +100,8 @@ def slices_through(
         given = dict(zip(mris, images, strict=True))
         inputs = [network_input(plane, factor, psf, noise=known, mris=given)]
         coarse, coarse_noise = forward_operator(plane, factor, psf), level[:, ::factor, ::factor]
-        probe = noise_probe(coarse_noise, factor, psf)
-        if known is not None and known.any():
+        probe = noise_probe(coarse_noise * (coarse_noise < NO_TRUST), factor, psf)
+        if consistency and known is not None and known.any():
             moved = plane + PROBE * interpolate(probe, factor, psf)
             inputs.append(network_input(moved, factor, psf, noise=known, mris=given))
         pred = _consistent([network(x) for x in inputs], coarse, coarse_noise, probe, factor, psf)
@@ -135,6 +143,8 @@ def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tenso
         return preds[0]
     maps, moved = (pred[:, 0] for pred in preds)
     response = probe * forward_operator(moved - maps, factor, psf) / PROBE / noise.square().clamp(min=1e-20)
-    response = torch.where(noise < NO_TRUST, response, torch.nan)
+    # Outside the head many maps are exactly 0. Nothing was measured there.
+    response = torch.where((noise < NO_TRUST) & (coarse != 0), response, torch.nan)
     found = data_consistency(maps, coarse, factor, psf, noise=noise, response=response)
-    return torch.cat([found[:, None], preds[0][:, 1:]], 1)
+    noisy = noise.flatten(1).any(1)[:, None, None]  # without noise the network follows the measurement by itself
+    return torch.cat([torch.where(noisy, found, maps)[:, None], preds[0][:, 1:]], 1)

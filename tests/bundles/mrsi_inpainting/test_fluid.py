@@ -91,6 +91,10 @@ def test_a_map_of_the_fluid_decides_for_a_single_map() -> None:
     holes, flags = judged(0.99, others=False, csf=tensor(fluid))
     assert not holes[VENTRICLE].any()
     assert holes[OTHER].all()
-    assert f"{VENTRICLE.sum()} zeros were left because at least half of the voxel is fluid" in flags
+    assert f"{VENTRICLE.sum()} voxels were left because at least half of each is fluid" in flags
     marked, _ = judged(0.99, others=False, csf=tensor(fluid), missing=tensor(VENTRICLE[None].astype(float)))
     assert marked[VENTRICLE].all()
+    bounds = np.where(VENTRICLE | OTHER, 999.0, 5.0)[None]  # as LCModel says of a fit without signal
+    bounded, _ = judged(0.99, others=False, csf=tensor(fluid), crlb=tensor(bounds))
+    assert not bounded[VENTRICLE].any()
+    assert bounded[OTHER].all()

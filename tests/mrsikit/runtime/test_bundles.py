@@ -1,4 +1,5 @@
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -65,4 +66,14 @@ def test_a_run_is_that_of_monai(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("bundle", MODELS)
 def test_a_checkout_has_its_own_bundles(bundle: str) -> None:
     assert bundle_root(bundle) == BUNDLES / bundle
-    assert options_model(BUNDLES / bundle) is model_of(bundle)
+    found, known = options_model(BUNDLES / bundle), model_of(bundle)
+    assert (found.__name__, list(found.model_fields)) == (known.__name__, list(known.model_fields))
+
+
+def test_the_options_of_a_bundle_do_not_stand_in_the_way_of_the_bundle() -> None:
+    """MONAI finds what a config names by way of the package, as `mrsikit report` needs it after the options."""
+    code = "import pydoc, sys\nfrom mrsikit.runtime.bundles import bundle_root, options_model\n"
+    for bundle in MODELS:
+        code += f"name = options_model(bundle_root({bundle!r})).__name__\n"
+        code += f"assert pydoc.locate(f'{bundle}.options.{{name}}').model_fields\n"
+    subprocess.run([sys.executable, "-c", code], check=True)

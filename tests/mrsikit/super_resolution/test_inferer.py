@@ -96,3 +96,17 @@ def test_a_slice_alone_is_as_in_its_stack() -> None:
     for k in (0, SLICES + 1):
         one = slices_through(network, start[..., k : k + 1], noise[..., k : k + 1], {}, 2, KSPACE)
         torch.testing.assert_close(one, whole[..., k : k + 1])
+
+
+def test_without_consistency_the_network_alone_decides() -> None:
+    start = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(0))
+    noise = torch.full_like(start, 0.02)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([0.8 * x[:, INTERPOLATED], x[:, NOISE]], 1)
+
+    found = slices_through(network, start, noise, {}, 2, KSPACE, consistency=False)
+    torch.testing.assert_close(found[0], 0.8 * start)
+    assert not torch.allclose(slices_through(network, start, noise, {}, 2, KSPACE)[0], 0.8 * start, atol=0.01)
+    noise[..., 1] = 0  # a slice without noise in a stack is as one alone
+    torch.testing.assert_close(slices_through(network, start, noise, {}, 2, KSPACE)[0, ..., 1], 0.8 * start[..., 1])
