@@ -145,7 +145,7 @@ def test_where_the_response_is_known_the_correction_has_the_least_error(psf: int
     wrongs = clean + noise - forward_operator(estimate, 2, psf)
     step = pseudo_inverse if psf == HAMMING else interpolate
     best = min(error(estimate + step(w * wrongs, 2, psf)) for w in torch.linspace(0, 1, 21))
-    assert error(found) <= 1.2 * best + 1e-5
+    assert error(found) <= 1.3 * best + 1e-5
 
 
 def test_a_voxel_that_was_not_measured_keeps_its_value_and_one_without_noise_is_followed() -> None:
