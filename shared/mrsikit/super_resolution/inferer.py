@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from monai.inferers import Inferer
+from monai.utils import convert_to_tensor
 from torch import Tensor
 from tqdm import tqdm
 
@@ -49,6 +50,8 @@ class SliceStackInferer(Inferer):
             (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
             super-resolved map without the MRIs.
         """
+        # Plain tensors: a MetaTensor's bookkeeping takes longer than most of the operations on a slice.
+        inputs = convert_to_tensor(inputs, track_meta=False)
         out = torch.cat([part for item in inputs for part in self._maps(item, network)])
         return out.reshape(len(inputs), -1, *inputs.shape[2:])
 
