@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -20,8 +20,8 @@ from mrsikit.super_resolution.network import TV_STRENGTH
 from result_tables import Table
 
 COUNT, SIZE, FIELD_OF_VIEW, THICKNESS = 12, 96, 220.0, 10.0
-FACTORS, NOISE = (2, 4), (0.0, 0.03, 0.1)
-SHADING = ((20.0, 0.45), (6.0, 0.25))
+FACTORS, NOISE = (2, 4), {"shaded": (0.0, 0.03, 0.1), "rough": (0.03,)}
+FIELDS = {"shaded": ((20.0, 0.45), (6.0, 0.25)), "rough": ((20.0, 0.45), (5.0, 0.7))}
 """Correlation length (mm) and standard deviation of the logarithm of each field that multiplies the map."""
 
 GRAIN, BLUR = 0.05, 3.0
@@ -32,11 +32,11 @@ ERROR, OVER = "MSE / variance", "MSE / the best classical"
 MISFIT, HELD = "measured again: RMS change / noise", "90 % intervals hold"
 
 
-def shaded(case: Case, rng: np.random.Generator) -> Case:
+def shaded(case: Case, kind: str, rng: np.random.Generator) -> Case:
     """Blur the fluid's edges, and multiply the map by shading, texture and grain; the maximum is 1 again."""
     side = FIELD_OF_VIEW / SIZE
     values = ndimage.gaussian_filter(case.fine.numpy().astype(float), BLUR / side)
-    for length, spread in SHADING:
+    for length, spread in FIELDS[kind]:
         field = ndimage.gaussian_filter(rng.standard_normal(values.shape), length / side, mode="wrap")
         values *= np.exp(spread * (field - field.mean()) / field.std())
     values *= 1 + GRAIN * rng.standard_normal(values.shape)
@@ -70,29 +70,42 @@ def measure(
         anatomy = load_anatomy(set_, context.data)
         count = 2 if context.quick else COUNT
         whole = cases(anatomy, count, rng, size=SIZE, field_of_view=FIELD_OF_VIEW, thickness=THICKNESS)
-        chosen = [shaded(case, rng) for case in whole]
-        fine, brain = stacked(chosen, "fine"), stacked(chosen, "brain")
-        for factor, (name, psf), noise in product(FACTORS, {"block": BLOCK, "k-space": KSPACE}.items(), NOISE):
-            generator = torch.Generator().manual_seed(context.seed)
-            clean = forward_operator(fine, factor, psf)
-            coarse = clean + noise * torch.randn(clean.shape, generator=generator)
-            condition = f"shaded, factor {factor}, {name}, noise {noise:g}"
-            maps = classical(coarse, factor, psf, noise)
-            spreads = {}
-            for method, run in ((OURS, ours), (AS_LEARNT, as_learnt)):
-                maps[method], spreads[method] = run(coarse, psf, noise=noise, factor=factor)
-            errors = {method: _errors(pred, fine, brain) for method, pred in maps.items()}
-            best = min((n for n in errors if n not in spreads), key=lambda n: float(np.mean(errors[n])))
-            for method, error in errors.items():
-                context.add(set_, condition, method, ERROR, error)
-                context.add_ratio(set_, condition, method, OVER, error, errors[best])
-            for method, sd in spreads.items():
-                off = (maps[method] - fine).abs() <= 1.645 * sd
-                held = [float(inside[mask].float().mean()) for inside, mask in zip(off, brain, strict=True)]
-                context.add(set_, condition, method, HELD, held)
-                if noise:
-                    again = (forward_operator(maps[method], factor, psf) - coarse).square().mean((1, 2)).sqrt() / noise
-                    context.add(set_, condition, method, MISFIT, again.tolist())
+        for kind, levels in NOISE.items():
+            chosen = [shaded(case, kind, rng) for case in whole]
+            for factor, (name, psf), noise in product(FACTORS, {"block": BLOCK, "k-space": KSPACE}.items(), levels):
+                condition = f"{kind}, factor {factor}, {name}, noise {noise:g}"
+                _condition(context, set_, condition, chosen, factor, psf, noise, {OURS: ours, AS_LEARNT: as_learnt})
+
+
+def _condition(
+    context: Context,
+    set_: str,
+    condition: str,
+    chosen: Sequence[Case],
+    factor: int,
+    psf: int,
+    noise: float,
+    networks: Mapping[str, Callable[..., tuple[Tensor, Tensor]]],
+) -> None:
+    fine, brain = stacked(chosen, "fine"), stacked(chosen, "brain")
+    clean = forward_operator(fine, factor, psf)
+    coarse = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(context.seed))
+    maps = classical(coarse, factor, psf, noise)
+    peers, spreads = list(maps), {}
+    for method, run in networks.items():
+        maps[method], spreads[method] = run(coarse, psf, noise=noise, factor=factor)
+    errors = {method: _errors(pred, fine, brain) for method, pred in maps.items()}
+    best = min(peers, key=lambda peer: float(np.mean(errors[peer])))
+    for method, error in errors.items():
+        context.add(set_, condition, method, ERROR, error)
+        context.add_ratio(set_, condition, method, OVER, error, errors[best])
+    for method, sd in spreads.items():
+        off = (maps[method] - fine).abs() <= 1.645 * sd
+        held = [float(inside[mask].float().mean()) for inside, mask in zip(off, brain, strict=True)]
+        context.add(set_, condition, method, HELD, held)
+        if noise:
+            again = (forward_operator(maps[method], factor, psf) - coarse).square().mean((1, 2)).sqrt() / noise
+            context.add(set_, condition, method, MISFIT, again.tolist())
 
 
 def _errors(pred: Tensor, fine: Tensor, brain: Tensor) -> list[float]:
@@ -102,14 +115,16 @@ def _errors(pred: Tensor, fine: Tensor, brain: Tensor) -> list[float]:
 
 TABLES: list[Any] = [
     Table(
-        f"Maps with shading and texture: factor {factor}, {name}, noise {noise:g}",
-        f"shaded, factor {factor}, {name}, noise {noise:g}",
+        f"Maps with {'shading' if kind == 'shaded' else 'rough texture'}: factor {factor}, {name}, noise {noise:g}",
+        f"{kind}, factor {factor}, {name}, noise {noise:g}",
         {ERROR: "%.3f", OVER: "%.2f", MISFIT: "%.2f", HELD: "%.2f"},
         f"{COUNT} slices a brain of {SIZE}x{SIZE} voxels. The map is blurred and multiplied by shading (SD of its "
-        "logarithm .45), texture (.25) and grain (.05), which no MRI shows; noise as a share of the maximum, known to "
-        "all. Trust as learnt: the network alone, without the step that reads its error off the data.",
+        f"logarithm {FIELDS[kind][0][1]:g}), texture ({FIELDS[kind][1][1]:g}) and grain ({GRAIN:g}), which no MRI shows; "
+        "noise as a share of the maximum, known to all. Trust as learnt: the network alone, without the step that reads "
+        "its error off the data.",
     )
+    for kind in FIELDS
     for factor in FACTORS
     for name in ("block", "k-space")
-    for noise in NOISE
+    for noise in NOISE[kind]
 ]
