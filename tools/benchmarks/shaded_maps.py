@@ -119,9 +119,9 @@ TABLES: list[Any] = [
         f"{kind}, factor {factor}, {name}, noise {noise:g}",
         {ERROR: "%.3f", OVER: "%.2f", MISFIT: "%.2f", HELD: "%.2f"},
         f"{COUNT} slices a brain of {SIZE}x{SIZE} voxels. The map is blurred and multiplied by shading (SD of its "
-        f"logarithm {FIELDS[kind][0][1]:g}), texture ({FIELDS[kind][1][1]:g}) and grain ({GRAIN:g}), which no MRI shows; "
-        "noise as a share of the maximum, known to all. Trust as learnt: the network alone, without the step that reads "
-        "its error off the data.",
+        f"logarithm {FIELDS[kind][0][1]:g}), texture ({FIELDS[kind][1][1]:g}) and grain ({GRAIN:g}), which no MRI "
+        "shows; noise as a share of the maximum, known to all. Trust as learnt: the network alone, without the step "
+        "that reads its error off the data.",
     )
     for kind in FIELDS
     for factor in FACTORS
