@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import nnls
+from threadpoolctl import threadpool_limits
 
 from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.gaussian import gaussian
@@ -433,7 +434,19 @@ def fill_from_session(
     """
     if network is not None and len(network_hidden) < len(hidden):
         raise ValueError(f"the network filled {len(network_hidden)} of {len(hidden)} folds; give it for every fold")
-    targets = targets & ~map.data
+    # Thousands of small systems of equations: several threads of BLAS wait for each other at every one.
+    with threadpool_limits(1, user_api="blas"):
+        return _filled(map, targets & ~map.data, hidden, network, network_hidden)
+
+
+def _filled(
+    map: SessionMap,
+    targets: Mask,
+    hidden: Sequence[Mask],
+    network: Array | None,
+    network_hidden: Sequence[Array],
+) -> Filled:
+    """Fill as :func:`fill_from_session` says."""
     if not targets.any():
         return Filled(np.zeros(0), np.zeros(0), np.zeros(0, bool), {"checked on": 0})
     model = _Model(map, targets)
