@@ -364,8 +364,8 @@ TABLES = [
     Table(
         f"Measured sessions: {condition}", condition, {**RATIO, **OF_CR, **INTERVALS},
         "Human 3 T sessions of Oryx-MRSI: PD_01 for development, K_01 reported. 15 % of a map's well-fitted voxels "
-        "(bound up to 20 %, linewidth up to 0.1 ppm) are hidden in boxes of 1 to 3 voxels a side, over 40 masks (rows "
-        "of PD_01 with 20 are of an earlier version and hold broad lines). All methods know which voxels are missing.",
+        "(bound up to 20 %, linewidth up to 0.1 ppm) are hidden in boxes of 1 to 3 voxels a side, over 40 masks. "
+        "All methods know which voxels are missing.",
     )
     for condition in (KNOWN, FAILED, ALONE)
 ] + [
