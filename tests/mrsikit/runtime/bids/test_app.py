@@ -56,7 +56,7 @@ def test_the_participant_level_fills_every_map(chain: Path) -> None:
             assert np.isfinite(after).all()
             sidecar = json.loads((filled / place / "mrs" / f"{name}_desc-inpainted_mrsimap.json").read_text())
             assert sidecar["Units"] == "mmol/L"
-            assert len(sidecar["Sources"]) == 4  # the map, its bounds, linewidths, the mask
+            assert len(sidecar["Sources"]) == 5  # the map, its bounds, linewidths, the mask, the T1
     assert (filled / "mrsi_inpainting" / "sub-01" / "report.html").exists()
     assert len((filled / "group.tsv").read_text().splitlines()) == 7
 

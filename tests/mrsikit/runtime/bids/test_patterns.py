@@ -37,6 +37,8 @@ def first(key: str, stem: str) -> int | None:
         ("t1", "sub-01_acq-mprage_T1w", 1),
         ("t1", "sub-01_space-MNI_T1w", None),
         ("flair", "sub-01_FLAIR", 1),
+        ("csf", "sub-01_label-CSF_probseg", 0),
+        ("csf", "sub-01_space-MNI_label-CSF_probseg", None),
     ],
 )
 def test_the_default_patterns(key: str, stem: str, rank: int | None) -> None:
