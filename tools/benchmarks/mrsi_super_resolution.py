@@ -60,7 +60,7 @@ from mrsikit.physics.spatial_encoding import (
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.inferer import slices_through
 from mrsikit.super_resolution.mri_alignment import shift_needed
-from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution, network_input
+from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution
 from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 from result_tables import Column, Headline, Sweep, Table, Target, find
@@ -137,8 +137,12 @@ def ours(
     *,
     noise: float | None = 0.0,
     factor: int = FACTOR,
+    consistency: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """SuperResolved maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name."""
+    """SuperResolved maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name.
+
+    Without ``consistency``, by the network alone, without the step that reads its error off the data.
+    """
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
@@ -146,20 +150,9 @@ def ours(
         level = torch.full_like(start, torch.nan if noise is None else float(noise / top))
         mris = {name: image[n, ..., None] for name, image in (images or {}).items()}
         with torch.no_grad():
-            found.append(slices_through(net, start, level, mris, factor, psf)[..., 0] * top)
+            found.append(slices_through(net, start, level, mris, factor, psf, consistency=consistency)[..., 0] * top)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]
-
-
-def network_alone(
-    net: torch.nn.Module, coarse: Tensor, psf: int, *, noise: float, factor: int
-) -> tuple[Tensor, Tensor]:
-    """Maps and standard deviations of the network, without the step that reads its error off the data."""
-    top = coarse.abs().amax((1, 2), keepdim=True)
-    start = interpolate(coarse / top, factor, psf)
-    with torch.no_grad():
-        found = net(network_input(start, factor, psf, noise=(noise / top).expand_as(start)))
-    return found[:, 0] * top, found[:, 1] * top
 
 
 def classical(coarse: Tensor, psf: int, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
@@ -450,7 +443,7 @@ def _public(context: Context) -> None:
 
 def _shaded(context: Context) -> None:
     net = load_network()
-    shaded_maps.measure(context, partial(ours, net), partial(network_alone, net))
+    shaded_maps.measure(context, partial(ours, net), partial(ours, net, consistency=False))
 
 
 def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]], folder: Path) -> None:

@@ -27,7 +27,7 @@ FIELDS = {"shaded": ((20.0, 0.45), (6.0, 0.25)), "rough": ((20.0, 0.45), (5.0, 0
 GRAIN, BLUR = 0.05, 3.0
 """Standard deviation of the voxelwise factor, and of the Gaussian (mm) that blurs the fluid's edges."""
 
-OURS, AS_LEARNT, CLASSICAL = "ours", "ours, trust as learnt", "the best classical"
+OURS, AS_LEARNT = "ours", "ours, trust as learnt"
 ERROR, OVER = "MSE / variance", "MSE / the best classical"
 MISFIT, HELD = "measured again: RMS change / noise", "90 % intervals hold"
 

@@ -66,8 +66,8 @@ class PostprocessMapd(Transform):
         plain = convert_to_tensor(values).cpu()
         upright = upright_axis(values.affine if isinstance(values, MetaTensor) else torch.eye(4))
         results = self._unstacked(out[self.pred], plain, upright)
-        known_others = convert_to_tensor(out["others"]).cpu().isfinite() if "others" in out else torch.zeros(0)
-        lonely = len(plain) == 1 and not known_others.any()  # the MRIs have no map to confirm them
+        others = convert_to_tensor(out.get("others", plain[:0])).cpu().isfinite()
+        lonely = len(plain) == 1 and not others.any()  # the MRIs have no map to confirm them
         mris = out.pop("mri names", "") if lonely else ""
         if lonely:
             out.pop("mris", None)
@@ -76,9 +76,8 @@ class PostprocessMapd(Transform):
         measured, observation, brain = (layer[: len(plain)] for layer in layers)
         judged = (observation < -0.5) & judged_missing(measured, probability, self.threshold, self.wrong_threshold)
         own = ((measured != 0) & (brain != 0)).numpy()
-        others = known_others.numpy() if "others" in out else own[:0]
         axis = upright if out[self.image].ndim == 4 else 2
-        shared = torch.from_numpy(common_zeros(np.concatenate([own, others]), axis))
+        shared = torch.from_numpy(common_zeros(np.concatenate([own, others.numpy()]), axis))
         unsure = judged & shared & (probability.amax(0) < SURE)  # all maps of a file alike
         judged = judged & ~unsure
         missing = (observation > 0.5) | judged

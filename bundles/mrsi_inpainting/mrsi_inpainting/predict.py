@@ -79,8 +79,8 @@ def predict(
         flair_affine: (4, 4) of the FLAIR, voxel to mm.
         t1: (X', Y'[, Z']) T1-weighted image of the same head, on its own grid; it helps only beside another map.
         t1_affine: (4, 4) of the T1-weighted image, voxel to mm.
-        csf: (X', Y'[, Z']) fraction of fluid, 0 to 1, on its own grid; where it is at least .5, only what
-            ``missing`` marks is filled.
+        csf: (X', Y'[, Z']) fraction of fluid, 0 to 1, on its own grid; where it is at least .5, a zero or
+            NaN is filled only if ``missing`` marks it.
         csf_affine: (4, 4) of that map.
         affine: (4, 4) voxel to mm; decides whether a volume is nearly isotropic; required with an image on its own
             grid. None: 1 mm voxels.

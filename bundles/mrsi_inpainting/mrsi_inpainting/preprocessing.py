@@ -45,8 +45,8 @@ class PreprocessMapd(MapTransform):
     a fit with too large a Cramér-Rao bound (``max_crlb``, ``rule``) or too broad a line (``max_fwhm``). The head is
     the brain mask or, without one, the outline of the good fits. Outside the head, NaN and poor fits are the
     background that many pipelines write, and they become zero in the network's input. If the user gives a mask of
-    missing voxels, all other voxels count as observed. Without it they are unknown, and the network decides. A zero of
-    unknown state counts as observed where at least half of the voxel is fluid.
+    missing voxels, all other voxels count as observed. Without it they are unknown, and the network decides. Where at
+    least half of a voxel is fluid, a zero or NaN counts as observed, unless the user's mask marks it.
 
     Without a mask of either kind, a map with the straight outline of a box shows the excited volume of PRESS or
     semi-LASER. Beyond it no voxel is missing, and the box takes the brain mask's place in the network's input. Where a

@@ -156,10 +156,12 @@ def data_consistency(
     if psf != BLOCK:  # A x never contains the Nyquist encode, so each pass would add it again
         wrong = low_pass_sample(zero_fill(wrong, factor, dims), factor, dims)
     variance = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device).square()
-    if variance.any() and response is None:
+    if not variance.any():
+        return fine + interpolate(wrong, factor, psf, dims)
+    if response is None:
         around = _sum_around(wrong.square(), NEIGHBOURS, dims) / _sum_around(torch.ones_like(wrong), NEIGHBOURS, dims)
         wrong = wrong * (1 - ABOVE_NOISE * variance / around.clamp(min=1e-20)).clamp(min=0)
-    elif variance.any() and response is not None:
+    else:
         counts = (response.isfinite() & (variance > 0)).to(fine)
         expected = _sum_around(counts * (1 - response).nan_to_num(), WIDE, dims)
         found = _sum_around(counts * wrong.square() / variance.clamp(min=1e-20), WIDE, dims)
@@ -179,6 +181,10 @@ def noise_probe(noise: Tensor, factor: int, psf: int, seed: int = 0) -> Tensor:
         factor: fine voxels per coarse voxel along each axis.
         psf: code of the point spread function.
         seed: seed of the signs.
+
+    Returns:
+        (B, X, Y), same unit: plus or minus the standard deviation, drawn for each voxel; with the Hamming filter,
+        filtered.
     """
     generator = torch.Generator().manual_seed(seed)
     signs = (2.0 * torch.randint(0, 2, noise.shape[-2:], generator=generator) - 1).to(noise)

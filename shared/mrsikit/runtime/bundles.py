@@ -7,8 +7,10 @@ import runpy
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from mrsikit.io.errors import InputError
 from mrsikit.runtime.options import RunOptions
@@ -35,14 +37,18 @@ def bundle_root(package: str) -> Path:
         >>> (bundle_root("mrsi_inpainting") / "configs" / "inference.json").is_file()
         True
     """
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise InputError(f"{package}: is not installed; install mrsikit again")
-    inside = Path(spec.origin).parent
+    inside = _package_folder(package)
     for folder in (inside / WHEEL_FOLDER, inside.parent):
         if (folder / "configs" / "inference.json").is_file():
             return folder
     raise InputError(f"{package}: its configs were not installed with it; install mrsikit again")
+
+
+def _package_folder(package: str) -> Path:
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InputError(f"{package}: is not installed; install mrsikit again")
+    return Path(spec.origin).parent
 
 
 def options_model(bundle: Path) -> type[RunOptions]:
@@ -58,16 +64,11 @@ def options_model(bundle: Path) -> type[RunOptions]:
     if module in sys.modules:
         return getattr(sys.modules[module], name)
     package, _, stem = module.partition(".")
-    found = find_spec(package)
-    assert found is not None
-    assert found.origin is not None
-    spec = spec_from_file_location(module, Path(found.origin).with_name(f"{stem}.py"))
-    assert spec is not None
-    assert spec.loader is not None
+    loaded = ModuleType(module)
     try:
-        sys.modules[module] = module_from_spec(spec)  # pydantic looks its names up there
-        spec.loader.exec_module(sys.modules[module])
-        return getattr(sys.modules[module], name)
+        sys.modules[module] = loaded  # pydantic looks its names up there
+        SourceFileLoader(module, str(_package_folder(package) / f"{stem}.py")).exec_module(loaded)
+        return getattr(loaded, name)
     finally:
         del sys.modules[module]  # or the package, imported later, would lack it
 

@@ -201,14 +201,12 @@ class InputFolder:
         source = self._source if self._source.is_dir() else self._source.parent
         by_map = {item["image"]: item for item in items}
         others: dict[str, dict[str, str]] = {path: {} for path in by_map}
+        named = [name for name, kind in self.companions.items() if kind not in ON_ANY_GRID]  # images are the session's
         for case in group([Path(path) for path in by_map], source):
             for path in map(str, case.maps):
                 for other in (str(other) for other in case.maps if str(other) not in {path, *self.invalid}):
                     key = f"{SESSION}{stem_of(other)}"
                     others[path][key] = other
-                    named = [
-                        n for n, kind in self.companions.items() if kind not in ON_ANY_GRID
-                    ]  # these are the session's
                     others[path] |= {f"{key}/{n}": file for n in named if (file := by_map[other].get(n))}
         return [{**item, **others[item["image"]]} for item in items]
 

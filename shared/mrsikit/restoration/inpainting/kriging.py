@@ -279,7 +279,7 @@ def kriging_weights(
     for start in range(0, len(targets), AT_ONCE):
         part = slice(start, start + AT_ONCE)
         offsets = data[index[part]] - targets[part][:, None]
-        # The voxels lie on a lattice: each covariance is looked up by the offset, as one number in the table of all.
+        # The voxels lie on a lattice, so a covariance depends on the offset alone. The table holds one for each offset.
         reach = np.maximum(np.ptp(offsets, axis=1).max(0), np.abs(offsets).max((0, 1)))
         table = covariance.by_offset(spacing, reach)
         number = offsets @ (np.array(table.strides) // table.itemsize)

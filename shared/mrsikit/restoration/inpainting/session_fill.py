@@ -402,6 +402,8 @@ class _FromOthers:
             first += count
 
 
+# Thousands of small systems of equations: several threads of BLAS wait for each other at every one.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def fill_from_session(
     map: SessionMap,
     targets: Mask,
@@ -434,19 +436,7 @@ def fill_from_session(
     """
     if network is not None and len(network_hidden) < len(hidden):
         raise ValueError(f"the network filled {len(network_hidden)} of {len(hidden)} folds; give it for every fold")
-    # Thousands of small systems of equations: several threads of BLAS wait for each other at every one.
-    with threadpool_limits(1, user_api="blas"):
-        return _filled(map, targets & ~map.data, hidden, network, network_hidden)
-
-
-def _filled(
-    map: SessionMap,
-    targets: Mask,
-    hidden: Sequence[Mask],
-    network: Array | None,
-    network_hidden: Sequence[Array],
-) -> Filled:
-    """Fill as :func:`fill_from_session` says."""
+    targets = targets & ~map.data
     if not targets.any():
         return Filled(np.zeros(0), np.zeros(0), np.zeros(0, bool), {"checked on": 0})
     model = _Model(map, targets)
