@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from monai.transforms import RandomizableTransform
+from scipy import ndimage
 from torch import Tensor
 
 from mrsikit.physics.kspace import hamming_weights, weighted
@@ -32,23 +33,26 @@ class RandCoarseMapd(RandomizableTransform):
     - the factor: 4 (70 %), 3 (15 %) or 2 (15 %);
     - the size: 15 % of the heads are halved, as a coarse matrix or a large field of view would show them;
     - the point spread function: block, k-space or Hamming;
-    - the noise: none (40 %), or a standard deviation log-uniform from .003 to .08 of the fine map's maximum. Half of
-      the maps have noise only in the head. The Hamming filter smooths the noise too. With the block point spread
-      function, the noise may vary over the map (30 %), and up to 5 % of the voxels may then be lost, with a standard
-      deviation of :data:`mrsikit.super_resolution.network.NO_TRUST`;
+    - the noise: none (40 %), or a standard deviation log-uniform from .003 to ``noisiest`` of the fine map's maximum.
+      Half of the maps have noise only in the head. The Hamming filter smooths the noise too. With the block point
+      spread function, the noise may vary over the map and grow towards the rim (30 %), and up to 5 % of
+      the voxels may then be lost, with a standard deviation of :data:`mrsikit.super_resolution.network.NO_TRUST`;
     - whether the network is given the noise (85 %).
 
     Args:
         psf: probabilities of block, k-space and Hamming.
+        noisiest: largest standard deviation of the noise.
+        rim: largest share by which noise that varies is higher at the rim.
 
     Output:
         "image" (10, X, Y), the input of :class:`mrsikit.super_resolution.network.SuperResolution`; "label"
         (1 + 2 n, X, Y), the fine map, its n lesions, and the n decoys that only the MRIs show.
     """
 
-    def __init__(self, *, psf: Sequence[float] = (0.45, 0.35, 0.2)) -> None:
+    def __init__(self, *, psf: Sequence[float] = (0.45, 0.35, 0.2), noisiest: float = 0.08, rim: float = 0.0) -> None:
         super().__init__(1.0)
         self.psf = tuple(psf)
+        self.noisiest, self.rim = noisiest, rim
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Draw one pair."""
@@ -61,12 +65,15 @@ class RandCoarseMapd(RandomizableTransform):
         factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
         psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=self.psf))
         coarse = forward_operator(fine, factor, psf)
-        noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(0.08))))
+        noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(self.noisiest))))
         level = torch.full_like(coarse, noise)
         if psf == BLOCK and rng.random() < 0.3:
             waves = torch.from_numpy(rng.uniform(-0.7, 0.7, (1, 1, 3, 3)).astype(np.float32))
             size = (coarse.shape[0], coarse.shape[1])
             level = level * torch.exp(F.interpolate(waves, size=size, mode="bicubic")[0, 0])
+            if self.rim:
+                depth = torch.from_numpy(ndimage.distance_transform_edt((coarse > 0.02).numpy())).float()
+                level = level * (1 + rng.uniform(0, self.rim) * torch.exp(-depth / 3))
             if rng.random() < 0.3:
                 lost = torch.from_numpy(rng.random(coarse.shape) < rng.uniform(0, 0.05))
                 level = torch.where(lost, NO_TRUST, level)

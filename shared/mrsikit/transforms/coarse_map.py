@@ -16,6 +16,7 @@ from mrsikit.phantoms.fields import waves
 from mrsikit.phantoms.lesion import lesion
 from mrsikit.phantoms.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
 from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.shading import as_measured
 from mrsikit.phantoms.subject import Grid, Tissues
 from mrsikit.transforms.metabolite_map import randomly_oriented
 
@@ -54,6 +55,7 @@ class RandFineMapd(RandomizableTransform):
         t1: share of the heads that have a T1 image.
         agreeing: draw as the published cohorts do: only the concentrations of gliomas, without regional variation or
             further lesions, and MRIs that agree with the map.
+        measured: share of the maps that look like measured ones, see :func:`mrsikit.phantoms.shading.as_measured`.
 
     Output:
         "map" and, if present, "flair" and "t1", each (size, size) float32; the map has a maximum of 1. "lesions"
@@ -62,13 +64,21 @@ class RandFineMapd(RandomizableTransform):
     """
 
     def __init__(
-        self, tissues: str = "tissues", *, size: int = 120, flair: float = 1.0, t1: float = 1.0, agreeing: bool = False
+        self,
+        tissues: str = "tissues",
+        *,
+        size: int = 120,
+        flair: float = 1.0,
+        t1: float = 1.0,
+        agreeing: bool = False,
+        measured: float = 0.0,
     ) -> None:
         super().__init__(1.0)
         self.tissues = tissues
         self.size = size
         self.shares = {"flair": flair, "t1": t1}
         self.agreeing = agreeing
+        self.measured = measured
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add the images and drop the tissues."""
@@ -90,6 +100,8 @@ class RandFineMapd(RandomizableTransform):
             image = _glioma_map(tissues, rng)
         else:
             image, contrasts, out["lesions"] = self._disagreeing(tissues, brain, contrasts, rng)
+        if self.measured and rng.random() < self.measured:
+            image = as_measured(image, brain, SPACING, rng)
         out["map"] = image / image.max().clamp(min=1e-6)
         return out | {name: _scaled(c, brain) for name, c in zip(names, contrasts, strict=True)}
 

@@ -82,10 +82,11 @@ def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) ->
         (("train", "train_unet"), {"size": 48}, PlainUNet()),
         (("train", "train_hfab"), {"size": 64}, HfabNetwork()),
         (("train", "train_hfab"), {"size": 64, "gated": "false"}, HfabNetwork(gated=False)),
+        (("train", "train_measured"), {"size": 48}, SuperResolution(collapsed=True)),
     ],
-    ids=["U-Net", "paper", "paper without GDFN"],
+    ids=["U-Net", "paper", "paper without GDFN", "on from the shipped weights"],
 )
-def test_what_the_default_is_measured_against_trains(
+def test_the_other_networks_train(
     tmp_path: Path, subjects: Path, configs: tuple[str, ...], options: dict[str, object], network: torch.nn.Module
 ) -> None:
     train(*configs, folder=tmp_path, subjects=subjects, **options)

@@ -121,3 +121,18 @@ def test_a_seed_is_a_pair(subject: dict[str, torch.Tensor]) -> None:
         draws.append(draw(subject)["image"])
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_noise_that_varies_can_be_higher_at_the_rim(subject: dict[str, torch.Tensor]) -> None:
+    """Means over draws of the noise in the outermost voxels of the disc over that in its middle."""
+    ratios = []
+    for rim in (0.0, 2.0):
+        draw = RandCoarseMapd(psf=(1, 0, 0), noisiest=0.1, rim=rim)
+        draw.set_random_state(1)
+        found = []
+        for _ in range(160):
+            level = draw(subject)["image"][NOISE]
+            if level.std() > 0 and level.min() > 0:  # known, and it varies
+                found.append(float(level[16:32, 4:8].median() / level[16:32, 22:26].median()))
+        ratios.append(sum(found) / len(found))
+    assert ratios[1] > 1.2 * ratios[0]

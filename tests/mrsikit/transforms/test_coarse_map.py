@@ -83,3 +83,11 @@ def test_a_measured_map_is_drawn_as_it_is(shape):
     assert out["map"].shape == (48, 48)
     assert out["map"].max() == 1
     assert out["map"].sum() == pytest.approx(400 - 1)
+
+
+def test_maps_can_look_like_measured_ones(tissues: torch.Tensor) -> None:
+    spreads = []
+    for measured in (0.0, 1.0):
+        maps = [drawn(tissues, seed, agreeing=True, measured=measured)["map"] for seed in range(6)]
+        spreads.append(np.mean([float(m[m > 0.02].std() / m[m > 0.02].mean()) for m in maps]))
+    assert spreads[1] > spreads[0] + 0.1
