@@ -52,6 +52,7 @@ class MethodInferer(SliceStackInferer):
         guided_spread: float = 1.0,
     ) -> None:
         super().__init__(factor=factor, psf=psf)
+        # The network works in plane, by self.encoding; everything else by the encoding of all axes.
         self.whole, self.method = SpatialEncoding(psf, factor, dims), method
         self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
