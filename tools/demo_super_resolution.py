@@ -18,7 +18,7 @@ from mrsikit.metrics.image_quality import psnr
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
-from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, cubic, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.preprocessing import subdivided
 
@@ -42,7 +42,7 @@ def super_resolution(output: Path, *, run: Callable[..., None], **_: object) -> 
     inputs, results = output / "maps", output / "results"
     inputs.mkdir(parents=True, exist_ok=True)
     truth, flair, lesion, grid = patient()
-    coarse = forward_operator(torch.from_numpy(truth), FACTOR, BLOCK).numpy()
+    coarse = SpatialEncoding("block", FACTOR).A(torch.from_numpy(truth)).numpy()
     coarse = coarse + NOISE * truth.max() * np.random.default_rng(SEED).standard_normal(coarse.shape) * (coarse > 0)
     affine = grid.affine() @ torch.linalg.inv(subdivided(FACTOR)).numpy()
     for stem in ("alone", "guided"):
@@ -131,10 +131,11 @@ def by_kspace(
     Returns:
         The coarse map (mM), and the results of the classical methods by name.
     """
-    coarse = forward_operator(torch.from_numpy(truth), FACTOR, KSPACE)
+    encoding = SpatialEncoding("kspace", FACTOR)
+    coarse = encoding.A(torch.from_numpy(truth))
     coarse = coarse + level * torch.from_numpy(np.random.default_rng(seed).standard_normal(coarse.shape)).float()
     scaled, guide = coarse[None] / truth.max(), torch.from_numpy(flair / np.percentile(flair, 99)).float()[None]
-    weighted = total_variation(scaled, FACTOR, KSPACE, strength=2 * NOISE, mri=guide, eta=0.1)[0] * truth.max()
+    weighted = total_variation(scaled, encoding, strength=2 * NOISE, mri=guide, eta=0.1)[0] * truth.max()
     return coarse, {"bicubic": cubic(coarse, FACTOR).numpy(), "FLAIR-weighted TV": weighted.numpy()}
 
 

@@ -19,7 +19,7 @@ from mrsi_inpainting import predict
 from mrsi_inpainting.excited_volume import excited_volume
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.voxel_loss import mixed, rim, singles, slab
-from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
+from mrsikit.physics.spatial_encoding import PSFS, SpatialEncoding
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.super_resolution.preprocessing import subdivided
 from result_tables import Table
@@ -140,12 +140,12 @@ def excited_box(subject: Head, rng: np.random.Generator, dimensions: str) -> Ins
         if (profile * scan.sampled(subject.brain, subject)).sum() >= 0.88 * profile.sum():
             break
     names = _metabolites(subject, rng)
-    apart, psf = rng.uniform(-0.5, 0.5, 3) * side, _psf(rng)
+    apart, psf = rng.uniform(-0.5, 0.5, 3) * side, str(rng.choice(PSFS))
     maps = np.stack([
         _coarse(scan.sampled(subject.maps[name], subject) * box.profile(scan.points(), shift * apart), psf)
         for name, shift in zip(names, np.linspace(-1, 1, len(names)) if len(names) > 1 else (0,), strict=True)
     ])  # fmt: skip
-    share = _coarse(profile, PSF_CODES["block"])
+    share = _coarse(profile, "block")
     excited, touched = share > 0.5, share > 0.2
     way = str(rng.choice(["singles", "mixed"])) if rng.random() < 0.7 else "whole"
     words = f"{'turned' if angle else 'along the axes'}{', at the edge' if at_edge else ''}, {way}, "
@@ -168,7 +168,7 @@ def whole_brain(subject: Head, rng: np.random.Generator, dimensions: str) -> Ins
         spread = 40 if cut else 8
         pose[:3, 3] = rng.uniform(-spread, spread), rng.uniform(-spread, spread) - 15, rng.uniform(-35, 60)
         scan = Scan((matrix, matrix, count), np.array([side, side, thick]), pose)
-        psf = _psf(rng)
+        psf = str(rng.choice(PSFS))
         maps = np.stack([
             _coarse(scan.sampled(subject.maps[n], subject), psf) for n in _metabolites(subject, rng)
         ])  # fmt: skip
@@ -187,13 +187,9 @@ def _metabolites(subject: Head, rng: np.random.Generator) -> list[str]:
     return [str(rng.choice(names))] if rng.random() < 0.5 else names[:3]
 
 
-def _psf(rng: np.random.Generator) -> int:
-    return PSF_CODES[str(rng.choice(["block", "kspace", "hamming"]))]
-
-
-def _coarse(fine: np.ndarray, psf: int) -> np.ndarray:
+def _coarse(fine: np.ndarray, psf: str) -> np.ndarray:
     planes = torch.from_numpy(np.moveaxis(fine, -1, 0).astype(np.float32))
-    return np.moveaxis(forward_operator(planes, FINE, psf).numpy(), 0, -1)
+    return np.moveaxis(SpatialEncoding(psf, FINE).A(planes).numpy(), 0, -1)
 
 
 def _lost(inside: np.ndarray, way: str, rng: np.random.Generator) -> np.ndarray:

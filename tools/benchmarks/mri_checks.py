@@ -25,7 +25,7 @@ from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.scalp import with_scalp
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.phantoms.voxel_loss import rim
-from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
+from mrsikit.physics.spatial_encoding import PSFS, SpatialEncoding
 from mrsikit.restoration.resampling import image_on_grid
 from mrsikit.super_resolution.preprocessing import subdivided
 from mrsikit.super_resolution.rigid_check import move_needed
@@ -129,11 +129,11 @@ def coarse_map(
     affine[2, 3] = 15 + rng.uniform(-spare, spare) - (count - 1) / 2 * thick
     affine = torch.from_numpy(turn(rng.normal(0, 5, 3))) @ affine
     name = str(rng.choice(list(subject.maps)))
-    psf = PSF_CODES[str(rng.choice(["block", "kspace", "hamming"]))]
+    encoding = SpatialEncoding(str(rng.choice(PSFS)), 4)
     fine = affine @ subdivided(4)
     image = MetaTensor(subject.maps[name][None], affine=subject.affine)
     values = image_on_grid(image, (4 * size, 4 * size, count), fine, points=(1, 1, 3))[0]
-    values = forward_operator(values.movedim(-1, 0), 4, psf).movedim(0, -1)
+    values = encoding.A(values.movedim(-1, 0)).movedim(0, -1)
     brain = (values > 0.2 * values.max()).numpy()
     if rng.random() < 0.5:
         values[torch.from_numpy(rim(brain, rng.uniform(0.05, 0.3), rng))] = 0

@@ -47,7 +47,7 @@ from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, concentration_map, draw
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.kspace import resample
-from mrsikit.physics.spatial_encoding import KSPACE, cubic, data_consistency, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.guided_non_local_means import WINDOW, guided_non_local_means
 from mrsikit.restoration.non_local_means import feature_non_local_means, mri_features
 from mrsikit.restoration.total_variation import total_variation
@@ -60,6 +60,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLE = REPOSITORY / "bundles" / "mrsi_gan_super_resolution"
 FACTOR = FINE // COARSE
+KSPACE, KSPACE_3D = (SpatialEncoding("kspace", FACTOR, dims) for dims in (2, 3))
 GEOMETRY: Any = {"size": FINE, "field_of_view": FIELD_OF_VIEW, "thickness": 3.0}
 ETA = {2: 0.1, 3: 0.03}
 """Of the weighted total variation by axes of space, chosen on BrainWeb 1."""
@@ -117,10 +118,10 @@ def ours(
     With ``noise`` None it is not told.
     """
     inferer = MethodInferer(factor=FACTOR, psf="kspace", dims=dims, method=method, guided_spread=guided_spread())
-    found = []
+    encoding, found = KSPACE if dims == 2 else KSPACE_3D, []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        start = interpolate(coarse[n : n + 1] / top, FACTOR, KSPACE, dims)
+        start = encoding.interpolate(coarse[n : n + 1] / top)
         level = torch.full_like(start, float("nan") if noise is None else float(noise / top))
         guide = torch.zeros_like(start) if flair is None else flair[n : n + 1]
         layers = torch.cat([start, level, guide, torch.zeros_like(start)])
@@ -143,25 +144,25 @@ def along(start: Callable[..., Tensor]) -> Method:
     def run(coarse: Tensor, flair: Tensor, brain: Tensor, noise: float) -> Tensor:
         features = mri_features([flair], brain)
         begun = start(coarse, flair, brain, noise)
-        return guided_non_local_means(coarse, FACTOR, KSPACE, features, start=begun, noise=noise, **PLAIN_FNLM)
+        return guided_non_local_means(coarse, KSPACE, features, start=begun, noise=noise, **PLAIN_FNLM)
 
     return run
 
 
 def tv(coarse: Tensor, _: Tensor, __: Tensor, noise: float) -> Tensor:
     """Total variation; its strength follows the noise."""
-    return total_variation(coarse, FACTOR, KSPACE, strength=2 * noise)
+    return total_variation(coarse, KSPACE, strength=2 * noise)
 
 
 def reweighted_tv(coarse: Tensor, _: Tensor, __: Tensor, noise: float) -> Tensor:
     """Total variation weighted by its own first result, without an MRI: the paper's wTV."""
-    first = total_variation(coarse, FACTOR, KSPACE, strength=2 * noise)
-    return total_variation(coarse, FACTOR, KSPACE, strength=2 * noise, mri=first, eta=ETA[2])
+    first = total_variation(coarse, KSPACE, strength=2 * noise)
+    return total_variation(coarse, KSPACE, strength=2 * noise, mri=first, eta=ETA[2])
 
 
 def guided_tv(coarse: Tensor, flair: Tensor, _: Tensor, noise: float) -> Tensor:
     """Total variation weighted by the FLAIR, kept to the measured encodes."""
-    return total_variation(coarse, FACTOR, KSPACE, strength=2 * noise, mri=flair, eta=ETA[2])
+    return total_variation(coarse, KSPACE, strength=2 * noise, mri=flair, eta=ETA[2])
 
 
 def bicubic(coarse: Tensor, *_: Any) -> Tensor:
@@ -171,7 +172,7 @@ def bicubic(coarse: Tensor, *_: Any) -> Tensor:
 
 def bicubic_consistent(coarse: Tensor, *_: Any) -> Tensor:
     """Cubic interpolation whose central k-space is the measured one, whatever the noise."""
-    return data_consistency(cubic(coarse, FACTOR), coarse, FACTOR, KSPACE)
+    return KSPACE.data_consistency(cubic(coarse, FACTOR), coarse)
 
 
 def ours_by(method: int, noise_known: bool = True, dims: int = 2) -> Method:
@@ -299,7 +300,7 @@ def _noise(context: Context) -> None:
     for set_, chosen in sets(context, 12):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
         for level in LEVELS:
-            coarse = noisy(forward_operator(fine, FACTOR, KSPACE), level, context.seed)
+            coarse = noisy(KSPACE.A(fine), level, context.seed)
             condition = f"noise {level:g}"
             for name, run in (classical() | learned("sharp")).items():
                 record(context, set_, condition, name, run(coarse, flair, brain, level), chosen)
@@ -321,10 +322,7 @@ def _lesions(context: Context) -> None:
             contrast = lesion * torch.where(signs > 0, signs * 0.6 * level, signs * fine)
             shown = flair + lesion * (0.9 - flair)
             for condition, noise, noise_known in LESION_NOISES:
-                coarse, plain = (
-                    noisy(forward_operator(image, FACTOR, KSPACE), noise, context.seed)
-                    for image in (fine + contrast, fine)
-                )
+                coarse, plain = (noisy(KSPACE.A(image), noise, context.seed) for image in (fine + contrast, fine))
                 for name, run in (everything(noise_known) if noise == 0 else compared(noise_known)).items():
                     alone, both = (run(coarse, guide, brain, noise) for guide in (flair, shown))
                     where = f"lesions of {diameter:g} mm{condition}"
@@ -344,7 +342,7 @@ def _shift(context: Context) -> None:
     """A FLAIR that lies 0 to 3 fine voxels beside the map."""
     for set_, chosen in sets(context, 8):
         fine, flair, brain = (stacked(chosen, name) for name in ("fine", "flair", "brain"))
-        coarse = forward_operator(fine, FACTOR, KSPACE)
+        coarse = KSPACE.A(fine)
         for voxels in SHIFTS:
             guide = moved(flair, voxels)
             for name, run in everything().items():
@@ -410,23 +408,19 @@ def volume_methods(level: float) -> dict[str, Method]:
     """What sharpens volumes (1, X, Y, Z), ours apart."""
 
     def solve(coarse: Tensor, flair: Tensor | None) -> Tensor:
-        return total_variation(
-            coarse, FACTOR, KSPACE, strength=2 * level, iterations=TV_ITERATIONS, dims=3, mri=flair, eta=ETA[3]
-        )
+        return total_variation(coarse, KSPACE_3D, strength=2 * level, iterations=TV_ITERATIONS, mri=flair, eta=ETA[3])
 
     def guided(start: Callable[[Tensor, Tensor], Tensor]) -> Method:
         def run(coarse: Tensor, flair: Tensor, brain: Tensor, noise: float) -> Tensor:
             features = mri_features([flair], brain)
             begun = start(coarse, flair)
-            return guided_non_local_means(
-                coarse, FACTOR, KSPACE, features, start=begun, noise=noise, dims=3, slab=16, **VOLUME_FNLM
-            )
+            return guided_non_local_means(coarse, KSPACE_3D, features, start=begun, noise=noise, slab=16, **VOLUME_FNLM)
 
         return run
 
     return {
         "bicubic": lambda coarse, *_: cubic(coarse, FACTOR, 3),
-        "zero filling": lambda coarse, *_: interpolate(coarse, FACTOR, KSPACE, 3),
+        "zero filling": lambda coarse, *_: KSPACE_3D.interpolate(coarse),
         "TV + kDC": lambda coarse, *_: solve(coarse, None),
         WTV: lambda coarse, flair, *_: solve(coarse, flair),
         FNLM: guided(lambda coarse, _: cubic(coarse, FACTOR, 3)),
@@ -442,7 +436,7 @@ def _volume(context: Context) -> None:
             cut = slice(48, 112), slice(48, 112), slice(40, 72)
             fine, flair, brain = (image[cut].contiguous() for image in (fine, flair, brain))
         for level in VOLUME_LEVELS:
-            coarse = noisy(forward_operator(fine[None], FACTOR, KSPACE, 3), level, context.seed)
+            coarse = noisy(KSPACE_3D.A(fine[None]), level, context.seed)
             condition = f"volume, noise {level:g}"
             runs: dict[str, Callable[[], Tensor]] = {
                 name: functools.partial(run, coarse, flair[None], brain[None], level)
@@ -480,8 +474,7 @@ def _volume_lesions(context: Context) -> None:
             every = balls.sum(0, keepdim=True)
             shown = flair + every * (0.9 - flair)
             plain, added = (
-                noisy(forward_operator(image, FACTOR, KSPACE, 3), level_of_noise, context.seed)
-                for image in (fine, fine + level * every)
+                noisy(KSPACE_3D.A(image), level_of_noise, context.seed) for image in (fine, fine + level * every)
             )
             runs: dict[str, Method] = {
                 name: run for name, run in volume_methods(level_of_noise).items() if name in STRONGEST_IN_VOLUMES
@@ -531,7 +524,7 @@ def _public(context: Context) -> None:
     """Slices by the public call: the same figures as by the inferer."""
     for set_, chosen in sets(context, 8):
         fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
-        coarse = noisy(forward_operator(fine, FACTOR, KSPACE), 0.01, context.seed)
+        coarse = noisy(KSPACE.A(fine), 0.01, context.seed)
         for method, name in OURS.items():
             preds = [
                 by_call(c, f, case.grid.affine(), 0.01, method)[0]
@@ -559,7 +552,7 @@ def _real(context: Context) -> None:
     """The glioma patient's own FLAIR, with maps from its tissues and tumour; pictures of it and of every set."""
     chosen = next(found for name, found in sets(context, 16) if name == "glioma")
     fine, real, brain = stacked(chosen, "fine"), own_flair(chosen, context.data), stacked(chosen, "brain")
-    coarse = forward_operator(fine, FACTOR, KSPACE)
+    coarse = KSPACE.A(fine)
     results = {name: run(coarse, real, brain, 0.0) for name, run in everything().items()}
     for name, pred in results.items():
         record(context, "glioma", "measured FLAIR", name, pred, chosen)
@@ -573,7 +566,7 @@ def _real(context: Context) -> None:
     for _, some in sets(context, 16):
         one = some[:1]
         truth, guide, inside = (stacked(one, name) for name in ("fine", "flair", "brain"))
-        given = noisy(forward_operator(truth, FACTOR, KSPACE), 0.02, context.seed)
+        given = noisy(KSPACE.A(truth), 0.02, context.seed)
         row = {"MRI": _near(guide[0]), "bicubic": _near(cubic(given, FACTOR)[0])}
         row |= {n: _near(run(given, guide, inside, 0.02)[0]) for n, run in everything().items() if n in SHOWN}
         _, sd = ours(given, guide, method=2, noise=0.02)

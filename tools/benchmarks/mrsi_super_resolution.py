@@ -48,15 +48,7 @@ from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
-from mrsikit.physics.spatial_encoding import (
-    BLOCK,
-    HAMMING,
-    KSPACE,
-    cubic,
-    forward_operator,
-    interpolate,
-    pseudo_inverse,
-)
+from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.inferer import slices_through
 from mrsikit.super_resolution.mri_alignment import shift_needed
@@ -70,6 +62,7 @@ logger = logging.getLogger(__name__)
 MODELS = REPOSITORY / "bundles" / "mrsi_super_resolution" / "models"
 FINE, FACTOR, FIELD_OF_VIEW, THICKNESS = 128, 4, 220.0, 10.0
 GEOMETRY: Any = {"size": FINE, "field_of_view": FIELD_OF_VIEW, "thickness": THICKNESS}
+BLOCK, KSPACE = SpatialEncoding("block", FACTOR), SpatialEncoding("kspace", FACTOR)
 ACQUISITIONS = {"block": BLOCK, "k-space": KSPACE}
 INTERPOLATION = {"block": "bicubic + DC", "k-space": "zero filling"}
 OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
@@ -108,35 +101,34 @@ def load_network() -> torch.nn.Module:
     return net
 
 
-def learned_references(coarse: Tensor, psf: int, flair: Tensor) -> dict[str, Tensor]:
+def learned_references(coarse: Tensor, encoding: SpatialEncoding, flair: Tensor) -> dict[str, Tensor]:
     """The equal-size U-Net, ours trained as long, and the published networks, those whose weights are there."""
     out = {}
     unet = load_weights("model_unet.pt", PlainUNet())
     short = load_weights("model_unet_budget.pt", SuperResolution(collapsed=True))
     for net, alone, guided in ((unet, UNET, UNET_FLAIR), (short, SHORT, SHORT_FLAIR)):
         if net is not None:
-            out[alone] = ours(net, coarse, psf)[0]
-            out[guided] = ours(net, coarse, psf, {"flair": flair})[0]
+            out[alone] = ours(net, coarse, encoding)[0]
+            out[guided] = ours(net, coarse, encoding, {"flair": flair})[0]
     for method in (UNET, UNET_FLAIR):  # it keeps no consistency of its own
         if method in out:
-            wrong = coarse - forward_operator(out[method], FACTOR, psf)
-            out[f"{method} + DC"] = out[method] + interpolate(wrong, FACTOR, psf)
+            wrong = coarse - encoding.A(out[method])
+            out[f"{method} + DC"] = out[method] + encoding.interpolate(wrong)
     for name, method in HFAB_NETWORKS.items():
         net = load_weights(f"model_{name}.pt", HfabNetwork(gated="without" not in name))
-        if net is not None and psf == BLOCK:
+        if net is not None and encoding == BLOCK:
             with torch.no_grad():
-                out[method] = net(torch.stack([pseudo_inverse(coarse, FACTOR, BLOCK), flair], 1))[:, 0]
+                out[method] = net(torch.stack([BLOCK.A_dagger(coarse), flair], 1))[:, 0]
     return out
 
 
 def ours(
     net: torch.nn.Module,
     coarse: Tensor,
-    psf: int,
+    encoding: SpatialEncoding,
     images: Mapping[str, Tensor] | None = None,
     *,
     noise: float | None = 0.0,
-    factor: int = FACTOR,
     consistency: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """SuperResolved maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name.
@@ -146,26 +138,26 @@ def ours(
     found = []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
-        start = interpolate(coarse[n : n + 1] / top, factor, psf)[0, ..., None]
+        start = encoding.interpolate(coarse[n : n + 1] / top)[0, ..., None]
         level = torch.full_like(start, torch.nan if noise is None else float(noise / top))
         mris = {name: image[n, ..., None] for name, image in (images or {}).items()}
         with torch.no_grad():
-            found.append(slices_through(net, start, level, mris, factor, psf, consistency=consistency)[..., 0] * top)
+            found.append(slices_through(net, start, level, mris, encoding, consistency=consistency)[..., 0] * top)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]
 
 
-def classical(coarse: Tensor, psf: int, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
+def classical(coarse: Tensor, encoding: SpatialEncoding, flair: Tensor | None) -> dict[str, Callable[[], Tensor]]:
     """What one would use instead; the last only where there is a FLAIR."""
     out: dict[str, Callable[[], Tensor]] = {
-        "nearest": lambda: pseudo_inverse(coarse, FACTOR, BLOCK),
+        "nearest": lambda: BLOCK.A_dagger(coarse),
         "spline": lambda: spline(coarse, FACTOR),
         "bicubic": lambda: cubic(coarse, FACTOR),
-        "bicubic + DC" if psf == BLOCK else "zero filling": lambda: interpolate(coarse, FACTOR, psf),
-        "TV + DC": lambda: total_variation(coarse, FACTOR, psf),
+        "bicubic + DC" if encoding == BLOCK else "zero filling": lambda: encoding.interpolate(coarse),
+        "TV + DC": lambda: total_variation(coarse, encoding),
     }
     if flair is not None:
-        out[WTV] = lambda: total_variation(coarse, FACTOR, psf, mri=flair, eta=ETA)
+        out[WTV] = lambda: total_variation(coarse, encoding, mri=flair, eta=ETA)
     return out
 
 
@@ -198,16 +190,16 @@ def _quality(context: Context) -> None:
     pictures = {}
     for set_, chosen in _sets(context, 40):
         fine, flair, t1, brain = (stacked(chosen, name) for name in ("fine", "flair", "t1", "brain"))
-        for condition, psf in ACQUISITIONS.items():
-            coarse = forward_operator(fine, FACTOR, psf)
-            results = {method: run() for method, run in classical(coarse, psf, flair).items()}
-            results |= learned_references(coarse, psf, flair)
+        for condition, encoding in ACQUISITIONS.items():
+            coarse = encoding.A(fine)
+            results = {method: run() for method, run in classical(coarse, encoding, flair).items()}
+            results |= learned_references(coarse, encoding, flair)
             spreads = {}
             for method, images in (
                 (OURS, {}), (OURS_FLAIR, {"flair": flair}), (OURS_T1, {"t1": t1}),
                 (OURS_BOTH, {"flair": flair, "t1": t1}),
             ):  # fmt: skip
-                results[method], spreads[method] = ours(net, coarse, psf, images)
+                results[method], spreads[method] = ours(net, coarse, encoding, images)
             base = psnr(results["spline"][:, None], fine[:, None], data_range=1)
             own = psnr(results[OURS_FLAIR][:, None], fine[:, None], data_range=1)
             for method, pred in results.items():
@@ -232,27 +224,27 @@ def _noise(context: Context) -> None:
     net = load_network()
     for set_, chosen in _sets(context, 24):
         fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
-        for name, psf in ACQUISITIONS.items():
-            clean = forward_operator(fine, FACTOR, psf)
+        for name, encoding in ACQUISITIONS.items():
+            clean = encoding.A(fine)
             for level in (0.01, 0.03, 0.05):
                 generator = torch.Generator().manual_seed(context.seed)
                 coarse = clean + level * torch.randn(clean.shape, generator=generator)
                 condition, strength = f"{name}, noise {level:g}", TV_STRENGTH * level
                 results = {
                     "bicubic": cubic(coarse, FACTOR),
-                    INTERPOLATION[name]: interpolate(coarse, FACTOR, psf),
-                    "TV": total_variation(coarse, FACTOR, psf, strength=strength),
-                    "FLAIR-weighted TV": total_variation(coarse, FACTOR, psf, mri=flair, eta=ETA, strength=strength),
+                    INTERPOLATION[name]: encoding.interpolate(coarse),
+                    "TV": total_variation(coarse, encoding, strength=strength),
+                    "FLAIR-weighted TV": total_variation(coarse, encoding, mri=flair, eta=ETA, strength=strength),
                 }
                 spreads = {}
                 for method, images, known in (
                     (OURS, {}, level), (OURS_FLAIR, {"flair": flair}, level), (f"{OURS}, noise unknown", {}, None),
                     (f"{OURS_FLAIR}, noise unknown", {"flair": flair}, None),
                 ):  # fmt: skip
-                    results[method], spreads[method] = ours(net, coarse, psf, images, noise=known)
+                    results[method], spreads[method] = ours(net, coarse, encoding, images, noise=known)
                 for method, pred in results.items():
                     record(context, set_, condition, method, pred, chosen)
-                    again = (forward_operator(pred, FACTOR, psf) - coarse).square().mean((1, 2)).sqrt() / level
+                    again = (encoding.A(pred) - coarse).square().mean((1, 2)).sqrt() / level
                     context.add(set_, condition, method, "measured again: RMS change / noise", again.tolist())
                 for method, sd in spreads.items():
                     record_uncertainty(context, set_, condition, method, results[method], sd, chosen)
@@ -264,19 +256,20 @@ def _factors(context: Context) -> None:
     for set_, chosen in _sets(context, 16):
         fine, flair = stacked(chosen, "fine"), stacked(chosen, "flair")
         for factor, psf, name in (
-            (2, BLOCK, "factor 2, block"), (3, BLOCK, "factor 3, block"), (2, KSPACE, "factor 2, k-space"),
-            (4, HAMMING, "factor 4, Hamming"), (4, BLOCK, "factor 4, block, matrix 16"),
+            (2, "block", "factor 2, block"), (3, "block", "factor 3, block"), (2, "kspace", "factor 2, k-space"),
+            (4, "hamming", "factor 4, Hamming"), (4, "block", "factor 4, block, matrix 16"),
         ):  # fmt: skip
+            encoding = SpatialEncoding(psf, factor)
             size = FINE // (2 * factor) * 2 * factor
             cut = [image[:, 1 : 1 + size, 1 : 1 + size] if size < FINE else image for image in (fine, flair)]
             if "matrix 16" in name:
-                cut = [forward_operator(image, 2, BLOCK) for image in cut]
-            coarse = forward_operator(cut[0], factor, psf)
+                cut = [SpatialEncoding("block", 2).A(image) for image in cut]
+            coarse = encoding.A(cut[0])
             for method, pred in (
                 ("spline", spline(coarse, factor)),
-                ("aligned interpolation + DC", interpolate(coarse, factor, psf)),
-                (OURS, ours(net, coarse, psf, factor=factor)[0]),
-                (OURS_FLAIR, ours(net, coarse, psf, {"flair": cut[1]}, factor=factor)[0]),
+                ("aligned interpolation + DC", encoding.interpolate(coarse)),
+                (OURS, ours(net, coarse, encoding)[0]),
+                (OURS_FLAIR, ours(net, coarse, encoding, {"flair": cut[1]})[0]),
             ):
                 found = psnr(pred[:, None], cut[0][:, None], data_range=1)
                 context.add(set_, name, method, "PSNR, dB", found.tolist())
@@ -294,13 +287,13 @@ def _ratio(context: Context) -> None:
                 continue
             maps, flair, tumour = pair
             truth = (maps[0] * tumour).sum() / (maps[1] * tumour).sum()
-            for name, psf in ACQUISITIONS.items():
-                coarse = forward_operator(maps, FACTOR, psf)
+            for name, encoding in ACQUISITIONS.items():
+                coarse = encoding.A(maps)
                 guide = {"flair": flair.expand(2, -1, -1)}
                 for method, pred in (
-                    (INTERPOLATION[name], interpolate(coarse, FACTOR, psf)),
-                    (OURS, ours(net, coarse, psf)[0]),
-                    (OURS_FLAIR, ours(net, coarse, psf, guide)[0]),
+                    (INTERPOLATION[name], encoding.interpolate(coarse)),
+                    (OURS, ours(net, coarse, encoding)[0]),
+                    (OURS_FLAIR, ours(net, coarse, encoding, guide)[0]),
                 ):
                     where = (tumour > 0.5) & (pred[1] > 0.05)
                     voxels = (pred[0] / pred[1] - maps[0] / maps[1])[where].abs() / (maps[0] / maps[1])[where]
@@ -341,11 +334,11 @@ def _cost(context: Context) -> None:
     rng = np.random.default_rng(context.seed)
     chosen = cases(load_anatomy(SETS[0], context.data), 2 if context.quick else 8, rng, **GEOMETRY)
     fine = stacked(chosen, "fine")
-    coarse = forward_operator(fine, FACTOR, BLOCK)
+    coarse = BLOCK.A(fine)
     ratios = []
     ours(net, coarse[:1], BLOCK)
     for n in range(len(chosen)):
-        repeated = pseudo_inverse(coarse[n], FACTOR, BLOCK).numpy()
+        repeated = BLOCK.A_dagger(coarse[n]).numpy()
         times = [float("inf"), float("inf")]
         for _ in range(5):
             start = time.process_time()
@@ -375,22 +368,22 @@ def _real(context: Context) -> None:
     chosen = next(found for name, found in _sets(context, 40) if name == "glioma")
     fine, simulated, real = stacked(chosen, "fine"), stacked(chosen, "flair"), own_flair(chosen, context.data)
     pictures = []
-    for name, psf in ACQUISITIONS.items():
-        coarse = forward_operator(fine, FACTOR, psf)
+    for name, encoding in ACQUISITIONS.items():
+        coarse = encoding.A(fine)
         results = {
             "spline": spline(coarse, FACTOR),
-            "TV + DC": total_variation(coarse, FACTOR, psf),
-            WTV: total_variation(coarse, FACTOR, psf, mri=real, eta=ETA),
-            OURS: ours(net, coarse, psf)[0],
-            "ours, simulated FLAIR": ours(net, coarse, psf, {"flair": simulated})[0],
-            OURS_FLAIR: ours(net, coarse, psf, {"flair": real})[0],
+            "TV + DC": total_variation(coarse, encoding),
+            WTV: total_variation(coarse, encoding, mri=real, eta=ETA),
+            OURS: ours(net, coarse, encoding)[0],
+            "ours, simulated FLAIR": ours(net, coarse, encoding, {"flair": simulated})[0],
+            OURS_FLAIR: ours(net, coarse, encoding, {"flair": real})[0],
         }
         for method, pred in results.items():
             record(context, "glioma", f"{name}, measured FLAIR", method, pred, chosen)
-        if psf == BLOCK:
+        if encoding == BLOCK:
             largest = np.argsort([-float(case.tissues.tumour.sum()) for case in chosen])[:3]
             for k in largest:
-                row = {"MRI": real[k], "coarse": pseudo_inverse(coarse[k], FACTOR, BLOCK)}
+                row = {"MRI": real[k], "coarse": BLOCK.A_dagger(coarse[k])}
                 row |= {m: results[m][k] for m in ("spline", WTV, OURS, OURS_FLAIR)} | {"truth": fine[k]}
                 pictures.append(row)
     draw(pictures, context.figures / "glioma.png")
@@ -414,7 +407,7 @@ def _public(context: Context) -> None:
         preds: dict[str, list[Tensor]] = {}
         for k, case in enumerate(chosen):
             rng = np.random.default_rng([context.seed, k])
-            coarse = forward_operator(case.fine, FACTOR, BLOCK)
+            coarse = BLOCK.A(case.fine)
             noise = 0.01 * torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))
             noisy = coarse + noise * (coarse > 0)
             fine = case.grid.affine()
@@ -470,7 +463,7 @@ def _mismatch(context: Context) -> None:
     net = load_network()
     for set_, chosen in _sets(context, 24):
         fine, flair, t1 = (stacked(chosen, name) for name in ("fine", "flair", "t1"))
-        coarse = forward_operator(fine, FACTOR, BLOCK)
+        coarse = BLOCK.A(fine)
         noisy = coarse + 0.03 * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(context.seed))
         affine = torch.diag(torch.tensor([FIELD_OF_VIEW / FINE, FIELD_OF_VIEW / FINE, THICKNESS, 1.0]))
         worse = {f"shifted {mm} mm": moved(flair, mm * FINE / FIELD_OF_VIEW) for mm in (1, 2, 3, 5)}
@@ -490,14 +483,14 @@ def _mismatch(context: Context) -> None:
             context.add(set_, condition, OURS_FLAIR, "told that it is shifted, %", [100.0 * any(f) for f in found])
 
 
-def _guided(net: torch.nn.Module, psf: int) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+def _guided(net: torch.nn.Module, encoding: SpatialEncoding) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     """Methods as functions of coarse maps and FLAIRs."""
     return {
-        INTERPOLATION["block" if psf == BLOCK else "k-space"]: lambda c, f: interpolate(c, FACTOR, psf),
-        "TV + DC": lambda c, _: total_variation(c, FACTOR, psf),
-        WTV: lambda c, f: total_variation(c, FACTOR, psf, mri=f, eta=ETA),
-        OURS: lambda c, f: ours(net, c, psf)[0],
-        OURS_FLAIR: lambda c, f: ours(net, c, psf, {"flair": f})[0],
+        INTERPOLATION["block" if encoding == BLOCK else "k-space"]: lambda c, f: encoding.interpolate(c),
+        "TV + DC": lambda c, _: total_variation(c, encoding),
+        WTV: lambda c, f: total_variation(c, encoding, mri=f, eta=ETA),
+        OURS: lambda c, f: ours(net, c, encoding)[0],
+        OURS_FLAIR: lambda c, f: ours(net, c, encoding, {"flair": f})[0],
     }
 
 
@@ -513,10 +506,10 @@ def _lesions(context: Context) -> None:
             signs = torch.tensor([1.0 if k % 3 else -0.6 for k in range(len(chosen))])[:, None, None]
             contrast = lesion * torch.where(signs > 0, signs * 0.6 * level, signs * fine)
             shown = flair + lesion * (0.9 - flair)
-            for name, psf in ACQUISITIONS.items():
+            for name, encoding in ACQUISITIONS.items():
                 condition = f"{name}, lesions of {diameter:g} mm"
-                coarse, plain = forward_operator(fine + contrast, FACTOR, psf), forward_operator(fine, FACTOR, psf)
-                for method, run in _guided(net, psf).items():
+                coarse, plain = encoding.A(fine + contrast), encoding.A(fine)
+                for method, run in _guided(net, encoding).items():
                     alone, both = run(coarse, flair), run(coarse, shown)
                     bias = 100 * lesion_bias(alone, fine + contrast, lesion, contrast)
                     context.add(set_, condition, method, "bias, map only, %", bias.tolist())

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmark import Context
 from benchmarks.super_resolution import SETS, Case, cases, load_anatomy, stacked
-from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.network import TV_STRENGTH
 from result_tables import Table
@@ -43,14 +43,14 @@ def shaded(case: Case, kind: str, rng: np.random.Generator) -> Case:
     return replace(case, fine=torch.from_numpy((values / values.max()).astype(np.float32)))
 
 
-def classical(coarse: Tensor, factor: int, psf: int, noise: float) -> dict[str, Tensor]:
+def classical(coarse: Tensor, encoding: SpatialEncoding, noise: float) -> dict[str, Tensor]:
     """Interpolation, and total variation as it is and made consistent, none of them negative."""
-    tv = total_variation(coarse, factor, psf, strength=TV_STRENGTH * noise)
-    wrong = coarse - forward_operator(tv, factor, psf)
+    tv = total_variation(coarse, encoding, strength=TV_STRENGTH * noise)
+    wrong = coarse - encoding.A(tv)
     found = {
-        "interpolation": interpolate(coarse, factor, psf),
+        "interpolation": encoding.interpolate(coarse),
         "TV": tv,
-        "TV + DC": tv + interpolate(wrong, factor, psf),
+        "TV + DC": tv + encoding.interpolate(wrong),
     }
     return {name: pred.clamp(min=0) for name, pred in found.items()}
 
@@ -62,7 +62,7 @@ def measure(
 
     Args:
         context: of the benchmark.
-        ours: super-resolves (N, X, Y), point spread function; keywords ``noise`` and ``factor``: maps and their SD.
+        ours: super-resolves (N, X, Y) of an encoding; keyword ``noise``: maps and their SD.
         as_learnt: the same by the network alone.
     """
     for number, set_ in enumerate(SETS):
@@ -72,9 +72,10 @@ def measure(
         whole = cases(anatomy, count, rng, size=SIZE, field_of_view=FIELD_OF_VIEW, thickness=THICKNESS)
         for kind, levels in NOISE.items():
             chosen = [shaded(case, kind, rng) for case in whole]
-            for factor, (name, psf), noise in product(FACTORS, {"block": BLOCK, "k-space": KSPACE}.items(), levels):
+            for factor, (name, psf), noise in product(FACTORS, {"block": "block", "k-space": "kspace"}.items(), levels):
                 condition = f"{kind}, factor {factor}, {name}, noise {noise:g}"
-                _condition(context, set_, condition, chosen, factor, psf, noise, {OURS: ours, AS_LEARNT: as_learnt})
+                encoding = SpatialEncoding(psf, factor)
+                _condition(context, set_, condition, chosen, encoding, noise, {OURS: ours, AS_LEARNT: as_learnt})
 
 
 def _condition(
@@ -82,18 +83,17 @@ def _condition(
     set_: str,
     condition: str,
     chosen: Sequence[Case],
-    factor: int,
-    psf: int,
+    encoding: SpatialEncoding,
     noise: float,
     networks: Mapping[str, Callable[..., tuple[Tensor, Tensor]]],
 ) -> None:
     fine, brain = stacked(chosen, "fine"), stacked(chosen, "brain")
-    clean = forward_operator(fine, factor, psf)
+    clean = encoding.A(fine)
     coarse = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(context.seed))
-    maps = classical(coarse, factor, psf, noise)
+    maps = classical(coarse, encoding, noise)
     peers, spreads = list(maps), {}
     for method, run in networks.items():
-        maps[method], spreads[method] = run(coarse, psf, noise=noise, factor=factor)
+        maps[method], spreads[method] = run(coarse, encoding, noise=noise)
     errors = {method: _errors(pred, fine, brain) for method, pred in maps.items()}
     best = min(peers, key=lambda peer: float(np.mean(errors[peer])))
     for method, error in errors.items():
@@ -104,7 +104,7 @@ def _condition(
         held = [float(inside[mask].float().mean()) for inside, mask in zip(off, brain, strict=True)]
         context.add(set_, condition, method, HELD, held)
         if noise:
-            again = (forward_operator(maps[method], factor, psf) - coarse).square().mean((1, 2)).sqrt() / noise
+            again = (encoding.A(maps[method]) - coarse).square().mean((1, 2)).sqrt() / noise
             context.add(set_, condition, method, MISFIT, again.tolist())
 
 

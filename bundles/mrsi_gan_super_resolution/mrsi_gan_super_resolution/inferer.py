@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mrsikit.physics.kspace import merged
-from mrsikit.physics.spatial_encoding import data_consistency, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.guided_non_local_means import guided_non_local_means
 from mrsikit.restoration.non_local_means import mri_features, non_local_means
 from mrsikit.runtime import as_flag
@@ -52,7 +52,8 @@ class MethodInferer(SliceStackInferer):
         guided_spread: float = 1.0,
     ) -> None:
         super().__init__(factor=factor, psf=psf)
-        self.dims, self.method = dims, method
+        # The network works in plane, by self.encoding; everything else by the encoding of all axes.
+        self.whole, self.method = SpatialEncoding(psf, factor, dims), method
         self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
         self.guided_spread = guided_spread
@@ -75,25 +76,23 @@ class MethodInferer(SliceStackInferer):
         features: Tensor | None,
     ) -> Tensor:
         """Super-resolve one map; return it, its standard deviation, and the map without the MRIs, (3, X, Y, Z)."""
-        coarse = forward_operator(self._batched(start), self.factor, self.psf, self.dims)
-        every = [slice(None)] + [slice(None, None, self.factor)] * self.dims
+        coarse = self.whole.A(self._batched(start))
+        every = [slice(None)] + [slice(None, None, self.whole.factor)] * self.whole.dims
         level = self._batched(noise)[tuple(every)]
         known = not bool(level.isnan().any())
         if self.denoised and known:
             smooth = non_local_means(coarse, h=DENOISING * level.flatten(1).median(1).values)
-            start = self._unbatched(interpolate(smooth, self.factor, self.psf, self.dims))
+            start = self._unbatched(self.whole.interpolate(smooth))
         fine_map, spread, alone = self._network_maps(network, start, noise, mris)
         if features is not None:
             # Keep the measurable part of the network's map: the MRI only adds what the acquisition cannot measure.
             begun = self._batched(fine_map)
             fine = guided_non_local_means(
-                forward_operator(begun, self.factor, self.psf, self.dims),
-                self.factor,
-                self.psf,
+                self.whole.A(begun),
+                self.whole,
                 features,
                 start=begun,
-                dims=self.dims,
-                slab=SLAB if self.dims == 3 else None,
+                slab=SLAB if self.whole.dims == 3 else None,
             )
             fine_map, spread = self._unbatched(fine), self.guided_spread * spread
         if self.consistency and known:
@@ -106,19 +105,19 @@ class MethodInferer(SliceStackInferer):
         """Run :func:`slices_through` in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""
         # A denoised start no longer has the noise from which the correction reads the network's error.
         consistency = self.consistency and not self.denoised
-        if self.dims == 2:
-            return slices_through(network, start, noise, mris, self.factor, self.psf, consistency=consistency)
+        if self.whole.dims == 2:
+            return slices_through(network, start, noise, mris, self.encoding, consistency=consistency)
         found = []
         for axis in range(3):
             across = [image.movedim(axis, -1) for image in (start, noise, *mris.values())]
             images = dict(zip(mris, across[2:], strict=True))
-            part = slices_through(network, across[0], across[1], images, self.factor, self.psf, consistency=consistency)
+            part = slices_through(network, across[0], across[1], images, self.encoding, consistency=consistency)
             found.append(part.movedim(-1, axis + 1))
         maps, spreads, alone = torch.stack(found).unbind(1)
-        return torch.stack([merged(maps, self.factor), spreads.mean(0), merged(alone, self.factor)])
+        return torch.stack([merged(maps, self.whole.factor), spreads.mean(0), merged(alone, self.whole.factor)])
 
     def _data_consistent(self, fine: Tensor, coarse: Tensor, level: Tensor) -> Tensor:
-        kept = data_consistency(self._batched(fine), coarse, self.factor, self.psf, noise=level, dims=self.dims)
+        kept = self.whole.data_consistency(self._batched(fine), coarse, noise=level)
         return self._unbatched(kept)
 
     def _features(self, mris: dict[str, Tensor]) -> Tensor:
@@ -127,7 +126,7 @@ class MethodInferer(SliceStackInferer):
 
     def _batched(self, volume: Tensor) -> Tensor:
         """Reshape (X, Y, Z) to a batch: (Z, X, Y) of slices, or (1, X, Y, Z) for ``dims`` 3."""
-        return volume.movedim(-1, 0) if self.dims == 2 else volume[None]
+        return volume.movedim(-1, 0) if self.whole.dims == 2 else volume[None]
 
     def _unbatched(self, volume: Tensor) -> Tensor:
-        return volume.movedim(0, -1) if self.dims == 2 else volume[0]
+        return volume.movedim(0, -1) if self.whole.dims == 2 else volume[0]

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mrsikit.physics.spatial_encoding import cubic, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.super_resolution.network import FACTOR, FLAIR, HAS_FLAIR, INTERPOLATED, PSF_CHANNEL, T1
 
 WIDTHS = (24, 48, 96, 192)
@@ -83,8 +83,8 @@ class LiSuperResolution(Generator):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return map and standard deviation (B, 2, X, Y) of the default network's input (B, 10, X, Y)."""
-        factor, psf = int(x[0, FACTOR, 0, 0]), int(x[0, PSF_CHANNEL, 0, 0])
-        images = [cubic(forward_operator(x[:, INTERPOLATED], factor, psf), factor)]
+        encoding = SpatialEncoding.of(int(x[0, PSF_CHANNEL, 0, 0]), int(x[0, FACTOR, 0, 0]))
+        images = [cubic(encoding.A(x[:, INTERPOLATED]), encoding.factor)]
         if self.two_inputs:
             images.append(torch.where(x[:, HAS_FLAIR] > 0, x[:, FLAIR], x[:, T1]))
         fine = super().forward(torch.stack(images, 1))

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from monai.transforms import Transform
 from torch import Tensor, nn
 
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, pseudo_inverse
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.blocks import EnhancedResidualBlock, GatedFeedForward, HighFrequencyAttention
 
 
@@ -75,9 +75,9 @@ class HfabPaird(Transform):
     """
 
     def __init__(self, *, factor: int = 4) -> None:
-        self.factor = factor
+        self.encoding = SpatialEncoding("block", factor)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
-        coarse = pseudo_inverse(forward_operator(data["map"], self.factor, BLOCK), self.factor, BLOCK)
+        coarse = self.encoding.A_dagger(self.encoding.A(data["map"]))
         return {"image": torch.stack([coarse, data["flair"]]), "label": data["map"][None]}

@@ -4,7 +4,7 @@ The start is the interpolation or any other fine map. Each pass computes
 
 .. math:: x \leftarrow \mathrm{FNLM}(x; f, h_f, h_x)
 
-and then enforces data consistency (:func:`mrsikit.physics.spatial_encoding.data_consistency`). :math:`h_f` and
+and then enforces data consistency (:class:`mrsikit.physics.spatial_encoding.SpatialEncoding`). :math:`h_f` and
 :math:`h_x` become narrower from pass to pass. The MRI only decides which voxels are averaged, so a lesion that only the
 MRI shows can hardly enter the map. :math:`h_x` preserves lesions that only the map shows: it is proportional to the
 map's local standard deviation, with a lower limit from the noise. After a network, which has removed the noise, use for
@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrsikit.physics.spatial_encoding import data_consistency, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.non_local_means import feature_non_local_means
 
 WIDTHS = (0.5, 0.1)
@@ -36,8 +36,7 @@ WINDOW, PASSES = {2: 17, 3: 9}, {2: 2, 3: 3}
 
 def guided_non_local_means(
     coarse: Tensor,
-    factor: int,
-    psf: int,
+    encoding: SpatialEncoding,
     features: Tensor,
     *,
     start: Tensor | None = None,
@@ -46,15 +45,13 @@ def guided_non_local_means(
     window: int | None = None,
     h_features: tuple[float, float] = WIDTHS,
     spread: float = SPREAD,
-    dims: int = 2,
     slab: int | None = None,
 ) -> Tensor:
     """Super-resolve maps along the structures of an MRI.
 
     Args:
         coarse: (B, X, Y[, Z]) coarse maps y with a maximum of about 1.
-        factor: fine voxels per coarse voxel along each axis.
-        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        encoding: encoding that measured them.
         features: (B, F, factor X, factor Y[, factor Z]), from
             :func:`mrsikit.restoration.non_local_means.mri_features`.
         start: (B, factor X, factor Y[, factor Z]) fine map to start from, such as a network's; None: the interpolation.
@@ -64,13 +61,13 @@ def guided_non_local_means(
         window: side of the window in fine voxels, odd; None: :data:`WINDOW`.
         h_features: width of the features' term in the first and in the last pass, dimensionless.
         spread: width of the map's own term in the first pass, as a multiple of the map's local standard deviation.
-        dims: number of spatial axes, 2 or 3.
         slab: as for :func:`mrsikit.restoration.non_local_means.feature_non_local_means`.
 
     Returns:
         (B, factor X, factor Y[, factor Z]), in the unit of ``coarse``.
     """
-    fine = interpolate(coarse, factor, psf, dims) if start is None else start
+    dims = encoding.dims
+    fine = encoding.interpolate(coarse) if start is None else start
     around = _spread(fine, dims)
     least = torch.as_tensor(noise, dtype=fine.dtype, device=fine.device)
     if least.ndim:
@@ -87,7 +84,7 @@ def guided_non_local_means(
             h_image=(spread * around / 2**k).clamp(min=least),
             slab=slab,
         )
-        fine = data_consistency(fine, coarse, factor, psf, noise=noise, dims=dims)
+        fine = encoding.data_consistency(fine, coarse, noise=noise)
     return fine
 
 

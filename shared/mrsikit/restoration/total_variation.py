@@ -14,8 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mrsikit.physics.kspace import low_pass_sample, zero_fill
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, interpolate, pseudo_inverse
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 
 LEAST_LIMIT = 0.02
 """Smallest bound of the dual variable. For a smaller lambda the data step is scaled up instead, because the iteration
@@ -24,35 +23,31 @@ would otherwise converge very slowly."""
 
 def total_variation(
     coarse: Tensor,
-    factor: int,
-    psf: int,
+    encoding: SpatialEncoding,
     *,
     strength: float | Tensor = 0.0,
     mri: Tensor | None = None,
     eta: float = 0.03,
     iterations: int = 200,
-    dims: int = 2,
 ) -> Tensor:
     """Super-resolve maps by total variation.
 
     Args:
         coarse: (..., X, Y), or (..., X, Y, Z), coarse maps y with a maximum of about 1.
-        factor: fine voxels per coarse voxel along each axis.
-        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        encoding: encoding that measured them.
         strength: lambda, one number or one per map, (..., 1, 1[, 1]). With 0 the coarse map is kept exactly. Twice the
             standard deviation of the noise works well.
         mri: MRI R, (..., factor X, factor Y[, factor Z]), brain about 0 to 1. Edges of the map that coincide with edges
             of the MRI are penalised less. None: no weighting.
         eta: gradient of the MRI, per fine voxel, above which an edge is penalised clearly less.
         iterations: number of iterations.
-        dims: number of spatial axes, 2 or 3.
 
     Returns:
         (..., factor X, factor Y[, factor Z]), in the unit of ``coarse``.
     """
-    if psf != BLOCK:  # A x never contains the Nyquist encode, so its error would accumulate
-        coarse = low_pass_sample(zero_fill(coarse, factor, dims), factor, dims)
-    fine = interpolate(coarse, factor, psf, dims)
+    dims = encoding.dims
+    coarse = encoding.in_range(coarse)  # the error of what A x never contains would accumulate
+    fine = encoding.interpolate(coarse)
     weight = torch.ones_like(fine)
     if mri is not None:
         weight = eta / torch.sqrt(_gradient(mri, dims).square().sum(0) + eta**2)
@@ -67,7 +62,7 @@ def total_variation(
         length = dual.square().sum(0).sqrt().clamp(min=1e-12)
         dual = dual * torch.clamp(limit * weight / length, max=1.0)
         stepped = fine + step * _divergence(dual)
-        new = stepped + kappa * pseudo_inverse(coarse - forward_operator(stepped, factor, psf, dims), factor, psf, dims)
+        new = stepped + kappa * encoding.A_dagger(coarse - encoding.A(stepped))
         ahead, fine = 2 * new - fine, new
     return fine
 

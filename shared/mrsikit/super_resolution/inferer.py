@@ -11,7 +11,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor
 from tqdm import tqdm
 
-from mrsikit.physics.spatial_encoding import PSF_CODES, data_consistency, forward_operator, interpolate, noise_probe
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 
 SLICES = 8
@@ -33,8 +33,7 @@ class SliceStackInferer(Inferer):
 
     def __init__(self, *, factor: int = 4, psf: str = "block") -> None:
         super().__init__()
-        self.factor = factor
-        self.psf = PSF_CODES[psf]
+        self.encoding = SpatialEncoding(psf, factor)
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Super-resolve a batch.
@@ -59,7 +58,7 @@ class SliceStackInferer(Inferer):
         """Super-resolve one item; the list holds one (3, X, Y, Z) tensor per map, in order."""
         starts, noises, mris = parts(item)
         return [
-            slices_through(network, start, noise, mris, self.factor, self.psf)
+            slices_through(network, start, noise, mris, self.encoding)
             for start, noise in zip(starts, noises, strict=True)
         ]
 
@@ -76,8 +75,7 @@ def slices_through(
     start: Tensor,
     noise: Tensor,
     mris: dict[str, Tensor],
-    factor: int,
-    psf: int,
+    encoding: SpatialEncoding,
     *,
     consistency: bool = True,
 ) -> Tensor:
@@ -88,8 +86,7 @@ def slices_through(
         start: (X, Y, Z) interpolated map.
         noise: (X, Y, Z) standard deviation of the noise; NaN where it is unknown.
         mris: MRIs by name, each (X, Y, Z).
-        factor: fine voxels per coarse voxel along each in-plane axis.
-        psf: code of the point spread function.
+        encoding: encoding of the coarse map, in plane.
         consistency: whether to correct the maps by the measurement, where its noise is known.
 
     Returns:
@@ -101,17 +98,17 @@ def slices_through(
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
         known = None if level.isnan().any() else level
         given = dict(zip(mris, images, strict=True))
-        inputs = [network_input(plane, factor, psf, noise=known, mris=given)]
-        coarse, coarse_noise = forward_operator(plane, factor, psf), level[:, ::factor, ::factor]
-        probe = noise_probe(coarse_noise * (coarse_noise < NO_TRUST), factor, psf)
+        inputs = [network_input(plane, encoding, noise=known, mris=given)]
+        coarse, coarse_noise = encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
+        probe = encoding.noise_probe(coarse_noise * (coarse_noise < NO_TRUST))
         if consistency and known is not None and known.any():
-            moved = plane + PROBE * interpolate(probe, factor, psf)
-            inputs.append(network_input(moved, factor, psf, noise=known, mris=given))
-        pred = _consistent([network(x) for x in inputs], coarse, coarse_noise, probe, factor, psf)
+            moved = plane + PROBE * encoding.interpolate(probe)
+            inputs.append(network_input(moved, encoding, noise=known, mris=given))
+        pred = _consistent([network(x) for x in inputs], coarse, coarse_noise, probe, encoding)
         alone = pred
         if mris:
             blind = [network(_without_mris(x)) for x in inputs]
-            alone = _consistent(blind, coarse, coarse_noise, probe, factor, psf)
+            alone = _consistent(blind, coarse, coarse_noise, probe, encoding)
         out.append(torch.cat([pred, alone[:, :1]], 1))
     return torch.cat(out).movedim(0, -1)
 
@@ -123,21 +120,20 @@ def _without_mris(x: Tensor) -> Tensor:
     return blind
 
 
-def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tensor, factor: int, psf: int) -> Tensor:
+def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tensor, encoding: SpatialEncoding) -> Tensor:
     """Correct maps by the measurement as far as the data themselves say that they err in what was measured.
 
     How far the network can be trusted was learnt on virtual patients. On this map it is read from the difference to
     the measurement, and from how the result follows a small change of it, see
-    :func:`mrsikit.physics.spatial_encoding.data_consistency`.
+    :meth:`mrsikit.physics.spatial_encoding.SpatialEncoding.data_consistency`.
 
     Args:
         preds: the network's maps and standard deviations (B, 2, X, Y), and, where there is noise, those from the
             measurement plus :data:`PROBE` times the probe.
         coarse: (B, X / factor, Y / factor) measurement.
         noise: same shape, standard deviation of its noise.
-        probe: same shape, see :func:`mrsikit.physics.spatial_encoding.noise_probe`.
-        factor: fine voxels per coarse voxel along each in-plane axis.
-        psf: code of the point spread function.
+        probe: same shape, see :meth:`mrsikit.physics.spatial_encoding.SpatialEncoding.noise_probe`.
+        encoding: encoding of the measurement.
 
     Returns:
         (B, 2, X, Y): the corrected maps, and the standard deviations as they were.
@@ -145,9 +141,9 @@ def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tenso
     if len(preds) == 1:
         return preds[0]
     maps, moved = (pred[:, 0] for pred in preds)
-    response = probe * forward_operator(moved - maps, factor, psf) / PROBE / noise.square().clamp(min=1e-20)
+    response = probe * encoding.A(moved - maps) / PROBE / noise.square().clamp(min=1e-20)
     # Outside the head many maps are exactly 0. Nothing was measured there.
     response = torch.where((noise < NO_TRUST) & (coarse != 0), response, torch.nan)
-    found = data_consistency(maps, coarse, factor, psf, noise=noise, response=response)
+    found = encoding.data_consistency(maps, coarse, noise=noise, response=response)
     noisy = noise.flatten(1).any(1)[:, None, None]  # without noise the network follows the measurement by itself
     return torch.cat([torch.where(noisy, found, maps)[:, None], preds[0][:, 1:]], 1)

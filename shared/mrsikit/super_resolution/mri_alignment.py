@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.brain_mask import brain_outline
 
 ELSEWHERE = 0.08
@@ -100,12 +100,13 @@ def mri_shift(coarse: Tensor, mri: Tensor, factor: int, reach: tuple[int, int]) 
     y = (y - y.mean(2, keepdim=True)) / y.std(2, keepdim=True).clamp(min=1e-30)
     image = mri[slices].double()
     high, wide = reach
+    blocks = SpatialEncoding("block", factor)
     parts = F.pad(torch.stack([image, image.square()], 1), [wide, wide, high, high])
     rows, columns = image.shape[1:]
     left = torch.empty(2 * high + 1, 2 * wide + 1, dtype=y.dtype)
     for i in range(2 * high + 1):
         for j in range(2 * wide + 1):
-            regressors = forward_operator(parts[..., i : i + rows, j : j + columns], factor, BLOCK).flatten(2)
+            regressors = blocks.A(parts[..., i : i + rows, j : j + columns]).flatten(2)
             regressors = F.pad(regressors, [0, 0, 0, 1], value=1.0)
             products = regressors @ regressors.mT
             ridge = 1e-6 * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] * torch.eye(3)

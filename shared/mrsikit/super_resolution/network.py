@@ -1,7 +1,7 @@
 """The network of both bundles' ``models/model.pt``, :class:`SuperResolution`, built of published blocks; and its input.
 
 It enforces data consistency on its own residual, inside :meth:`SuperResolution.forward`;
-:func:`mrsikit.physics.spatial_encoding.data_consistency` does so for any fine map.
+:meth:`mrsikit.physics.spatial_encoding.SpatialEncoding.data_consistency` does so for any fine map.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mrsikit.physics.kspace import band_weights, hamming_weights, weighted
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, HAMMING_NOISE, KSPACE, MOST_GAIN, forward_operator
+from mrsikit.physics.spatial_encoding import PSFS, SpatialEncoding, interpolated, sampled, wiener_filtered
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.blocks import (
     SLOPE,
@@ -50,14 +49,17 @@ TV_STRENGTH = 2.0
 
 
 def network_input(
-    start: Tensor, factor: int, psf: int, *, noise: Tensor | None = None, mris: Mapping[str, Tensor] | None = None
+    start: Tensor,
+    encoding: SpatialEncoding,
+    *,
+    noise: Tensor | None = None,
+    mris: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
     """Build the input of :class:`SuperResolution`, including super-resolution by total variation.
 
     Args:
         start: (B, X, Y) interpolated maps, each divided by the maximum of its coarse map.
-        factor: fine voxels per coarse voxel along each axis.
-        psf: code of the point spread function, from :mod:`mrsikit.physics.spatial_encoding`.
+        encoding: encoding of the coarse maps, in plane.
         noise: (B, X, Y) standard deviation of the coarse map's noise in the same unit; None: unknown.
         mris: MRIs by name, "flair" and "t1", each (B, X, Y), brain about 0 to 1. An MRI of only zeros counts as
             missing.
@@ -66,15 +68,13 @@ def network_input(
         (B, 10, X, Y), with the channels that :meth:`SuperResolution.forward` lists.
     """
     out = start.new_zeros(len(start), CHANNELS, *start.shape[1:])
-    out[:, INTERPOLATED], out[:, FACTOR], out[:, PSF_CHANNEL] = start, factor, psf
+    out[:, INTERPOLATED], out[:, FACTOR], out[:, PSF_CHANNEL] = start, encoding.factor, encoding.code
     if noise is not None:
         out[:, NOISE], out[:, NOISE_KNOWN] = noise, 1
     strength = TV_STRENGTH * out[:, NOISE].flatten(1).median(1).values[:, None, None]
-    if psf == HAMMING:  # the interpolation inverts the filter and so amplifies the noise again
-        strength = strength / HAMMING_NOISE
-    sampled = BLOCK if psf == BLOCK else KSPACE
-    coarse = forward_operator(start, factor, sampled)
-    out[:, TV] = total_variation(coarse, factor, sampled, strength=strength, iterations=TV_ITERATIONS)
+    strength = strength / encoding.filter_noise  # the interpolation inverts a filter and so amplifies the noise again
+    plain = encoding.unfiltered
+    out[:, TV] = total_variation(plain.A(start), plain, strength=strength, iterations=TV_ITERATIONS)
     for name, image in (mris or {}).items():
         channel, flag = MRIS[name]
         out[:, channel], out[:, flag] = image, (image != 0).flatten(1).any(1)[:, None, None].to(out)
@@ -142,15 +142,16 @@ class Context(nn.Module):
 class SuperResolution(nn.Module):
     r"""Default network: add a learned residual to the interpolated map, then enforce data consistency.
 
-    With :math:`x_0` the interpolation, which the forward operator maps back to the coarse map, r the network's
-    residual, P the projection on what the acquisition measures, and W the weight of the measurement,
+    With :math:`x_0` the interpolation, which the forward operator A maps back to the coarse map, r the network's
+    residual, B the interpolation of a coarse map, both without a filter
+    (:class:`mrsikit.physics.spatial_encoding.SpatialEncoding`), and W the weight of the measurement,
 
-    .. math:: x = x_0 + (1 - P W)\, r, \qquad W = \frac{s^2}{s^2 + \sigma^2}
+    .. math:: x = x_0 + (1 - B W A)\, r, \qquad W = \frac{s^2}{s^2 + \sigma^2}
 
     with :math:`\sigma` the standard deviation of the noise and s that of the network's own error, a learned parameter.
-    P keeps the measured encodes. For the block point spread function, P gives the smooth image with the same block
-    means, which has no edges between blocks. Without noise the network keeps the coarse map exactly (with the Hamming
-    filter, except for the corners of k-space). With unknown noise W = 0.
+    P = B A is the projection on what the acquisition measures: the measured encodes or, for the block point spread
+    function, the smooth image with the same block means, which has no edges between blocks. Without noise the network
+    keeps the coarse map exactly (with the Hamming filter, except for the corners of k-space). With unknown noise W = 0.
 
     The paper's blocks form a U-Net on the fine grid. The paper uses them on the coarse grid, where the sub-voxel
     positions of an MRI become channels and the network must learn the same edge at each of them. The U-Net divides the
@@ -173,9 +174,9 @@ class SuperResolution(nn.Module):
         super().__init__()
         # TorchScript can read attributes but not the constants of a Python module.
         self.multiple = 2 ** (len(widths) - 1)
-        self.block, self.kspace, self.hamming = BLOCK, KSPACE, HAMMING
+        self.psfs = list(PSFS)
         self.most_log_sd = MOST_LOG_SD
-        self.gain, self.hamming_noise, self.ridge = MOST_GAIN, HAMMING_NOISE, RIDGE
+        self.ridge = RIDGE
         pairs = list(zip(widths[:-1], widths[1:], strict=True))
         self.stem = nn.Conv2d(5, widths[0], 3, padding=1)
         self.conditions = nn.ModuleList(nn.Linear(10, width) for width in widths[:-1])
@@ -224,7 +225,7 @@ class SuperResolution(nn.Module):
         images = F.pad(images, [0, -columns % self.multiple, 0, -rows % self.multiple], mode="replicate")
         flags = [has_flair, has_t1, 10.0 * noise.mean([1, 2], keepdim=True), known]
         flags += [(factor == value).to(x.dtype) for value in (2, 3, 4)]
-        flags += [(psf == value).to(x.dtype) for value in (self.block, self.kspace, self.hamming)]
+        flags += [(psf == value).to(x.dtype) for value in range(len(self.psfs))]
         condition = torch.stack([flag[:, 0, 0] for flag in flags], 1)
         z = self.stem(images.contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
@@ -237,11 +238,10 @@ class SuperResolution(nn.Module):
             z = stage(mix(torch.cat([up(z), skips.pop()], 1)))
         z = z[..., :rows, :columns]
         classes = torch.softmax(self.classes(z).float(), 1)
+        factors = [max(1, int(f)) for f in factor[:, 0, 0]]
+        psfs = [self.psfs[int(code)] for code in psf[:, 0, 0]]
         regressed = torch.stack(
-            [
-                self._regression(start[b], classes[b], noise[b], max(1, int(factor[b, 0, 0])), int(psf[b, 0, 0]))
-                for b in range(len(x))
-            ]
+            [self._regression(start[b], classes[b], noise[b], psfs[b], factors[b]) for b in range(len(x))]
         )
         explained, unexplained = regressed[:, 0], regressed[:, 1]
         candidates = torch.stack([start, explained, start + explained, unexplained, tv_detail], 1)
@@ -250,13 +250,7 @@ class SuperResolution(nn.Module):
         added = explained + (out[:, 2:] * sources).sum(1) + out[:, 0]
         residual = torch.stack(
             [
-                self._data_consistency(
-                    added[b],
-                    noise[b],
-                    bool(known[b, 0, 0] > 0.5),
-                    max(1, int(factor[b, 0, 0])),
-                    int(psf[b, 0, 0]),
-                )
+                self._data_consistency(added[b], noise[b], bool(known[b, 0, 0] > 0.5), psfs[b], factors[b])
                 for b in range(len(x))
             ]
         )
@@ -267,22 +261,16 @@ class SuperResolution(nn.Module):
         sd = torch.exp((out[:, 1] + shift[:, None, None]).clamp(-9.0, self.most_log_sd))
         return torch.stack([start + residual, sd], 1)
 
-    def _regression(self, start: Tensor, classes: Tensor, noise: Tensor, factor: int, psf: int) -> Tensor:
+    def _regression(self, start: Tensor, classes: Tensor, noise: Tensor, psf: str, factor: int) -> Tensor:
         """Regress the map on the classes (K, X, Y).
 
         Returns:
             (2, X, Y): what the classes add to the interpolation (X, Y), and the interpolation of the part of the
             measurement that they leave unexplained.
         """
-        images = torch.cat([classes, start[None]])
-        if psf == self.block:
-            coarse = F.avg_pool2d(images[None], factor)[0]
-            noise = F.avg_pool2d(noise[None, None], factor)[0, 0]
-        else:
-            coarse = self._in_band(images, factor)[:, ::factor, ::factor]
-            noise = noise[::factor, ::factor]
+        coarse = sampled(torch.cat([classes, start[None]]), psf, factor)
         error = torch.exp(2 * self.log_error).double()
-        weight = error / (error + noise.flatten().double().square())
+        weight = error / (error + noise[::factor, ::factor].flatten().double().square())
         # Double precision because classes can be nearly alike. Mixed-precision training leaves float64 alone.
         coarse = coarse.flatten(1).double()
         a, d = coarse[:-1], coarse[-1]
@@ -291,35 +279,13 @@ class SuperResolution(nn.Module):
         ridge = torch.diag(self.ridge * products.diagonal() + 1e-9 * products.diagonal().mean())
         level = torch.linalg.solve(products + ridge, a @ (weight * d) / a.shape[1]).to(classes)
         fine = (level[:, None, None] * classes).sum(0)
-        if psf == self.block:
-            measurable = self._smooth_from_block_means(F.avg_pool2d(fine[None, None], factor), factor)
-        else:
-            measurable = self._in_band(fine[None], factor)[0]
+        measurable = interpolated(sampled(fine, psf, factor), psf, factor)
         return torch.stack([fine - measurable, start - measurable])
 
-    def _smooth_from_block_means(self, coarse: Tensor, factor: int) -> Tensor:
-        """Return a smooth image (X, Y) with the given block means (1, 1, X / factor, Y / factor)."""
-        fine = F.interpolate(coarse, scale_factor=float(factor), mode="bicubic", align_corners=False)
-        error = coarse - F.avg_pool2d(fine, factor)
-        return (fine + F.interpolate(error, scale_factor=float(factor), mode="nearest"))[0, 0]
-
-    def _in_band(self, images: Tensor, factor: int) -> Tensor:
-        """Remove the encodes that k-space sampling does not measure from images (C, X, Y)."""
-        return weighted(images, band_weights(images.shape[-2], images.shape[-1], factor).to(images))
-
-    def _data_consistency(self, residual: Tensor, noise: Tensor, known: bool, factor: int, psf: int) -> Tensor:
+    def _data_consistency(self, residual: Tensor, noise: Tensor, known: bool, psf: str, factor: int) -> Tensor:
         """Remove from one residual (X, Y) what contradicts the measurement."""
         if not known:
             return residual
         error = torch.exp(2 * self.log_error)
-        if psf == self.block:
-            trust = error / (error + noise**2)
-            measurable = F.avg_pool2d(residual[None, None], factor) * F.avg_pool2d(trust[None, None], factor)
-            return residual - self._smooth_from_block_means(measurable, factor)
-        power = band_weights(residual.shape[0], residual.shape[1], factor).to(residual) * error
-        variance = (noise**2).mean() + 1e-12
-        if psf == self.hamming:
-            filter_ = hamming_weights(residual.shape[0], residual.shape[1], factor).to(residual)
-            power = power * (self.gain * filter_).clamp(max=1.0) ** 2
-            variance = variance / self.hamming_noise**2
-        return residual - weighted(residual, power / (power + variance))
+        wrong = wiener_filtered(sampled(residual, psf, factor), error, noise[::factor, ::factor], psf)
+        return residual - interpolated(wrong, psf, factor)

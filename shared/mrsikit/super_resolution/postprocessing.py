@@ -15,6 +15,7 @@ from monai.transforms import Transform
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.options import Ratio, names_of, noise_levels, ratio_pairs
 from mrsikit.super_resolution.preprocessing import turned
@@ -100,7 +101,7 @@ class PostprocessFineMapd(Transform):
                 given_noise=self.noise,
                 ratio=self.ratio,
                 denoised=self.denoised,
-                psf=self.psf,
+                encoding=SpatialEncoding(self.psf, self.factor),
                 dims=self.dims,
             )
         )

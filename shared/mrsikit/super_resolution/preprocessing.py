@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from mrsikit.io.readers import CODES
-from mrsikit.physics.spatial_encoding import BLOCK, PSF_CODES, interpolate, pseudo_inverse
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.resampling import companions_to_map_grid, image_on_grid, upright_axis
 from mrsikit.restoration.sampled_matrix import sampled_matrix
 from mrsikit.runtime import as_flag
@@ -99,12 +99,10 @@ class PreprocessCoarseMapd(MapTransform):
         dims: int = 2,
     ) -> None:
         super().__init__(keys)
-        self.factor = factor
-        self.psf = PSF_CODES[psf]
+        self.encoding, self.blocks = (SpatialEncoding(name, factor, dims) for name in (psf, "block"))
         self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
         self.crlb = crlb
-        self.dims = dims
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Add "map" and replace the key by the network's input."""
@@ -125,20 +123,22 @@ class PreprocessCoarseMapd(MapTransform):
             maps, lost, imputed_sd = impute_missing(maps, missing)
             out["unmeasured"] = missing.any(1).any(1) & ~maps.any(1).any(1)
             scale = maps.abs().amax((1, 2)).clamp(min=1e-30)
-            scale = scale if self.dims == 2 else scale.amax(1, keepdim=True)
+            scale = scale if self.encoding.dims == 2 else scale.amax(1, keepdim=True)
             out["lowest"] = (maps * ~lost).flatten(1).amin(1) / scale.amax(1)
             maps = maps / scale[:, None, None]
             level = self._noise(out, maps, scale, lost, bounds)
-            fine_affine = affine.double()[:, turned(axis)] @ subdivided(self.factor, self.dims)
-            starts = self._spatial(interpolate, maps, self.psf)
+            fine_affine = affine.double()[:, turned(axis)] @ subdivided(self.encoding.factor, self.encoding.dims)
+            starts = self._spatial(self.encoding.interpolate, maps)
             coarse = tissue_mask(maps, quiet / scale)
-            tissue = (self._spatial(pseudo_inverse, coarse.float(), BLOCK) > 0) & (starts.abs() > SUPPORT)
+            tissue = (self._spatial(self.blocks.A_dagger, coarse.float()) > 0) & (starts.abs() > SUPPORT)
             images = self._mris(out, (starts.abs() > SUPPORT).any(0), tissue.any(0), fine_affine)
             out["covered"] = {name: share for name, (_, share) in images.items()}
             out["used"] = " and ".join(name for name, (image, _) in images.items() if image.any())
             deep = starts.shape[3] // maps.shape[3]
             out["shifted"] = {
-                name: shift_needed(maps, coarse, image.unflatten(-1, (-1, deep)).mean(-1), self.factor, fine_affine)
+                name: shift_needed(
+                    maps, coarse, image.unflatten(-1, (-1, deep)).mean(-1), self.encoding.factor, fine_affine
+                )
                 if share >= COVERED
                 else [0.0] * 3
                 for name, (image, share) in images.items()
@@ -155,23 +155,21 @@ class PreprocessCoarseMapd(MapTransform):
                 else list(NO_MOVE)
                 for name, (_, share) in images.items()
             }
-            noise = starts.new_full((), torch.nan) if level is None else self._spatial(pseudo_inverse, level, BLOCK)
+            noise = starts.new_full((), torch.nan) if level is None else self._spatial(self.blocks.A_dagger, level)
             layers = [starts, noise.expand_as(starts)]
             layers += [
                 images[name][0][None] if name in images else starts.new_zeros(1, *starts.shape[1:]) for name in MRIS
             ]
             out["map"], out["scale"] = MetaTensor(values, meta={**meta, "affine": affine}), scale
             out["slice_axis"], out["lost"] = axis, int(lost.sum())
-            out["imputed_sd"] = self._spatial(pseudo_inverse, imputed_sd, BLOCK)
+            out["imputed_sd"] = self._spatial(self.blocks.A_dagger, imputed_sd)
             out["unplaced"] = " and ".join(name for name in images if without_position(out[name]))
             out[key] = MetaTensor(torch.cat(layers), meta={**meta, "affine": fine_affine})
         return out
 
-    def _spatial(self, function: Callable[..., Tensor], maps: Tensor, psf: int) -> Tensor:
-        """Apply an upsampling function of the spatial encoding to maps (M, X, Y, Z), in plane or along all axes."""
-        if self.dims == 3:
-            return function(maps, self.factor, psf, 3)
-        return function(maps.movedim(-1, 1), self.factor, psf).movedim(1, -1)
+    def _spatial(self, upsample: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
+        """Apply a method of the spatial encoding to maps (M, X, Y, Z), in plane or along all axes."""
+        return upsample(maps) if self.encoding.dims == 3 else upsample(maps.movedim(-1, 1)).movedim(1, -1)
 
     def _bounds(self, data: Mapping[Hashable, Any], axis: int, maps: Tensor) -> Tensor | None:
         """Return the Cramér-Rao bounds (M, X, Y, Z) in percent, or None if the file has none."""
@@ -200,10 +198,10 @@ class PreprocessCoarseMapd(MapTransform):
         tissue = (maps.abs() > SUPPORT) & ~lost
         typical = torch.where(tissue, level, torch.nan).flatten(1, 2).nanmedian(1).values
         out["noise_share"] = typical.nanmedian(1).values
-        if self.dims == 3:  # the volume was sampled in one k-space, so its noise is uniform
+        if self.encoding.dims == 3:  # the volume was sampled in one k-space, so its noise is uniform
             typical = out["noise_share"][:, None].expand_as(typical)
         typical = typical.nan_to_num(NO_TRUST).clamp(max=NO_TRUST)[:, None, None].expand_as(maps)
-        if self.psf != BLOCK:
+        if self.encoding.in_kspace:
             return typical
         # Outside the head there is no fit, so the noise there is the typical noise of the tissue.
         level = torch.where(tissue, level, typical)

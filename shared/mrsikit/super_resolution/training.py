@@ -12,16 +12,7 @@ from monai.transforms import RandomizableTransform
 from scipy import ndimage
 from torch import Tensor
 
-from mrsikit.physics.kspace import hamming_weights, weighted
-from mrsikit.physics.spatial_encoding import (
-    BLOCK,
-    HAMMING,
-    HAMMING_NOISE,
-    KSPACE,
-    forward_operator,
-    interpolate,
-    pseudo_inverse,
-)
+from mrsikit.physics.spatial_encoding import PSFS, SpatialEncoding
 from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 
 
@@ -63,11 +54,11 @@ class RandCoarseMapd(RandomizableTransform):
             images, lesions = {name: _half(image) for name, image in images.items()}, _half(lesions)
         fine = images["map"]
         factor = int(rng.choice([4, 3, 2], p=[0.7, 0.15, 0.15]))
-        psf = int(rng.choice([BLOCK, KSPACE, HAMMING], p=self.psf))
-        coarse = forward_operator(fine, factor, psf)
+        encoding = SpatialEncoding.of(int(rng.choice(len(PSFS), p=self.psf)), factor)
+        coarse = encoding.A(fine)
         noise = 0.0 if rng.random() < 0.4 else float(np.exp(rng.uniform(np.log(0.003), np.log(self.noisiest))))
         level = torch.full_like(coarse, noise)
-        if psf == BLOCK and rng.random() < 0.3:
+        if not encoding.in_kspace and rng.random() < 0.3:
             waves = torch.from_numpy(rng.uniform(-0.7, 0.7, (1, 1, 3, 3)).astype(np.float32))
             size = (coarse.shape[0], coarse.shape[1])
             level = level * torch.exp(F.interpolate(waves, size=size, mode="bicubic")[0, 0])
@@ -78,18 +69,15 @@ class RandCoarseMapd(RandomizableTransform):
                 lost = torch.from_numpy(rng.random(coarse.shape) < rng.uniform(0, 0.05))
                 level = torch.where(lost, NO_TRUST, level)
         spread = torch.from_numpy(rng.standard_normal(coarse.shape, dtype=np.float32))
-        if psf == HAMMING:
-            spread = weighted(spread, hamming_weights(coarse.shape[0], coarse.shape[1], 1)) / HAMMING_NOISE
-        spread = level * spread
+        spread = level * encoding.coloured(spread)
         coarse = coarse + (spread * (coarse > 0.02) if rng.random() < 0.5 else spread)
         top = coarse.max().clamp(min=1e-6)
         coarse, level, fine = coarse / top, level / top, fine / top
         known = rng.random() < 0.85
         image = network_input(
-            interpolate(coarse, factor, psf)[None],
-            factor,
-            psf,
-            noise=pseudo_inverse(level, factor, BLOCK)[None] if known else None,
+            encoding.interpolate(coarse)[None],
+            encoding,
+            noise=SpatialEncoding("block", factor).A_dagger(level)[None] if known else None,
             mris={name: images[name][None] for name in MRIS if name in images},
         )
         return {"image": image[0], "label": torch.cat([fine[None], lesions])}

@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 from torch import Tensor
 
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 from mrsikit.restoration.sampled_matrix import interpolated_in_words
 from mrsikit.runtime.map_checks import FAILED_FIT
@@ -51,7 +52,7 @@ class Case:
         given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.
         denoised: whether the user asked to denoise the map first.
-        psf: name of the point spread function.
+        encoding: encoding of the map, in plane.
         dims: number of super-resolved axes; None if the bundle offers no choice.
     """
 
@@ -61,7 +62,7 @@ class Case:
     given_noise: Sequence[float]
     ratio: bool
     denoised: bool
-    psf: str
+    encoding: SpatialEncoding
     dims: int | None
 
     @property
@@ -137,7 +138,7 @@ def imputed_voxels(case: Case) -> Iterator[str]:
 
 def three_dimensional_encoding(case: Case) -> Iterator[str]:
     """The volume looks as if k-space was sampled in three dimensions."""
-    if case.dims == 2 and case.psf != "block" and _is_cubic(case.affine, case.slice_axis, case.maps.shape[1:]):
+    if case.dims == 2 and case.encoding.in_kspace and _is_cubic(case.affine, case.slice_axis, case.maps.shape[1:]):
         yield (
             "the voxels are about as deep as wide: if k-space was sampled in three dimensions, --dims 3 makes the map "
             "finer across the slices too"
@@ -177,7 +178,7 @@ def negative_values(case: Case) -> Iterator[str]:
         floor = torch.tensor(UNKNOWN_FLOOR)
     else:
         floor = (NOISES * case.noise).nan_to_num(UNKNOWN_FLOOR).clamp(min=LEAST_FLOOR)
-    floor = floor + (RINGING if case.psf != "block" else 0.0)
+    floor = floor + (RINGING if case.encoding.in_kspace else 0.0)
     lowest = convert_to_tensor(case.data["lowest"]).cpu()
     if (lowest < -floor).any():
         known = case.noise is not None

@@ -15,7 +15,7 @@ from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
 from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, Tissues
 from mrsikit.physics.kspace import resample
-from mrsikit.physics.spatial_encoding import KSPACE
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.guided_non_local_means import guided_non_local_means
 from mrsikit.restoration.non_local_means import mri_features
 from mrsikit.transforms.virtual_subject import VirtualSubjectd
@@ -109,8 +109,7 @@ def softened(coarse: Tensor, mris: list[Tensor], brain: Tensor) -> Tensor:
     features = mri_features([m[None] for m in mris], brain[None])
     return guided_non_local_means(
         coarse,
-        FINE // COARSE,
-        KSPACE,
+        SpatialEncoding("kspace", FINE // COARSE),
         features,
         passes=SOFT_PASSES,
         window=SOFT_WINDOW,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mrsi_gan_super_resolution.inferer import MethodInferer
-from mrsikit.physics.spatial_encoding import KSPACE, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import FLAIR, HAS_FLAIR, INTERPOLATED
 
 
@@ -22,8 +22,9 @@ def item(
     """(1, 2 M + 2, X, Y, Z) of a disc, or a ball, and the coarse map (M, X, Y, Z) behind it."""
     truth = disc((size, size), 0.36 * size)[..., None] if dims == 2 else disc((32, 32, 32), 11)
     planes = truth.movedim(-1, 0) if dims == 2 else truth[None]
-    coarse = forward_operator(planes, 4, KSPACE, dims)
-    start = interpolate(coarse, 4, KSPACE, dims)
+    encoding = SpatialEncoding("kspace", 4, dims)
+    coarse = encoding.A(planes)
+    start = encoding.interpolate(coarse)
     start = start.movedim(0, -1) if dims == 2 else start[0]
     mri = truth if flair else torch.zeros_like(truth)
     layers = [start] * maps + [torch.full_like(start, noise)] * maps + [mri, torch.zeros_like(truth)]
@@ -68,7 +69,7 @@ def test_without_noise_the_result_is_measured_as_the_map_was(method: int, dims: 
 
     for consistency, least, most in ((True, 0.0, 1e-4), ("false", 0.1, 1.0)):
         fine = MethodInferer(dims=dims, method=method, consistency=consistency)(x, wrong)[0, 0]
-        again = forward_operator(fine.movedim(-1, 0) if dims == 2 else fine[None], 4, KSPACE, dims)
+        again = SpatialEncoding("kspace", 4, dims).A(fine.movedim(-1, 0) if dims == 2 else fine[None])
         assert least <= float((again - coarse).abs().mean()) <= most
 
 
@@ -82,11 +83,12 @@ def test_unknown_noise_leaves_the_network_alone() -> None:
 
 
 def test_denoising_takes_noise_out_before_the_network() -> None:
+    encoding = SpatialEncoding("kspace", 4)
     generator = torch.Generator().manual_seed(0)
     x, coarse = item(noise=0.05, flair=False, size=160)
     noisy = coarse + 0.05 * torch.randn(coarse.shape, generator=generator)
-    x[0, 0] = interpolate(noisy, 4, KSPACE).movedim(0, -1)
-    truth = interpolate(coarse, 4, KSPACE).movedim(0, -1)
+    x[0, 0] = encoding.interpolate(noisy).movedim(0, -1)
+    truth = encoding.interpolate(coarse).movedim(0, -1)
     plain, smooth = (MethodInferer(denoised=d, consistency=False)(x, network)[0, 0] for d in (False, "true"))
     assert error(smooth, truth) < 0.7 * error(plain, truth)
 
@@ -98,15 +100,14 @@ def test_every_map_has_its_three_layers() -> None:
 
 def test_of_what_is_measured_the_mri_changes_nothing_however_noisy() -> None:
     """So a lesion that the network has kept is not averaged away."""
+    encoding = SpatialEncoding("kspace", 4)
     for noise in (0.1, float("nan")):
         x, _ = item(noise=noise)
         lesion = torch.zeros(48, 48, 1)
         lesion[20:26, 20:26] = 0.5
         x[0, 0] += lesion
         fine, _, alone = MethodInferer(method=2)(x, network)[0].movedim(-1, 1)
-        torch.testing.assert_close(
-            forward_operator(fine, 4, KSPACE), forward_operator(alone, 4, KSPACE), atol=1e-4, rtol=0
-        )
+        torch.testing.assert_close(encoding.A(fine), encoding.A(alone), atol=1e-4, rtol=0)
 
 
 def test_a_volume_is_seen_across_each_axis_with_its_mri() -> None:

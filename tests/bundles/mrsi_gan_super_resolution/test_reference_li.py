@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mrsi_gan_super_resolution.reference_li import Discriminator, Generator, LiSuperResolution
-from mrsikit.physics.spatial_encoding import KSPACE, cubic, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.super_resolution.network import network_input
 
 
@@ -44,17 +44,18 @@ def test_discriminator_is_eight_convolutions_and_two_dense_layers() -> None:
 
 
 def test_a_published_network_is_applied_to_the_cubic_interpolation() -> None:
+    encoding = SpatialEncoding("kspace", 4)
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
-    coarse = forward_operator(torch.rand(1, 48, 48, generator=generator), 4, KSPACE)
+    coarse = encoding.A(torch.rand(1, 48, 48, generator=generator))
     flair = torch.rand(1, 48, 48, generator=generator)
     level = torch.full_like(flair, 0.01)
-    x = network_input(interpolate(coarse, 4, KSPACE), 4, KSPACE, noise=level, mris={"t1": flair})
+    x = network_input(encoding.interpolate(coarse), encoding, noise=level, mris={"t1": flair})
     network = LiSuperResolution(two_inputs=True)
     changed(network).error.fill_(0.07)
     fine, sd = network(x)[0]
     bare = changed(Generator(two_inputs=True))
     bare.load_state_dict(network.state_dict())
-    again = forward_operator(interpolate(coarse, 4, KSPACE), 4, KSPACE)  # without the encode that has no counterpart
+    again = encoding.A(encoding.interpolate(coarse))  # without the encode that has no counterpart
     torch.testing.assert_close(fine, bare(torch.stack([cubic(again, 4), flair], 1))[0, 0], atol=1e-5, rtol=0)
     assert (sd == network.error).all()

@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from coarse_maps import flair_grid, grid, head
 from command_lines import export
 from mrsikit.io import read_map
-from mrsikit.physics.spatial_encoding import PSF_CODES
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.runtime.pipeline import BundlePipeline
 from mrsikit.super_resolution.inferer import parts
 from mrsikit.super_resolution.network import CHANNELS, SuperResolution, network_input
@@ -40,7 +40,9 @@ def test_exported_torchscript_equals_eager(tmp_path: Path, psf: str, guided: boo
         image = torch.from_numpy(head(flair_grid(), (160, 160, 12)))
         data["flair"] = MetaTensor(image[None], affine=torch.from_numpy(flair_grid()))
     starts, noises, mris = parts(PreprocessCoarseMapd(psf=psf, noise=0.1)(data)["image"].as_tensor()[..., 0])
-    x = network_input(starts, 4, PSF_CODES[psf], noise=noises, mris={name: image[None] for name, image in mris.items()})
+    x = network_input(
+        starts, SpatialEncoding(psf, 4), noise=noises, mris={name: image[None] for name, image in mris.items()}
+    )
     assert x.shape[1] == CHANNELS
     path = export(BUNDLE, tmp_path / "model.ts", weights=SHIPPED)
     with torch.no_grad():

@@ -3,7 +3,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from mrsi_super_resolution.network import SuperResolution
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import network_input
 
 from .conftest import BUNDLE, SHIPPED
@@ -26,11 +26,12 @@ def test_the_config_names_this_network(network: SuperResolution) -> None:
 @pytest.mark.parametrize("factor", [2, 4])
 def test_shipped_weights_keep_what_was_measured_without_noise(network: SuperResolution, factor: int) -> None:
     """Block means, the bundle's own point-spread function, to the half precision of the weights."""
+    encoding = SpatialEncoding("block", factor)
     coarse = torch.rand(1, 20, 24, generator=torch.Generator().manual_seed(0))
-    start = interpolate(coarse, factor, BLOCK)
+    start = encoding.interpolate(coarse)
     with torch.no_grad():
-        fine, sd = network(network_input(start, factor, BLOCK, noise=torch.zeros_like(start)))[0]
-    torch.testing.assert_close(forward_operator(fine, factor, BLOCK), coarse[0], atol=1e-4, rtol=0)
+        fine, sd = network(network_input(start, encoding, noise=torch.zeros_like(start)))[0]
+    torch.testing.assert_close(encoding.A(fine), coarse[0], atol=1e-4, rtol=0)
     assert (fine - start[0]).abs().max() > 0.01
     assert sd.min() > 0
     assert sd.max() < 0.302  # that of values from 0 to the maximum

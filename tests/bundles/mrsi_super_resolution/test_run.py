@@ -12,7 +12,7 @@ import torch
 
 from coarse_maps import flair_grid, grid, head, save, save_flair
 from mrsikit.io import read_map
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 
 from .conftest import BAD
 
@@ -27,7 +27,7 @@ def summary(folder: Path) -> dict[str, dict[str, str]]:
 
 def again(values: np.ndarray) -> np.ndarray:
     """Block means of 4 x 4 in plane."""
-    return forward_operator(torch.from_numpy(np.moveaxis(values, (0, 1), (-2, -1)).copy()), 4, BLOCK).numpy()
+    return SpatialEncoding("block", 4).A(torch.from_numpy(np.moveaxis(values, (0, 1), (-2, -1)).copy())).numpy()
 
 
 def test_bad_inputs_are_named_and_nothing_runs(folder: Path, command: Command, tmp_path: Path) -> None:

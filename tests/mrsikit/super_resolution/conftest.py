@@ -3,7 +3,7 @@
 import torch
 from monai.data import MetaTensor
 
-from mrsikit.physics.spatial_encoding import BLOCK
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.inferer import parts, slices_through
 from mrsikit.super_resolution.preprocessing import subdivided
 
@@ -26,7 +26,7 @@ def layers(out: dict) -> torch.Tensor:
     fine, coarse = out["image"].shape[1], out["map"].shape[1]
     starts, noises, mris = parts(out["image"].as_tensor())
     for start, noise in zip(starts, noises, strict=True):
-        slices_through(network, start, noise, mris, fine // coarse, BLOCK, consistency=False)
+        slices_through(network, start, noise, mris, SpatialEncoding("block", fine // coarse), consistency=False)
     return torch.cat(seen[:: 2 if mris else 1])  # each a second time without its MRIs
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from coarse_maps import grid, head, save, save_flair
-from mrsikit.physics.spatial_encoding import BLOCK, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.runtime import InputFolder
 from mrsikit.runtime.report import draw_case
 from mrsikit.super_resolution import figures
@@ -98,7 +98,9 @@ def test_the_change_is_what_interpolation_does_not_show_and_the_map_lies_over_th
     folder, asked = Path(str(done.dataset_dir)), []
     coarse, crlb = head(grid(), (24, 20, 3)), np.full((24, 20, 3), 5.0)
     coarse[10, 10, 1] = np.nan
-    fine = interpolate(torch.from_numpy(np.nan_to_num(coarse)).movedim(-1, 0)[None].float(), 4, BLOCK)[0]
+    fine = SpatialEncoding("block", 4).interpolate(
+        torch.from_numpy(np.nan_to_num(coarse)).movedim(-1, 0)[None].float()
+    )[0]
     save(folder / "guided.nii.gz", coarse, grid())
     save(folder / "guided_crlb.nii.gz", crlb, grid())
     for name in ("sr", "uncertainty"):

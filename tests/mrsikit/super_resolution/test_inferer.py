@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mrsikit.physics.spatial_encoding import BLOCK, KSPACE, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, slices_through
 from mrsikit.super_resolution.network import CHANNELS, FACTOR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
@@ -54,59 +54,62 @@ def test_a_network_is_told_factor_spread_and_whether_the_noise_is_known() -> Non
     start = torch.ones(8, 12, 2)
     known, unknown = torch.full_like(start, 0.1), torch.full_like(start, torch.nan)
     for noise, is_known, calls in ((known, 1, 2), (unknown, 0, 1), (torch.zeros_like(start), 1, 1)):
-        slices_through(network, start, noise, {}, 4, KSPACE)
+        slices_through(network, start, noise, {}, SpatialEncoding("kspace", 4))
         assert len(seen) == calls  # a second one shows how the result follows the noise
         for x in seen:
             assert x.shape == (2, CHANNELS, 8, 12)
             assert torch.isfinite(x).all()
             assert (x[:, NOISE_KNOWN] == is_known).all()
             assert (x[:, FACTOR] == 4).all()
-            assert (x[:, PSF_CHANNEL] == KSPACE).all()
+            assert (x[:, PSF_CHANNEL] == SpatialEncoding("kspace", 4).code).all()
         seen.clear()
 
 
-@pytest.mark.parametrize("psf", [BLOCK, KSPACE])
-def test_a_network_that_errs_more_than_it_thinks_is_corrected_and_one_that_does_not_is_left(psf: int) -> None:
+@pytest.mark.parametrize("psf", ["block", "kspace"])
+def test_a_network_that_errs_more_than_it_thinks_is_corrected_and_one_that_does_not_is_left(psf: str) -> None:
+    encoding = SpatialEncoding(psf, 4)
     generator, sigma = torch.Generator().manual_seed(0), 0.02
     truth = 0.5 + 0.3 * torch.rand(1, 32, 32, generator=generator)
-    truth = interpolate(forward_operator(truth, 4, psf), 4, psf)
-    clean = forward_operator(truth, 4, psf)
+    truth = encoding.interpolate(encoding.A(truth))
+    clean = encoding.A(truth)
     coarse = clean + sigma * torch.randn(clean.shape, generator=generator)
-    start = interpolate(coarse, 4, psf)[0, ..., None]
-    wrong = interpolate(0.1 * torch.randn(clean.shape, generator=generator), 4, psf)
+    start = encoding.interpolate(coarse)[0, ..., None]
+    wrong = encoding.interpolate(0.1 * torch.randn(clean.shape, generator=generator))
 
     def error(fine: torch.Tensor) -> float:
-        return float((forward_operator(fine[None, ..., 0], 4, psf) - clean).square().mean().sqrt())
+        return float((encoding.A(fine[None, ..., 0]) - clean).square().mean().sqrt())
 
     for made, expected in ((truth, 0.35 * sigma), (truth + wrong, 1.3 * sigma)):
         found = slices_through(
-            lambda x, made=made: torch.stack([made, made], 1), start, torch.full_like(start, sigma), {}, 4, psf
+            lambda x, made=made: torch.stack([made, made], 1), start, torch.full_like(start, sigma), {}, encoding
         )
         assert error(found[0]) < expected
 
 
 def test_a_slice_alone_is_as_in_its_stack() -> None:
+    encoding = SpatialEncoding("kspace", 2)
     start = torch.rand(16, 16, SLICES + 2, generator=torch.Generator().manual_seed(0))
     noise = torch.full_like(start, 0.05)
 
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([0.8 * x[:, INTERPOLATED], x[:, NOISE]], 1)
 
-    whole = slices_through(network, start, noise, {}, 2, KSPACE)
+    whole = slices_through(network, start, noise, {}, encoding)
     for k in (0, SLICES + 1):
-        one = slices_through(network, start[..., k : k + 1], noise[..., k : k + 1], {}, 2, KSPACE)
+        one = slices_through(network, start[..., k : k + 1], noise[..., k : k + 1], {}, encoding)
         torch.testing.assert_close(one, whole[..., k : k + 1])
 
 
 def test_without_consistency_the_network_alone_decides() -> None:
+    encoding = SpatialEncoding("kspace", 2)
     start = torch.rand(16, 16, 3, generator=torch.Generator().manual_seed(0))
     noise = torch.full_like(start, 0.02)
 
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([0.8 * x[:, INTERPOLATED], x[:, NOISE]], 1)
 
-    found = slices_through(network, start, noise, {}, 2, KSPACE, consistency=False)
+    found = slices_through(network, start, noise, {}, encoding, consistency=False)
     torch.testing.assert_close(found[0], 0.8 * start)
-    assert not torch.allclose(slices_through(network, start, noise, {}, 2, KSPACE)[0], 0.8 * start, atol=0.01)
+    assert not torch.allclose(slices_through(network, start, noise, {}, encoding)[0], 0.8 * start, atol=0.01)
     noise[..., 1] = 0  # a slice without noise in a stack is as one alone
-    torch.testing.assert_close(slices_through(network, start, noise, {}, 2, KSPACE)[0, ..., 1], 0.8 * start[..., 1])
+    torch.testing.assert_close(slices_through(network, start, noise, {}, encoding)[0, ..., 1], 0.8 * start[..., 1])

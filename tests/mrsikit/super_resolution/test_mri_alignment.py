@@ -3,11 +3,13 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from mrsikit.physics.spatial_encoding import forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.mri_alignment import mri_shift, share_outside_brain, shift_needed
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 
 from .conftest import AFFINE, NOISY, brain, noisy_map
+
+BLOCKS = SpatialEncoding("block", 4)
 
 
 def mri(slices: int = 2) -> torch.Tensor:
@@ -30,7 +32,7 @@ def moved(image: torch.Tensor, shift: tuple[int, int]) -> torch.Tensor:
 @pytest.mark.parametrize("contrast", [lambda m: m, lambda m: (m > 0) * (1 - m), lambda m: (m - 0.6).abs() * (m > 0)])
 def test_the_shift_is_found_whatever_the_contrast(needed: tuple[int, int], contrast) -> None:
     image = mri()
-    maps = 5 * forward_operator(contrast(image), 4, 0)[None]
+    maps = 5 * BLOCKS.A(contrast(image))[None]
     maps = maps + 0.02 * maps.max() * noise(*maps.shape)
     found, better = mri_shift(maps, moved(image, (-needed[0], -needed[1])), 4, (5, 4))
     assert found == needed
@@ -39,7 +41,7 @@ def test_the_shift_is_found_whatever_the_contrast(needed: tuple[int, int], contr
 
 def test_maps_of_noise_beside_a_good_one_change_nothing() -> None:
     image = mri()
-    good = forward_operator(image, 4, 0)
+    good = BLOCKS.A(image)
     lying = moved(image, (-3, 2))
     alone = mri_shift(good[None], lying, 4, (5, 5))
     found = mri_shift(torch.stack([good, 100 * noise(2, 24, 20), 1e-3 * noise(2, 24, 20)]), lying, 4, (5, 5))
@@ -49,7 +51,7 @@ def test_maps_of_noise_beside_a_good_one_change_nothing() -> None:
 
 def test_what_would_fit_best_at_the_edge_of_the_search_is_no_shift() -> None:
     lying = moved(mri(), (-5, 0))
-    maps = forward_operator(mri(), 4, 0)[None]
+    maps = BLOCKS.A(mri())[None]
     assert mri_shift(maps, lying, 4, (5, 3)) == ((0, 0), 1.0)
     assert mri_shift(maps, lying, 4, (6, 3))[0] == (5, 0)
 
@@ -58,7 +60,7 @@ def test_empty_maps_or_mris_need_no_shift() -> None:
     image = mri(1)
     for maps, other in (
         (torch.zeros(1, 1, 24, 20), image),
-        (forward_operator(image, 4, 0)[None], torch.zeros_like(image)),
+        (BLOCKS.A(image)[None], torch.zeros_like(image)),
     ):
         assert mri_shift(maps, other, 4, (3, 3)) == ((0, 0), 1.0)
 
@@ -127,7 +129,7 @@ def test_empty_metabolites_and_slices_do_not_speak_against_an_mri() -> None:
 def test_the_shift_is_told_in_mm_of_the_patient() -> None:
     """Three fine voxels of 2 mm along the first axis, which runs to the left, and two to the front."""
     image = mri()
-    maps = forward_operator(image, 4, 0)[None].movedim(1, -1)
+    maps = BLOCKS.A(image)[None].movedim(1, -1)
     tissue = maps > 0.05
     affine = torch.diag(torch.tensor([-2.0, 2, 10, 1]))
     for needed, expected in (((3, 2), [-6.0, 4.0, 0.0]), ((0, 0), [0.0] * 3)):

@@ -4,7 +4,7 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.io.readers import CODES
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.inferer import SliceStackInferer
 from mrsikit.super_resolution.network import INTERPOLATED, NOISE
 from mrsikit.super_resolution.postprocessing import PostprocessFineMapd
@@ -65,8 +65,8 @@ def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None
     out = PostprocessFineMapd(factor=2)(item)
     assert "without_mri" not in out
     assert out["sr"].shape == (shape[0], 24, 32, *shape[3:])
-    again = forward_operator(
-        out["sr"].as_tensor().movedim(3, 1) if len(shape) == 4 else out["sr"].as_tensor(), 2, BLOCK
+    again = SpatialEncoding("block", 2).A(
+        out["sr"].as_tensor().movedim(3, 1) if len(shape) == 4 else out["sr"].as_tensor()
     )
     wanted = given.as_tensor().movedim(3, 1) if len(shape) == 4 else given.as_tensor()
     torch.testing.assert_close(again, wanted, atol=1e-4, rtol=1e-5)

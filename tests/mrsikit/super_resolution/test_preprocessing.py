@@ -3,7 +3,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from mrsikit.physics.spatial_encoding import BLOCK, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution import network
 from mrsikit.super_resolution.inferer import parts
 from mrsikit.super_resolution.network import CHANNELS, FLAIR, HAS_FLAIR, INTERPOLATED, NO_TRUST, NOISE, NOISE_KNOWN
@@ -31,7 +31,7 @@ def test_each_slice_of_each_metabolite_is_laid_out(psf: str) -> None:
     np.testing.assert_allclose(out["image"].affine, AFFINE @ subdivided(4))
     scale = given.as_tensor().amax((1, 2))  # each slice of each metabolite by its own
     if psf == "block":
-        again = forward_operator(found[4, INTERPOLATED], 4, BLOCK) * scale[1, 1]
+        again = SpatialEncoding("block", 4).A(found[4, INTERPOLATED]) * scale[1, 1]
         torch.testing.assert_close(again, given.as_tensor()[1, :, :, 1], atol=1e-5, rtol=1e-5)
     assert (found[:, NOISE_KNOWN] == 1).all()
     torch.testing.assert_close(found[:3, NOISE], (0.5 / scale[0])[:, None, None].expand(3, 48, 64))
@@ -224,7 +224,7 @@ def test_a_volume_is_sharpened_along_three_axes_however_it_is_stored(stored: int
     item["pred"] = torch.stack([starts, noises, starts], 1).flatten(0, 1)
     out = PostprocessFineMapd(factor=2, dims=3)(item)
     fine = out["sr"].as_tensor().movedim(1, 3) if stored == 0 else out["sr"].as_tensor()
-    torch.testing.assert_close(forward_operator(fine, 2, BLOCK, 3), values, atol=1e-4, rtol=0)
+    torch.testing.assert_close(SpatialEncoding("block", 2, 3).A(fine), values, atol=1e-4, rtol=0)
     torch.testing.assert_close(out["sr"].affine, (affine @ subdivided(2, 3))[:, order])
 
 

@@ -5,7 +5,7 @@ import torch
 from ignite.engine import Engine
 from torch import nn
 
-from mrsikit.physics.spatial_encoding import BLOCK
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import (
     CHANNELS,
     HAS_FLAIR,
@@ -58,7 +58,7 @@ def test_without_tissue_nothing_is_calibrated() -> None:
 def test_the_finished_training_writes_calibrated_collapsed_weights(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     start = torch.rand(1, 32, 32, generator=generator) + 0.5
-    image = network_input(start, 4, BLOCK)
+    image = network_input(start, SpatialEncoding("block", 4))
     torch.manual_seed(0)
     network = SuperResolution(widths=(4, 8))
     with torch.no_grad():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mrsikit.physics.spatial_encoding import BLOCK, HAMMING, KSPACE, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import (
     CHANNELS,
     FACTOR,
@@ -37,16 +37,16 @@ def pairs(subject: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
     return [draw(subject) for _ in range(120)]
 
 
-def told(pair: dict[str, torch.Tensor]) -> tuple[int, int, float]:
-    """Factor, point-spread function, and whether the noise is known."""
-    image = pair["image"]
-    return int(image[FACTOR, 0, 0]), int(image[PSF_CHANNEL, 0, 0]), float(image[NOISE_KNOWN, 0, 0])
+def told(pair: dict[str, torch.Tensor]) -> tuple[SpatialEncoding, float]:
+    """The encoding, and whether the noise is known."""
+    factor, code, known = pair["image"][[FACTOR, PSF_CHANNEL, NOISE_KNOWN], 0, 0].tolist()
+    return SpatialEncoding.of(int(code), int(factor)), known
 
 
 def left(pair: dict[str, torch.Tensor]) -> torch.Tensor:
     """What the coarse map has that the fine one does not explain: its noise."""
-    factor, psf, _ = told(pair)
-    return forward_operator(pair["image"][INTERPOLATED], factor, psf) - forward_operator(pair["label"][0], factor, psf)
+    encoding, _ = told(pair)
+    return encoding.A(pair["image"][INTERPOLATED]) - encoding.A(pair["label"][0])
 
 
 def test_a_pair_is_an_input_and_the_truth_with_its_lesions(pairs: list) -> None:
@@ -60,34 +60,33 @@ def test_a_pair_is_an_input_and_the_truth_with_its_lesions(pairs: list) -> None:
 
 
 def test_kinds_are_drawn_by_their_shares(pairs: list) -> None:
-    kinds = [told(pair) for pair in pairs]
-    for value, place, share in ((4, 0, 0.7), (BLOCK, 1, 0.45), (KSPACE, 1, 0.35), (HAMMING, 1, 0.2), (1, 2, 0.85)):
-        found = sum(kind[place] == value for kind in kinds) / len(kinds)
+    kinds = [{encoding.factor, encoding.psf, f"known: {known:g}"} for encoding, known in map(told, pairs)]
+    for kind, share in ((4, 0.7), ("block", 0.45), ("kspace", 0.35), ("hamming", 0.2), ("known: 1", 0.85)):
+        found = sum(kind in drawn for drawn in kinds) / len(kinds)
         assert found == pytest.approx(share, abs=0.13)  # three standard errors
 
 
 def test_a_share_of_one_leaves_no_other_spread(subject: dict[str, torch.Tensor]) -> None:
     only = RandCoarseMapd(psf=(0, 1, 0))
     only.set_random_state(1)
-    assert {told(only(subject))[1] for _ in range(5)} == {KSPACE}
+    assert {told(only(subject))[0].psf for _ in range(5)} == {"kspace"}
 
 
 def test_without_noise_the_truth_measured_is_the_map(pairs: list) -> None:
-    silent = [p for p in pairs if told(p)[2] and p["image"][NOISE].max() == 0 and told(p)[1] != HAMMING]
+    silent = [p for p in pairs if told(p)[1] and p["image"][NOISE].max() == 0 and told(p)[0].psf != "hamming"]
     assert len(silent) > 10
     for pair in silent:
         assert left(pair).abs().max() < 1e-4
-        factor, psf, _ = told(pair)
-        assert float(forward_operator(pair["label"][0], factor, psf).max()) == pytest.approx(1, abs=0.05)
+        assert float(told(pair)[0].A(pair["label"][0]).max()) == pytest.approx(1, abs=0.05)
 
 
 def test_the_noise_told_is_that_of_the_map(pairs: list) -> None:
     ratios = []
     for pair in pairs:
-        factor, psf, known = told(pair)
-        level = forward_operator(pair["image"][NOISE], factor, BLOCK)
-        if known and psf == BLOCK and level.min() > 0 and level.max() < NO_TRUST / 2:
-            tissue = forward_operator(pair["label"][0], factor, BLOCK) > 0.1
+        encoding, known = told(pair)
+        level = SpatialEncoding("block", encoding.factor).A(pair["image"][NOISE])
+        if known and encoding.psf == "block" and level.min() > 0 and level.max() < NO_TRUST / 2:
+            tissue = encoding.A(pair["label"][0]) > 0.1
             ratios.append((left(pair)[tissue] / level[tissue]).square().mean())
     assert len(ratios) > 8
     assert float(torch.stack(ratios).mean().sqrt()) == pytest.approx(1, abs=0.1)

@@ -9,11 +9,12 @@ from mrsikit.io.readers import CODES
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri as simulated_mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
-from mrsikit.physics.spatial_encoding import PSF_CODES, forward_operator
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 from mrsikit.super_resolution.rigid_check import NO_MOVE
 from mrsikit.super_resolution.warnings import RULES, Case, misplaced_mri, scalp_left_on, warnings_of
 
+KSPACE = SpatialEncoding("kspace", 4)
 AXIAL = torch.diag(torch.tensor([5.0, 5.0, 10.0, 1.0], dtype=torch.float64))
 
 
@@ -42,7 +43,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "given_noise": [0.3],
         "ratio": False,
         "denoised": False,
-        "psf": "block",
+        "encoding": SpatialEncoding("block", 4),
         "dims": 2,
     }
     return Case(
@@ -89,7 +90,7 @@ EMPTY = torch.tensor([[False, True, False]])
         ({"shape": (1, 15, 20, 3)}, "matrix (15, 20) outside the 16 to 64"),
         ({"shape": (1, 65, 20)}, "matrix (65, 20) outside the 16 to 64"),
         ({"lost": 7}, "7 voxels of the head hold no number or a failed fit"),
-        ({"shape": (1, 20, 20, 8), "affine": CUBIC, "psf": "kspace"}, "--dims 3 makes the map finer across"),
+        ({"shape": (1, 20, 20, 8), "affine": CUBIC, "encoding": KSPACE}, "--dims 3 makes the map finer across"),
         ({"affine": TURNED}, "slices are not axial"),
         ({"unplaced": "t1"}, "the header of t1 gives no position"),
         ({"unmeasured": EMPTY}, "metabolite 1, slice 2: no voxel was measured"),
@@ -117,10 +118,10 @@ def test_each_rule_says_what_is_odd(given: dict[str, Any], words: str) -> None:
     [
         {"noise": torch.tensor([0.09])},
         {"lowest": torch.tensor([-0.09])},
-        {"lowest": torch.tensor([-0.24]), "psf": "kspace"},
+        {"lowest": torch.tensor([-0.24]), "encoding": KSPACE},
         {"sr": torch.full((1, 20, 20, 3), 1.9)},
-        {"shape": (1, 20, 20, 7), "affine": CUBIC, "psf": "kspace"},
-        {"shape": (1, 20, 20, 8), "affine": CUBIC, "psf": "kspace", "dims": 3},
+        {"shape": (1, 20, 20, 7), "affine": CUBIC, "encoding": KSPACE},
+        {"shape": (1, 20, 20, 8), "affine": CUBIC, "encoding": KSPACE, "dims": 3},
         mri(outside=0.08),
         mri(scalp=0.2),
     ],
@@ -149,7 +150,7 @@ def patient() -> tuple[dict[str, MetaTensor], dict[str, torch.Tensor], torch.Ten
 def test_mris_in_place_raise_no_warning(patient: tuple, psf: str, slices: slice) -> None:
     mris, maps, fine = patient
     both = torch.stack([values[..., slices] for values in maps.values()])
-    coarse = forward_operator(both.movedim(-1, 1), 4, PSF_CODES[psf]).movedim(1, -1)
+    coarse = SpatialEncoding(psf, 4).A(both.movedim(-1, 1)).movedim(1, -1)
     level = 0.02 * float(coarse.max())
     coarse = coarse + level * torch.randn(coarse.shape, generator=torch.Generator().manual_seed(0))
     affine = fine @ torch.linalg.inv(subdivided(4))

@@ -4,7 +4,7 @@ import torch
 
 from mrsikit.phantoms.subject import Tissues
 from mrsikit.physics.kspace import resample
-from mrsikit.physics.spatial_encoding import KSPACE, forward_operator, interpolate
+from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.transforms.li_cohort import COARSE, FINE, VERY_FINE, LiCohortd, li_maps, softened
 
 
@@ -35,18 +35,20 @@ def test_maps_follow_the_papers_rule_on_its_grids(tissues: Tissues, maps: dict[s
     middle = [FINE // 2 + round(d * FINE / VERY_FINE) for d in (0, 40, 25, 73)]
     fluid, tumour, white, grey = (float(maps["sharp"][m, FINE // 2]) for m in middle)
     assert [fluid, tumour, white, grey] == pytest.approx([0, 1, 0.3, 0.25], abs=0.05)
-    torch.testing.assert_close(forward_operator(maps["sharp"], 4, KSPACE), maps["coarse"], atol=0.02, rtol=0)
+    torch.testing.assert_close(SpatialEncoding("kspace", 4).A(maps["sharp"]), maps["coarse"], atol=0.02, rtol=0)
 
 
 def test_the_soft_truth_lies_between_the_interpolation_and_the_sharp_one(maps: dict[str, torch.Tensor]) -> None:
+    encoding = SpatialEncoding("kspace", 4)
+
     def error(a: torch.Tensor, b: torch.Tensor) -> float:
         return float((a - b).square().mean())
 
-    start = interpolate(maps["coarse"], 4, KSPACE)
+    start = encoding.interpolate(maps["coarse"])
     assert error(maps["soft"], maps["sharp"]) < error(start, maps["sharp"])
     assert error(maps["soft"], start) < error(maps["sharp"], start)
-    alike = forward_operator(maps["soft"], 4, KSPACE)
-    torch.testing.assert_close(alike, forward_operator(start, 4, KSPACE), atol=1e-4, rtol=0)
+    alike = encoding.A(maps["soft"])
+    torch.testing.assert_close(alike, encoding.A(start), atol=1e-4, rtol=0)
     brain = resample(maps["mri"], (FINE, FINE)) > 0.1
     torch.testing.assert_close(softened(maps["coarse"][None], [maps["mri"]], brain).shape, (1, FINE, FINE))
 
