@@ -111,13 +111,14 @@ def li_network(generator: str, kind: str) -> Generator | None:
 
 @torch.no_grad()
 def ours(
-    coarse: Tensor, flair: Tensor | None, *, method: int, noise: float | None = 0.0, dims: int = 2
+    coarse: Tensor, flair: Tensor | None, *, method: int, noise: float | None = 0.0, dims: int = 2, check: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Maps and deviations (N, X, Y[, Z]) of coarse ones, maximum about 1, by the inferer of inference.json.
 
-    With ``noise`` None it is not told.
+    With ``noise`` None it is not told. Each map has its own check.
     """
-    inferer = MethodInferer(factor=FACTOR, psf="kspace", dims=dims, method=method, guided_spread=guided_spread())
+    options: Any = {"factor": FACTOR, "psf": "kspace", "dims": dims, "method": method, "check": check}
+    inferer = MethodInferer(guided_spread=guided_spread(), **options)
     encoding, found = KSPACE if dims == 2 else KSPACE_3D, []
     for n in range(len(coarse)):
         top = coarse[n].abs().max()
@@ -125,7 +126,7 @@ def ours(
         level = torch.full_like(start, float("nan") if noise is None else float(noise / top))
         guide = torch.zeros_like(start) if flair is None else flair[n : n + 1]
         layers = torch.cat([start, level, guide, torch.zeros_like(start)])
-        out = inferer((layers[..., None] if dims == 2 else layers)[None], shipped())[0, :2] * top
+        out = inferer((layers[..., None] if dims == 2 else layers)[None], shipped())["maps"][0, :2] * top
         found.append(out[..., 0] if dims == 2 else out)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]

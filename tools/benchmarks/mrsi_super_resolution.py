@@ -50,10 +50,11 @@ from mrsikit.phantoms.mri import mri
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.total_variation import total_variation
-from mrsikit.super_resolution.inferer import slices_through
+from mrsikit.super_resolution.inferer import super_resolved
 from mrsikit.super_resolution.mri_alignment import shift_needed
 from mrsikit.super_resolution.network import TV_STRENGTH, SuperResolution
 from mrsikit.super_resolution.preprocessing import subdivided
+from mrsikit.super_resolution.scale_check import Coarse
 from mrsikit.super_resolution.tissue_mask import background, tissue_mask
 from result_tables import Column, Headline, Sweep, Table, Target, find
 
@@ -130,10 +131,12 @@ def ours(
     *,
     noise: float | None = 0.0,
     consistency: bool = True,
+    check: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """SuperResolved maps and their standard deviations (N, X, Y) of coarse ones, maximum about 1, with MRIs by name.
 
-    Without ``consistency``, by the network alone, without the step that reads its error off the data.
+    Each map has its own check. Without ``consistency``, by the network alone, without the steps that read its error off
+    the data.
     """
     found = []
     for n in range(len(coarse)):
@@ -142,7 +145,8 @@ def ours(
         level = torch.full_like(start, torch.nan if noise is None else float(noise / top))
         mris = {name: image[n, ..., None] for name, image in (images or {}).items()}
         with torch.no_grad():
-            found.append(slices_through(net, start, level, mris, encoding, consistency=consistency)[..., 0] * top)
+            given = Coarse(start, level, mris, encoding)
+            found.append(super_resolved(net, given, consistency=consistency, check=check)[0][..., 0] * top)
     both = torch.stack(found)
     return both[:, 0], both[:, 1]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.guided_non_local_means import guided_non_local_means
 from mrsikit.restoration.non_local_means import mri_features, non_local_means
 from mrsikit.runtime import as_flag
-from mrsikit.super_resolution.inferer import SliceStackInferer, parts, slices_through
+from mrsikit.super_resolution.inferer import SliceStackInferer, estimates, parts, super_resolved, weighed
+from mrsikit.super_resolution.scale_check import COLUMNS, NETWORK, WITH_MRI, Coarse, Estimates
 
 SLAB = 16
 """Number of fine voxels along the last axis that the non-local means process at a time in a volume."""
@@ -38,6 +40,8 @@ class MethodInferer(SliceStackInferer):
             noise.
         denoised: whether non-local means denoise the coarse map first. It requires a known noise.
         guided_spread: standard deviation after the non-local means over that before.
+        check: whether to check the methods on each map, see :mod:`mrsikit.super_resolution.scale_check`. It requires
+            ``dims`` 2, data consistency, a known noise, and a map that is not denoised first.
     """
 
     def __init__(
@@ -50,68 +54,82 @@ class MethodInferer(SliceStackInferer):
         consistency: bool | str = True,
         denoised: bool | str = False,
         guided_spread: float = 1.0,
+        check: bool | str = True,
     ) -> None:
-        super().__init__(factor=factor, psf=psf)
+        super().__init__(factor=factor, psf=psf, check=check)
         # The network works in plane, by self.encoding; everything else by the encoding of all axes.
         self.whole, self.method = SpatialEncoding(psf, factor, dims), method
         self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
         self.guided_spread = guided_spread
 
-    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[Tensor]:
+    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[tuple[Tensor, Tensor]]:
         starts, noises, mris = parts(item)
         method = (self.method or 2) if mris else 1
-        features = self._features(mris) if method == 2 else None
-        return [
-            self._super_resolved(network, start, noise, mris if method == 3 else {}, features)
-            for start, noise in zip(starts, noises, strict=True)
+        in_plane = self.whole.dims == 2 and not self.denoised
+        run = self._in_plane if in_plane else self._by_the_network
+        coarse = [
+            Coarse(*pair, {} if method == 1 else mris, self.encoding) for pair in zip(starts, noises, strict=True)
         ]
+        return [run(network, one, method) for one in coarse]
 
-    def _super_resolved(
-        self,
-        network: Callable[..., Tensor],
-        start: Tensor,
-        noise: Tensor,
-        mris: dict[str, Tensor],
-        features: Tensor | None,
-    ) -> Tensor:
-        """Super-resolve one map; return it, its standard deviation, and the map without the MRIs, (3, X, Y, Z)."""
-        coarse = self.whole.A(self._batched(start))
+    def _in_plane(self, network: Callable[..., Tensor], coarse: Coarse, method: int) -> tuple[Tensor, Tensor]:
+        """Super-resolve one map slice by slice, with a check on the map itself."""
+
+        def estimate(given: Coarse) -> Estimates:
+            if method != 2:
+                return estimates(network, given, consistency=self.consistency)
+            found = estimates(network, replace(given, mris={}), consistency=self.consistency)
+            guided = self._guided(found.maps[NETWORK].movedim(-1, 0), given.mris, given.encoding).movedim(0, -1)
+            responses = {WITH_MRI: found.responses[NETWORK], **found.responses} if found.responses else {}
+            sds = {WITH_MRI: self.guided_spread * found.sds[NETWORK], **found.sds}
+            return Estimates({WITH_MRI: guided, **found.maps}, responses, sds)
+
+        return weighed(estimate, coarse, consistency=self.consistency, check=self.check)
+
+    def _by_the_network(self, network: Callable[..., Tensor], coarse: Coarse, method: int) -> tuple[Tensor, Tensor]:
+        """Super-resolve one map by the network alone: a volume along all axes, or a map that is denoised first."""
+        measured = self.whole.A(self._batched(coarse.start))
         every = [slice(None)] + [slice(None, None, self.whole.factor)] * self.whole.dims
-        level = self._batched(noise)[tuple(every)]
-        known = not bool(level.isnan().any())
-        if self.denoised and known:
-            smooth = non_local_means(coarse, h=DENOISING * level.flatten(1).median(1).values)
+        level = self._batched(coarse.noise)[tuple(every)]
+        start = coarse.start
+        if self.denoised and coarse.noise_known:
+            smooth = non_local_means(measured, h=DENOISING * level.flatten(1).median(1).values)
             start = self._unbatched(self.whole.interpolate(smooth))
-        fine_map, spread, alone = self._network_maps(network, start, noise, mris)
-        if features is not None:
-            # Keep the measurable part of the network's map: the MRI only adds what the acquisition cannot measure.
-            begun = self._batched(fine_map)
-            fine = guided_non_local_means(
-                self.whole.A(begun),
-                self.whole,
-                features,
-                start=begun,
-                slab=SLAB if self.whole.dims == 3 else None,
-            )
-            fine_map, spread = self._unbatched(fine), self.guided_spread * spread
-        if self.consistency and known:
-            fine_map, alone = (self._data_consistent(fine, coarse, level) for fine in (fine_map, alone))
-        return torch.stack([fine_map, spread, alone])
+        given = replace(coarse, start=start, mris=coarse.mris if method == 3 else {})
+        fine_map, spread, alone = self._network_maps(network, given)
+        if method == 2:
+            fine_map = self._unbatched(self._guided(self._batched(fine_map), coarse.mris, self.whole))
+            spread = self.guided_spread * spread
+        if self.consistency and coarse.noise_known:
+            fine_map, alone = (self._data_consistent(fine, measured, level) for fine in (fine_map, alone))
+        return torch.stack([fine_map, spread, alone]), torch.full((3, len(COLUMNS)), torch.nan)
 
-    def _network_maps(
-        self, network: Callable[..., Tensor], start: Tensor, noise: Tensor, mris: dict[str, Tensor]
-    ) -> Tensor:
-        """Run :func:`slices_through` in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""
+    def _guided(self, begun: Tensor, mris: Mapping[str, Tensor], encoding: SpatialEncoding) -> Tensor:
+        """Average maps (B, X, Y[, Z]) along the MRIs (X, Y, Z).
+
+        The measurable part stays that of the maps: the MRI only adds what the acquisition cannot measure.
+        """
+        images = [self._batched(image) for image in mris.values()]
+        features = mri_features(images, torch.stack(images).amax(0))
+        slab = SLAB if encoding.dims == 3 else None
+        return guided_non_local_means(encoding.A(begun), encoding, features, start=begun, slab=slab)
+
+    def _network_maps(self, network: Callable[..., Tensor], coarse: Coarse) -> Tensor:
+        """Run the network in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""
         # A denoised start no longer has the noise from which the correction reads the network's error.
         consistency = self.consistency and not self.denoised
         if self.whole.dims == 2:
-            return slices_through(network, start, noise, mris, self.encoding, consistency=consistency)
+            return super_resolved(network, coarse, consistency=consistency, check=False)[0]
         found = []
         for axis in range(3):
-            across = [image.movedim(axis, -1) for image in (start, noise, *mris.values())]
-            images = dict(zip(mris, across[2:], strict=True))
-            part = slices_through(network, across[0], across[1], images, self.encoding, consistency=consistency)
+            across = replace(
+                coarse,
+                start=coarse.start.movedim(axis, -1),
+                noise=coarse.noise.movedim(axis, -1),
+                mris={name: image.movedim(axis, -1) for name, image in coarse.mris.items()},
+            )
+            part = super_resolved(network, across, consistency=consistency, check=False)[0]
             found.append(part.movedim(-1, axis + 1))
         maps, spreads, alone = torch.stack(found).unbind(1)
         return torch.stack([merged(maps, self.whole.factor), spreads.mean(0), merged(alone, self.whole.factor)])
@@ -119,10 +137,6 @@ class MethodInferer(SliceStackInferer):
     def _data_consistent(self, fine: Tensor, coarse: Tensor, level: Tensor) -> Tensor:
         kept = self.whole.data_consistency(self._batched(fine), coarse, noise=level)
         return self._unbatched(kept)
-
-    def _features(self, mris: dict[str, Tensor]) -> Tensor:
-        images = [self._batched(image) for image in mris.values()]
-        return mri_features(images, torch.stack(images).amax(0))
 
     def _batched(self, volume: Tensor) -> Tensor:
         """Reshape (X, Y, Z) to a batch: (Z, X, Y) of slices, or (1, X, Y, Z) for ``dims`` 3."""

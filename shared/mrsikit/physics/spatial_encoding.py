@@ -198,12 +198,26 @@ class SpatialEncoding:
         if response is None:
             around = self._sum(wrong.square(), NEIGHBOURS) / self._sum(torch.ones_like(wrong), NEIGHBOURS)
             return fine + self.interpolate(wrong * (1 - ABOVE_NOISE * variance / around.clamp(min=1e-20)).clamp(min=0))
-        counts = (response.isfinite() & (variance > 0)).to(fine)
+        return fine + self.unfiltered.interpolate(wrong * self.trust(wrong, noise, response))
+
+    def trust(self, wrong: Tensor, noise: float | Tensor, response: Tensor) -> Tensor:
+        """Weight W of the measurement where the response to the noise is known, see :meth:`data_consistency`.
+
+        Args:
+            wrong: (B, X, Y[, Z]) difference y - A x.
+            noise: standard deviation of the coarse map's noise, as for :meth:`data_consistency`.
+            response: as for :meth:`data_consistency`.
+
+        Returns:
+            (B, X, Y[, Z]), 0 to 1; 1 where there is no noise.
+        """
+        variance = torch.as_tensor(noise, dtype=wrong.dtype, device=wrong.device).square()
+        counts = (response.isfinite() & (variance > 0)).to(wrong)
         expected = self._sum(counts * (1 - response).nan_to_num(), WIDE)
         found = self._sum(counts * wrong.square() / variance.clamp(min=1e-20), WIDE)
         margin = MARGIN * (2 / self._sum(counts, WIDE).clamp(min=1)).sqrt()
         weight = (1 - expected * (1 + margin) / found.clamp(min=1e-20)).clamp(0, 1)
-        return fine + self.unfiltered.interpolate(wrong * torch.where(variance > 0, weight * counts, 1.0))
+        return torch.where(variance > 0, weight * counts, 1.0)
 
     def _sum(self, coarse: Tensor, width: int) -> Tensor:
         """Sum over windows of ``width`` voxels along each axis."""

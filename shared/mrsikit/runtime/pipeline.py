@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor, list_data_collate
+from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Compose
 from monai.utils import MetaKeys, convert_to_tensor
 
@@ -77,7 +77,7 @@ class BundlePipeline:
                 raise error.__cause__ from None
             raise
         batch = list_data_collate([{"image": item["image"]}])
-        item["pred"] = self.inferer(batch["image"].to(self.device), self.network)[0].cpu()
+        item["pred"] = decollate_batch(self.inferer(batch["image"].to(self.device), self.network))[0]
         return self.after(item)
 
 

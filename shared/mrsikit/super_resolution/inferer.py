@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
+from mrsikit.super_resolution.network import TV as TV_CHANNEL
+from mrsikit.super_resolution.scale_check import (
+    COLUMNS,
+    INTERPOLATION,
+    METHODS,
+    NETWORK,
+    TV,
+    WEIGHT,
+    WITH_MRI,
+    WITHOUT_MRI,
+    Coarse,
+    Estimates,
+    blended,
+    check_across_scales,
+)
 
 SLICES = 8
 """Number of slices per batch."""
@@ -21,21 +37,38 @@ PROBE = 0.1
 """Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
 
 
-class SliceStackInferer(Inferer):
-    """Run the network over every slice of every map, and a second time without the MRIs where there are any.
+NOTHING = 1e-6
+"""A map outside the head is 0; after its interpolation, up to rounding."""
 
-    The comparison of the two results shows what the MRIs contribute.
+LEAST_NEGATIVE = 2.0
+"""Results are lifted to minus 2 standard deviations of the noise."""
+
+CUTS = 8
+"""How often the cut and the restoration of what was measured alternate."""
+
+NEGATIVES, RINGING = 4.0, 0.15
+"""A coarse map with values below minus 4 standard deviations of the noise and below minus 15 % of its maximum, which
+Gibbs ringing reaches, has true negative values."""
+
+
+class SliceStackInferer(Inferer):
+    """Super-resolve every slice of every map by several methods, and weigh them by their errors on the map itself.
+
+    The methods are the network with the MRIs, the network without them, total variation, and interpolation, see
+    :mod:`mrsikit.super_resolution.scale_check`. Without a check the first of them that the map has is the result.
 
     Args:
         factor: fine voxels per coarse voxel along each in-plane axis.
         psf: point spread function, "block", "kspace" or "hamming".
+        check: whether to check the methods on the map. It requires a known noise.
     """
 
-    def __init__(self, *, factor: int = 4, psf: str = "block") -> None:
+    def __init__(self, *, factor: int = 4, psf: str = "block", check: bool | str = True) -> None:
         super().__init__()
         self.encoding = SpatialEncoding(psf, factor)
+        self.check = as_flag(check, "check")
 
-    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Super-resolve a batch.
 
         Args:
@@ -46,19 +79,24 @@ class SliceStackInferer(Inferer):
             kwargs: not used.
 
         Returns:
-            (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
-            super-resolved map without the MRIs.
+            "maps" (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
+            super-resolved map without the MRIs. "check" (B, M, 3, 5): the check of each map, from
+            :func:`mrsikit.super_resolution.scale_check.check_across_scales`, NaN where there was none.
         """
         # Plain tensors: a MetaTensor's bookkeeping takes longer than most of the operations on a slice.
         inputs = convert_to_tensor(inputs, track_meta=False)
-        out = torch.cat([part for item in inputs for part in self._maps(item, network)])
-        return out.reshape(len(inputs), -1, *inputs.shape[2:])
+        pairs = [pair for item in inputs for pair in self._maps(item, network)]
+        maps, checks = torch.cat([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+        return {
+            "maps": maps.reshape(len(inputs), -1, *inputs.shape[2:]),
+            "check": checks.reshape(len(inputs), -1, *checks.shape[1:]),
+        }
 
-    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[Tensor]:
-        """Super-resolve one item; the list holds one (3, X, Y, Z) tensor per map, in order."""
+    def _maps(self, item: Tensor, network: Callable[..., Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Super-resolve one item; the list holds the (3, X, Y, Z) result and the check of each map, in order."""
         starts, noises, mris = parts(item)
         return [
-            slices_through(network, start, noise, mris, self.encoding)
+            super_resolved(network, Coarse(start, noise, mris, self.encoding), check=self.check)
             for start, noise in zip(starts, noises, strict=True)
         ]
 
@@ -70,47 +108,126 @@ def parts(item: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     return item[:count], item[count : 2 * count], mris
 
 
-def slices_through(
-    network: Callable[..., Tensor],
-    start: Tensor,
-    noise: Tensor,
-    mris: dict[str, Tensor],
-    encoding: SpatialEncoding,
-    *,
-    consistency: bool = True,
-) -> Tensor:
-    """Super-resolve one map slice by slice, and a second time without the MRIs where there are any.
+def super_resolved(
+    network: Callable[..., Tensor], coarse: Coarse, *, consistency: bool = True, check: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Super-resolve one map by the network and the classical methods, as they do on the map itself.
 
     Args:
         network: as for :class:`SliceStackInferer`.
-        start: (X, Y, Z) interpolated map.
-        noise: (X, Y, Z) standard deviation of the noise; NaN where it is unknown.
-        mris: MRIs by name, each (X, Y, Z).
-        encoding: encoding of the coarse map, in plane.
+        coarse: the map, on the fine grid (X, Y, Z).
         consistency: whether to correct the maps by the measurement, where its noise is known.
+        check: whether to check the methods on the map, where its noise is known.
 
     Returns:
-        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs.
+        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs; and the check (3, 5), NaN where
+        there was none.
     """
-    out = []
-    stacks = [image.movedim(-1, 0).split(SLICES) for image in (start, noise, *mris.values())]
+
+    def estimate(given: Coarse) -> Estimates:
+        return estimates(network, given, consistency=consistency)
+
+    return weighed(estimate, coarse, consistency=consistency, check=check)
+
+
+def weighed(
+    estimate: Callable[[Coarse], Estimates], coarse: Coarse, *, consistency: bool = True, check: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Run all methods on a map, weigh them by a check on the map itself, and cut what is too negative.
+
+    Args:
+        estimate: runs all methods.
+        coarse: the map, on the fine grid (X, Y, Z).
+        consistency: whether the methods follow the measurement; otherwise there is no check, and nothing is cut.
+        check: whether to check; otherwise the first of :data:`METHODS` that the map has is the result.
+
+    Returns:
+        As for :func:`super_resolved`.
+    """
+    found = estimate(coarse)
+    checked = check_across_scales(estimate, coarse, found) if check and consistency else None
+    weights = _first(found.maps) if checked is None else checked
+    with_mri = float(weights[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num())
+    sd = (1 - with_mri) * found.sds[NETWORK] + with_mri * found.sds.get(WITH_MRI, found.sds[NETWORK])
+    maps = [blended(found.maps, weights[row]) for row in (WEIGHT, WITHOUT_MRI)]
+    if consistency:
+        maps = [_not_too_negative(image, coarse) for image in maps]
+    return torch.stack([maps[0], sd, maps[1]]), torch.full_like(weights, torch.nan) if checked is None else checked
+
+
+def _first(maps: Mapping[str, Tensor]) -> Tensor:
+    """Weights (3, 5) of the method named beforehand alone, with and without MRIs."""
+    out = torch.zeros(3, len(COLUMNS))
+    out[WEIGHT, METHODS.index(WITH_MRI if WITH_MRI in maps else NETWORK)] = 1
+    out[WITHOUT_MRI, METHODS.index(NETWORK)] = 1
+    return out
+
+
+def _not_too_negative(fine: Tensor, coarse: Coarse) -> Tensor:
+    """Lift values of a map (X, Y, Z) below minus :data:`LEAST_NEGATIVE` standard deviations of a known noise.
+
+    What was measured stays as it is: the cut alternates with its restoration. To cut at 0 would raise the mean of noise
+    in fluid. Slices whose measurement has negative values are left alone.
+    """
+    level = coarse.level.flatten(1).median(1).values
+    lowest = -(NEGATIVES * level).clamp(min=RINGING)
+    cut = (coarse.map.flatten(1).amin(1) >= lowest) & coarse.noise_known
+    if not cut.any():
+        return fine
+    image, limit = fine.movedim(-1, 0)[cut], -LEAST_NEGATIVE * level[cut, None, None]
+    measured = coarse.encoding.A(image)
+    for _ in range(CUTS):
+        image = image.clamp(min=limit)
+        image = image + coarse.encoding.unfiltered.interpolate(measured - coarse.encoding.A(image))
+    out = fine.movedim(-1, 0).clone()
+    out[cut] = image
+    return out.movedim(0, -1)
+
+
+def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bool = True) -> Estimates:
+    """Super-resolve one map slice by slice, by the network with and without its MRIs and by the classical methods.
+
+    Args:
+        network: as for :class:`SliceStackInferer`.
+        coarse: the map, on the fine grid (X, Y, Z).
+        consistency: whether to correct the network's maps by the measurement, where its noise is known.
+    """
+    encoding, mris = coarse.encoding, coarse.mris
+    batches: list[Estimates] = []
+    stacks = [image.movedim(-1, 0).split(SLICES) for image in (coarse.start, coarse.noise, *mris.values())]
     steps = list(zip(*stacks, strict=True))
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
-        known = None if level.isnan().any() else level
+        known = level if coarse.noise_known else None
         given = dict(zip(mris, images, strict=True))
         inputs = [network_input(plane, encoding, noise=known, mris=given)]
-        coarse, coarse_noise = encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
-        probe = encoding.noise_probe(coarse_noise * (coarse_noise < NO_TRUST))
+        measured, noise = encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
+        probe = encoding.noise_probe(noise * (noise < NO_TRUST))
         if consistency and known is not None and known.any():
             moved = plane + PROBE * encoding.interpolate(probe)
             inputs.append(network_input(moved, encoding, noise=known, mris=given))
-        pred = _consistent([network(x) for x in inputs], coarse, coarse_noise, probe, encoding)
-        alone = pred
-        if mris:
-            blind = [network(_without_mris(x)) for x in inputs]
-            alone = _consistent(blind, coarse, coarse_noise, probe, encoding)
-        out.append(torch.cat([pred, alone[:, :1]], 1))
-    return torch.cat(out).movedim(0, -1)
+        batch = Estimates({})
+        for name, images_of in ((WITH_MRI, inputs), (NETWORK, [_without_mris(x) for x in inputs])):
+            if name == NETWORK or mris:
+                preds = [network(x) for x in images_of]
+                batch.maps[name] = preds[0][:, 0]
+                batch.sds[name] = preds[0][:, 1]
+                if len(preds) > 1:
+                    batch.maps[name], batch.responses[name] = _consistent(
+                        preds[0][:, 0], preds[1][:, 0], measured, noise, probe, encoding
+                    )
+                elif consistency and known is not None:  # no noise
+                    batch.maps[name] = encoding.data_consistency(preds[0][:, 0], measured)
+        batch.maps[TV], batch.maps[INTERPOLATION] = inputs[0][:, TV_CHANNEL], plane
+        if len(inputs) > 1:
+            change = inputs[1][:, TV_CHANNEL] - inputs[0][:, TV_CHANNEL]
+            batch.responses[TV] = _response(change, measured, noise, probe, encoding)
+            batch.responses[INTERPOLATION] = torch.ones_like(measured)
+        batches.append(batch)
+    return Estimates(
+        {name: torch.cat([batch.maps[name] for batch in batches]).movedim(0, -1) for name in batches[0].maps},
+        {name: torch.cat([batch.responses[name] for batch in batches]) for name in batches[0].responses},
+        {name: torch.cat([batch.sds[name] for batch in batches]).movedim(0, -1) for name in batches[0].sds},
+    )
 
 
 def _without_mris(x: Tensor) -> Tensor:
@@ -120,7 +237,16 @@ def _without_mris(x: Tensor) -> Tensor:
     return blind
 
 
-def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tensor, encoding: SpatialEncoding) -> Tensor:
+def _response(change: Tensor, measured: Tensor, noise: Tensor, probe: Tensor, encoding: SpatialEncoding) -> Tensor:
+    """Derivative of each voxel of A x by that of y, from the change of x by a probe; NaN where y was not measured."""
+    response = probe * encoding.A(change) / PROBE / noise.square().clamp(min=1e-20)
+    # Outside the head many maps are 0. Nothing was measured there.
+    return torch.where((noise < NO_TRUST) & (measured.abs() > NOTHING), response, torch.nan)
+
+
+def _consistent(
+    maps: Tensor, moved: Tensor, measured: Tensor, noise: Tensor, probe: Tensor, encoding: SpatialEncoding
+) -> tuple[Tensor, Tensor]:
     """Correct maps by the measurement as far as the data themselves say that they err in what was measured.
 
     How far the network can be trusted was learnt on virtual patients. On this map it is read from the difference to
@@ -128,22 +254,17 @@ def _consistent(preds: list[Tensor], coarse: Tensor, noise: Tensor, probe: Tenso
     :meth:`mrsikit.physics.spatial_encoding.SpatialEncoding.data_consistency`.
 
     Args:
-        preds: the network's maps and standard deviations (B, 2, X, Y), and, where there is noise, those from the
-            measurement plus :data:`PROBE` times the probe.
-        coarse: (B, X / factor, Y / factor) measurement.
+        maps: (B, X, Y) the network's maps.
+        moved: same shape, those from the measurement plus :data:`PROBE` times the probe.
+        measured: (B, X / factor, Y / factor) measurement.
         noise: same shape, standard deviation of its noise.
         probe: same shape, see :meth:`mrsikit.physics.spatial_encoding.SpatialEncoding.noise_probe`.
         encoding: encoding of the measurement.
 
     Returns:
-        (B, 2, X, Y): the corrected maps, and the standard deviations as they were.
+        The corrected maps, and their response, see :func:`_response`.
     """
-    if len(preds) == 1:
-        return preds[0]
-    maps, moved = (pred[:, 0] for pred in preds)
-    response = probe * encoding.A(moved - maps) / PROBE / noise.square().clamp(min=1e-20)
-    # Outside the head many maps are exactly 0. Nothing was measured there.
-    response = torch.where((noise < NO_TRUST) & (coarse != 0), response, torch.nan)
-    found = encoding.data_consistency(maps, coarse, noise=noise, response=response)
-    noisy = noise.flatten(1).any(1)[:, None, None]  # without noise the network follows the measurement by itself
-    return torch.cat([torch.where(noisy, found, maps)[:, None], preds[0][:, 1:]], 1)
+    response = _response(moved - maps, measured, noise, probe, encoding)
+    found = encoding.data_consistency(maps, measured, noise=noise, response=response)
+    weight = encoding.trust(measured - encoding.A(maps), noise, response)
+    return found, response + weight * (1 - response)

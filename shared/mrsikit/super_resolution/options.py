@@ -148,6 +148,12 @@ class SuperResolutionOptions(RunOptions):
         False,
         "`true`: the map is itself a ratio; data consistency is then off, for a ratio of means is no mean of ratios",
     )
+    check: Flag = option(
+        True,
+        "try network, total variation and interpolation on the map itself, made coarser once more, and weigh them by "
+        "their errors there; it needs a known noise and 20 voxels along each axis. `false`: the network alone",
+        example=False,
+    )
     metabolites: Annotated[Any, AfterValidator(_names)] = option(
         None, "names of the maps on the last axis, in order: `NAA,tCr,tCho`"
     )

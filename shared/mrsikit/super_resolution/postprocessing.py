@@ -19,6 +19,7 @@ from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.options import Ratio, names_of, noise_levels, ratio_pairs
 from mrsikit.super_resolution.preprocessing import turned
+from mrsikit.super_resolution.scale_check import COLUMNS, check_records, summary_of
 from mrsikit.super_resolution.tissue_mask import SUPPORT
 from mrsikit.super_resolution.warnings import Case, warnings_of
 
@@ -34,8 +35,9 @@ class PostprocessFineMapd(Transform):
 
     Args:
         image: key of the network's input.
-        pred: key of the inferer's output, (3 M, factor X, factor Y, Z or factor Z): each map, its standard deviation,
-            and the map without the MRIs.
+        pred: key of the inferer's output: "maps" (3 M, factor X, factor Y, Z or factor Z), each map, its standard
+            deviation, and the map without the MRIs; "check" (M, 3, 5), see
+            :mod:`mrsikit.super_resolution.scale_check`. Maps alone, as a tensor, are maps without a check.
         factor: as for :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
         psf: as for the same class.
         noise: as for the same class.
@@ -52,8 +54,8 @@ class PostprocessFineMapd(Transform):
         "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit (the uncertainties of an interpolated map
         are NaN); with MRIs, "without_mri", the map super-resolved without them; on request, "ratio" and
         "ratio_uncertainty", NaN where the denominator is below :data:`LEAST_DENOMINATOR` x its standard deviation or
-        below :data:`SUPPORT` x its maximum; "names", the keys of these; "summary", one row of the run's table; "flags",
-        the warnings.
+        below :data:`SUPPORT` x its maximum; "names", the keys of these; "summary", one row of the run's table;
+        "checks", what the report shows of the check; "flags", the warnings.
     """
 
     def __init__(
@@ -84,19 +86,22 @@ class PostprocessFineMapd(Transform):
         """Compute the outputs of one file."""
         out = dict(data)
         plain = convert_to_tensor(out["map"]).cpu()
+        maps, checks = self._parts(out[self.pred], len(plain))
         method = self.method if self.method != "auto" else 2 if out["used"] else 1
         if method == 1:
             out["used"], out["covered"] = "", {}
-        meta = self._fine_meta(out)
-        for name, result in zip(("sr", "uncertainty", "without_mri"), self._fine_maps(out, len(plain)), strict=True):
+        meta, fine = self._fine_meta(out), self._fine_maps(out, maps, len(plain))
+        for name, result in zip(("sr", "uncertainty", "without_mri"), fine, strict=True):
             out[name] = MetaTensor(result if plain.ndim == 4 else result[..., 0], meta=meta)
         share = convert_to_tensor(out["noise_share"]).cpu()
         noise = None if share.isnan().all() else share
-        out["summary"] = self._summary(out, plain, method, noise)
+        out["summary"] = self._summary(out, plain, method, noise) | summary_of(checks)
+        out["checks"] = check_records(checks)
         out["flags"] = warnings_of(
             Case(
                 data=out,
                 maps=plain,
+                checks=checks,
                 noise=noise,
                 given_noise=self.noise,
                 ratio=self.ratio,
@@ -124,12 +129,18 @@ class PostprocessFineMapd(Transform):
             out[name] = torch.full_like(out[name], torch.nan)
         out["summary"][TYPICAL_SD] = "not given"
 
-    def _fine_maps(self, data: Mapping[Hashable, Any], count: int) -> Tensor:
+    @staticmethod
+    def _parts(pred: Any, count: int) -> tuple[Tensor, Tensor]:
+        """Return the inferer's maps and their checks (M, 3, 5), NaN where there is none."""
+        if isinstance(pred, Mapping):
+            return tuple(convert_to_tensor(pred[name]).cpu().float() for name in ("maps", "check"))
+        return convert_to_tensor(pred).cpu().float(), torch.full((count, 3, len(COLUMNS)), torch.nan)
+
+    def _fine_maps(self, data: Mapping[Hashable, Any], pred: Tensor, count: int) -> Tensor:
         """Return map, standard deviation and map without the MRIs, (3, M, factor X, ...), in the map's unit.
 
         The standard deviation of imputed voxels is added in quadrature. Slices without a measurement are NaN.
         """
-        pred = convert_to_tensor(data[self.pred]).cpu().float()
         slices = pred.shape[-1]
         pred = pred.reshape(count, 3, *pred.shape[1:]).movedim(1, 0)
         scale, unmeasured = (convert_to_tensor(data[name]).cpu() for name in ("scale", "unmeasured"))

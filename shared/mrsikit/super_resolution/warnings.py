@@ -19,6 +19,7 @@ from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.options import FEWEST_SLICES
 from mrsikit.super_resolution.preprocessing import without_position
 from mrsikit.super_resolution.rigid_check import move_in_words
+from mrsikit.super_resolution.scale_check import ERROR, FEWEST, METHODS, WEIGHT, WITH_MRI
 from mrsikit.super_resolution.scalp import RING
 
 NEARLY_CUBIC = 1.3
@@ -37,6 +38,9 @@ LOUD = 0.1
 OVERSHOOT, UNDERSHOOT = 2.0, -0.3
 """Outputs above 2 x or below -0.3 x the measured maximum are implausible."""
 
+LEAST_SHARE = 0.3
+"""A share of the result below 30 % says that the MRI hardly counts."""
+
 MATRIX = (16, 64)
 """Smallest and largest coarse matrix that was tested."""
 
@@ -48,6 +52,7 @@ class Case:
     Attributes:
         data: entries that :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd` adds, and "sr".
         maps: coarse maps (M, X, Y[, Z]).
+        checks: (M, 3, 5) checks of the maps, see :mod:`mrsikit.super_resolution.scale_check`.
         noise: (M,), standard deviation of each map's noise over its maximum, NaN where unknown; None: unknown for all.
         given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.
@@ -58,6 +63,7 @@ class Case:
 
     data: Mapping[Any, Any]
     maps: Tensor
+    checks: Tensor
     noise: Tensor | None
     given_noise: Sequence[float]
     ratio: bool
@@ -230,6 +236,25 @@ def scalp_left_on(case: Case) -> Iterator[str]:
             )
 
 
+def no_check(case: Case) -> Iterator[str]:
+    """The noise is known, but no map could be checked on itself."""
+    small = min(case.maps.shape[1:3]) < FEWEST
+    if case.noise is not None and small and bool(case.checks[:, ERROR, -1].isnan().all()):
+        yield f"no check on this map: it has fewer than {FEWEST} voxels along an axis"
+
+
+def unhelpful_mri(case: Case) -> Iterator[str]:
+    """By the check, the MRIs do not help on a map."""
+    for number, check in enumerate(case.checks, start=1):
+        share = float(check[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num(1.0))
+        if share < LEAST_SHARE:
+            which = f"map {number}: " if len(case.checks) > 1 else ""
+            yield (
+                f"{which}the check on this map gives what the MRI says {share:.0%} of the result: it fits "
+                "the map badly, or the map has little that an MRI shows"
+            )
+
+
 def resampled_companions(case: Case) -> Iterator[str]:
     """Bounds came on another grid."""
     yield from resampling_warnings(case.data)
@@ -252,6 +277,8 @@ RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     implausible_values,
     misplaced_mri,
     scalp_left_on,
+    no_check,
+    unhelpful_mri,
     resampled_companions,
 )
 

@@ -4,8 +4,9 @@ import torch
 from monai.data import MetaTensor
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
-from mrsikit.super_resolution.inferer import parts, slices_through
+from mrsikit.super_resolution.inferer import parts, super_resolved
 from mrsikit.super_resolution.preprocessing import subdivided
+from mrsikit.super_resolution.scale_check import Coarse
 
 AFFINE = torch.tensor([[-7.0, 0, 0, 100], [0, 7, 0, -90], [0, 0, 10, 20], [0, 0, 0, 1]], dtype=torch.float64)
 
@@ -26,7 +27,7 @@ def layers(out: dict) -> torch.Tensor:
     fine, coarse = out["image"].shape[1], out["map"].shape[1]
     starts, noises, mris = parts(out["image"].as_tensor())
     for start, noise in zip(starts, noises, strict=True):
-        slices_through(network, start, noise, mris, SpatialEncoding("block", fine // coarse), consistency=False)
+        super_resolved(network, Coarse(start, noise, mris, SpatialEncoding("block", fine // coarse)), consistency=False)
     return torch.cat(seen[:: 2 if mris else 1])  # each a second time without its MRIs
 
 

@@ -1,10 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
-from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, slices_through
+from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, super_resolved
 from mrsikit.super_resolution.network import CHANNELS, FACTOR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
+from mrsikit.super_resolution.scale_check import Coarse
 
 from .conftest import flair, volume
 
@@ -15,7 +18,7 @@ def test_without_the_mris_none_of_them_is_seen() -> None:
     def mris(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x[:, 1:5].abs().sum(1)] * 2, 1)
 
-    found = SliceStackInferer()(item["image"].as_tensor()[None], mris)[0]
+    found = SliceStackInferer()(item["image"].as_tensor()[None], mris)["maps"][0]
     assert found[0].max() > 0
     assert (found[2] == 0).all()
 
@@ -36,7 +39,7 @@ def test_slices_and_maps_come_back_in_their_order() -> None:
     starts = torch.rand(2, 2, 8, 12, SLICES + 3, generator=torch.Generator().manual_seed(0)) + 1
     noises = torch.full_like(starts, 0.25)
     item = torch.cat([starts, noises, torch.zeros(2, 2, *starts.shape[2:])], 1)
-    found = SliceStackInferer(factor=2)(item, lambda x: x[:, [INTERPOLATED, NOISE]])
+    found = SliceStackInferer(factor=2)(item, lambda x: x[:, [INTERPOLATED, NOISE]])["maps"]
     assert found.shape == (2, 6, *starts.shape[2:])
     for m in range(2):
         torch.testing.assert_close(found[:, 3 * m], starts[:, m])
@@ -54,7 +57,7 @@ def test_a_network_is_told_factor_spread_and_whether_the_noise_is_known() -> Non
     start = torch.ones(8, 12, 2)
     known, unknown = torch.full_like(start, 0.1), torch.full_like(start, torch.nan)
     for noise, is_known, calls in ((known, 1, 2), (unknown, 0, 1), (torch.zeros_like(start), 1, 1)):
-        slices_through(network, start, noise, {}, SpatialEncoding("kspace", 4))
+        super_resolved(network, Coarse(start, noise, {}, SpatialEncoding("kspace", 4)))
         assert len(seen) == calls  # a second one shows how the result follows the noise
         for x in seen:
             assert x.shape == (2, CHANNELS, 8, 12)
@@ -80,9 +83,11 @@ def test_a_network_that_errs_more_than_it_thinks_is_corrected_and_one_that_does_
         return float((encoding.A(fine[None, ..., 0]) - clean).square().mean().sqrt())
 
     for made, expected in ((truth, 0.35 * sigma), (truth + wrong, 1.3 * sigma)):
-        found = slices_through(
-            lambda x, made=made: torch.stack([made, made], 1), start, torch.full_like(start, sigma), {}, encoding
-        )
+        found = super_resolved(
+            lambda x, made=made: torch.stack([made, made], 1),
+            Coarse(start, torch.full_like(start, sigma), {}, encoding),
+            check=False,
+        )[0]
         assert error(found[0]) < expected
 
 
@@ -94,9 +99,9 @@ def test_a_slice_alone_is_as_in_its_stack() -> None:
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([0.8 * x[:, INTERPOLATED], x[:, NOISE]], 1)
 
-    whole = slices_through(network, start, noise, {}, encoding)
+    whole = super_resolved(network, Coarse(start, noise, {}, encoding))[0]
     for k in (0, SLICES + 1):
-        one = slices_through(network, start[..., k : k + 1], noise[..., k : k + 1], {}, encoding)
+        one = super_resolved(network, Coarse(start[..., k : k + 1], noise[..., k : k + 1], {}, encoding))[0]
         torch.testing.assert_close(one, whole[..., k : k + 1])
 
 
@@ -108,8 +113,37 @@ def test_without_consistency_the_network_alone_decides() -> None:
     def network(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([0.8 * x[:, INTERPOLATED], x[:, NOISE]], 1)
 
-    found = slices_through(network, start, noise, {}, encoding, consistency=False)
+    found = super_resolved(network, Coarse(start, noise, {}, encoding), consistency=False)[0]
     torch.testing.assert_close(found[0], 0.8 * start)
-    assert not torch.allclose(slices_through(network, start, noise, {}, encoding)[0], 0.8 * start, atol=0.01)
-    noise[..., 1] = 0  # a slice without noise in a stack is as one alone
-    torch.testing.assert_close(slices_through(network, start, noise, {}, encoding)[0, ..., 1], 0.8 * start[..., 1])
+    assert not torch.allclose(super_resolved(network, Coarse(start, noise, {}, encoding))[0][0], 0.8 * start, atol=0.01)
+    noise[..., 1] = 0  # a slice without noise keeps the measurement
+    found = super_resolved(network, Coarse(start, noise, {}, encoding))[0][0]
+    kept, given = (encoding.A(image[None, ..., 1]) for image in (found, start))
+    torch.testing.assert_close(kept, given, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("psf", ["block", "kspace", "hamming"])
+def test_a_result_far_below_zero_is_lifted_and_what_was_measured_stays(psf: str) -> None:
+    encoding, sigma = SpatialEncoding(psf, 2), 0.01
+    x, y = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
+    truth = (torch.hypot(x - 24, y - 24) < 14).float()[None]
+    coarse = encoding.A(truth)
+    start = encoding.interpolate(coarse).movedim(0, -1)
+    ringing = 0.1 * torch.sin(3.0 * x)[None]
+    ringing = truth + ringing - encoding.A_dagger(encoding.A(ringing))
+    network = partial(_gives, ringing)
+    noise = torch.full_like(start, sigma)
+    lifted, left = (
+        super_resolved(network, Coarse(image, noise, {}, encoding), check=False)[0][0] for image in (start, -start)
+    )
+    assert ringing.min() < -8 * sigma
+    below, before = ((-2 * sigma - image).clamp(min=0).square().mean() for image in (lifted, ringing))
+    assert below < 0.2 * before
+    torch.testing.assert_close(encoding.A(lifted[None, ..., 0]), encoding.A(ringing), atol=0.1 * sigma, rtol=0)
+    made = super_resolved(network, Coarse(start, noise, {}, encoding), consistency=False)[0][0]
+    torch.testing.assert_close(made, ringing[0, ..., None])
+    assert left.min() < -0.5  # a map that is truly negative
+
+
+def _gives(image: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    return torch.stack([image, 0.1 + 0 * image], 1)

@@ -61,7 +61,7 @@ def test_results_are_in_the_maps_unit_and_layout(shape: tuple[int, ...]) -> None
     def same(x: torch.Tensor) -> torch.Tensor:
         return torch.stack([x[:, INTERPOLATED], 0.01 + 0 * x[:, INTERPOLATED]], 1)
 
-    item["pred"] = SliceStackInferer(factor=2)(item["image"].as_tensor()[None], same)[0]
+    item["pred"] = SliceStackInferer(factor=2)(item["image"].as_tensor()[None], same)["maps"][0]
     out = PostprocessFineMapd(factor=2)(item)
     assert "without_mri" not in out
     assert out["sr"].shape == (shape[0], 24, 32, *shape[3:])

@@ -12,6 +12,7 @@ from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 from mrsikit.super_resolution.rigid_check import NO_MOVE
+from mrsikit.super_resolution.scale_check import COLUMNS
 from mrsikit.super_resolution.warnings import RULES, Case, misplaced_mri, scalp_left_on, warnings_of
 
 KSPACE = SpatialEncoding("kspace", 4)
@@ -45,6 +46,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "denoised": False,
         "encoding": SpatialEncoding("block", 4),
         "dims": 2,
+        "checks": torch.full((shape[0], 3, len(COLUMNS)), torch.nan),
     }
     return Case(
         data={name: given.get(name, value) for name, value in data.items()},

@@ -20,23 +20,27 @@ def check_views(checks: Sequence[Mapping[str, Any]], unit: str) -> list[dict[str
 
     Args:
         checks: from the record. Each has "title", "candidates" (error and share of each by its name, in the order of
-            the table), and of hidden voxels "measured", "result" and "sd" (N,), in the map's unit.
+            the table). A check on hidden voxels also has their "measured", "result" and "sd" (N,), in the map's unit.
         unit: unit of the map.
 
     Returns:
-        For each check: title, columns, rows (cells as text, the name first), png (base64) and its alternative text.
+        For each check: title, columns, rows (cells as text, the name first); with hidden voxels png (base64) and its
+        alternative text.
     """
     out = []
     for check in checks:
         columns = list(dict.fromkeys(name for found in check["candidates"].values() for name in found))
         rows = [[name, *(_text(found.get(c)) for c in columns)] for name, found in check["candidates"].items()]
+        out.append({"title": check["title"], "columns": columns, "rows": rows})
+        if "measured" not in check:
+            continue
         png = base64.b64encode(draw_hidden(check["measured"], check["result"], check["sd"], unit)).decode("ascii")
         inside = np.abs(np.subtract(check["measured"], check["result"])) <= 1.645 * np.asarray(check["sd"])
         alt = (
             f"{inside.size} hidden voxels, result against measured value; bars of 1.645 SD hold {inside.sum()}, as the "
             "SD was set so that they hold nine of ten"
         )
-        out.append({"title": check["title"], "columns": columns, "rows": rows, "png": png, "alt": alt})
+        out[-1] |= {"png": png, "alt": alt}
     return out
 
 

@@ -1,0 +1,286 @@
+r"""Check across scales: try every method on the measured map itself, made coarser once more, and weigh the methods.
+
+The measured map is coarsened by two. Each method super-resolves the coarser map, and the measured map is the truth. Two
+rules make the trial fair:
+
+- Coarsening averages the noise away. So noise z of the known standard deviation is added first, and part of it is
+  subtracted from the truth: :math:`y_+ = y + \sqrt{3} z` is coarsened and has the measured map's noise again, and
+  :math:`y_- = y - z / \sqrt{3}` is compared. The noises of the two are independent (arXiv:2111.09447), so the mean
+  squared difference less :math:`\tfrac{4}{3} \sigma^2` is the mean squared error, without bias.
+- How much a method errs in what the acquisition does measure can be read at the true scale, by Stein's unbiased risk
+  estimate. The trial only decides about what is not measured.
+
+The weights of the methods minimise the estimated error of their mean, with a penalty that keeps them near the method
+named beforehand. The penalty fades with the number of voxels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from torch import Tensor
+
+from mrsikit.physics.kspace import hamming_weights, low_pass_sample, weighted
+from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.super_resolution.network import NO_TRUST
+from mrsikit.super_resolution.tissue_mask import SUPPORT
+
+WITH_MRI, NETWORK, TV, INTERPOLATION = "with MRI", "network", "total variation", "interpolation"
+METHODS = (WITH_MRI, NETWORK, TV, INTERPOLATION)
+"""Methods that a check compares; the first that a map has is the one named beforehand."""
+
+WEIGHT, WITHOUT_MRI, ERROR = range(3)
+"""Rows of a check: the weight of each method, its weight where the MRIs are left out, and its root mean squared error
+as a share of the root mean square of the tissue. The last column is that of the result, which has an error alone."""
+
+COLUMNS = (*METHODS, "result")
+
+SCALE = 2
+"""The map is coarsened by two, whatever the factor of the super-resolution."""
+
+FEWEST = 20
+"""A map with fewer voxels along an axis is not checked: coarsened, it would have less than 10."""
+
+LEAST_VOXELS = 50
+"""A map with fewer voxels of tissue is not checked."""
+
+WINDOW, NOISES = 5, 3.0
+"""Tissue is where the mean of 5 x 5 voxels exceeds :data:`SUPPORT` by 3 standard deviations of that mean."""
+
+SMALL = 0.005
+"""Shares below half a percent are not listed."""
+
+PENALTY = 30.0
+"""The penalty for leaving the method named beforehand, in voxels. Chosen on BrainWeb 1, with and without shading."""
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A coarse map on the fine grid, with what is known of it; slices last.
+
+    Attributes:
+        start: (X, Y, Z) interpolated map, each slice divided by the maximum of the coarse one.
+        noise: (X, Y, Z) standard deviation of the coarse map's noise; NaN where it is unknown.
+        mris: MRIs by name, each (X, Y, Z).
+        encoding: encoding of the coarse map, in plane.
+    """
+
+    start: Tensor
+    noise: Tensor
+    mris: Mapping[str, Tensor]
+    encoding: SpatialEncoding
+
+    @property
+    def map(self) -> Tensor:
+        """Coarse map (Z, X / f, Y / f)."""
+        return self.encoding.A(self.start.movedim(-1, 0))
+
+    @property
+    def level(self) -> Tensor:
+        """Standard deviation of its noise (Z, X / f, Y / f)."""
+        return self.noise[:: self.encoding.factor, :: self.encoding.factor].movedim(-1, 0)
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether the noise is known everywhere."""
+        return not bool(self.noise.isnan().any())
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What the methods make of a coarse map.
+
+    Attributes:
+        maps: fine map (X, Y, Z) of each method.
+        responses: for each method the derivative of each voxel of A x by that of y, (Z, X / f, Y / f); empty without
+            noise.
+        sds: standard deviation (X, Y, Z) of the methods that state one.
+    """
+
+    maps: dict[str, Tensor]
+    responses: dict[str, Tensor] = field(default_factory=dict)
+    sds: dict[str, Tensor] = field(default_factory=dict)
+
+
+def check_across_scales(
+    estimate: Callable[[Coarse], Estimates], coarse: Coarse, found: Estimates, seed: int = 0
+) -> Tensor | None:
+    """Weigh the methods by their errors on this map.
+
+    Args:
+        estimate: runs all methods.
+        coarse: the measured map; its noise must be known.
+        found: what the methods make of it.
+        seed: seed of the noise that is added.
+
+    Returns:
+        (3, 5): :data:`WEIGHT`, :data:`WITHOUT_MRI` and :data:`ERROR` of each of :data:`COLUMNS`; NaN for methods that
+        this map does not have. None if the map is too small or its noise unknown.
+    """
+    measured, level = coarse.map, coarse.level
+    if not coarse.noise_known or min(measured.shape[1:]) < FEWEST:
+        return None
+    names = [name for name in METHODS if name in found.maps]
+    tissue = _tissue(measured, level)
+    rows, columns = (n // SCALE * SCALE for n in measured.shape[1:])
+    kept = tissue[:, :rows, :columns]
+    if int(kept.sum()) < LEAST_VOXELS:
+        return None
+    products = _measured_part(coarse, found, names, measured, level, tissue)
+    measured, level = measured[:, :rows, :columns], level[:, :rows, :columns]
+    white = torch.randn(measured.shape, generator=torch.Generator().manual_seed(seed)).to(measured)
+    noise = coarse.encoding.coloured(white)
+    tried, scale, truth = _coarser(coarse, measured, level, noise)
+    maps = {name: scale * image.movedim(-1, 0) for name, image in estimate(tried).maps.items()}
+    wrong = [_unmeasured(_as_measured(maps[name], tried.encoding) - truth, tried.encoding) for name in names]
+    share = _unmeasured(noise, tried.encoding).square().mean() / noise.square().mean()
+    products = products + _products(wrong, kept) - 4 / 3 * float(share * level[kept].square().mean())
+    penalty, usual = PENALTY / int(kept.sum()), float(measured[kept].square().mean())
+    out = torch.full((3, len(COLUMNS)), torch.nan)
+    for row, chosen in ((WITHOUT_MRI, [name for name in names if name != WITH_MRI]), (WEIGHT, names)):
+        places = [names.index(name) for name in chosen]
+        weights = _weights(products[np.ix_(places, places)], penalty)
+        out[row, [METHODS.index(name) for name in chosen]] = torch.from_numpy(weights).float()
+    squares = np.append(products.diagonal(), weights @ products @ weights)
+    places = [*(METHODS.index(name) for name in names), len(METHODS)]
+    out[ERROR, places] = torch.from_numpy(np.sqrt(squares.clip(min=0) / usual)).float()
+    return out
+
+
+def blended(maps: Mapping[str, Tensor], weights: Tensor) -> Tensor:
+    """Mean of maps by name with the weights (5,) of :data:`COLUMNS`; NaN counts as 0."""
+    shares = dict(zip(COLUMNS, weights.nan_to_num().tolist(), strict=True))
+    return torch.stack([shares[name] * image for name, image in maps.items() if shares[name] > 0]).sum(0)
+
+
+def _tissue(measured: Tensor, level: Tensor) -> Tensor:
+    """Measured voxels (Z, x, y) in whose neighbourhood there is signal.
+
+    A voxel's own value hardly decides: to choose the voxels whose noise is positive would bias the estimates.
+    """
+    mean, noise = (F.avg_pool2d(image[:, None], WINDOW, 1, WINDOW // 2)[:, 0] for image in (measured, level))
+    return (mean > SUPPORT + NOISES * noise / WINDOW) & (level < NO_TRUST)
+
+
+def _measured_part(
+    coarse: Coarse, found: Estimates, names: list[str], measured: Tensor, level: Tensor, tissue: Tensor
+) -> NDArray[np.float64]:
+    """Mean products of the methods' errors in what is measured, by Stein's unbiased risk estimate."""
+    wrong = [coarse.encoding.A(found.maps[name].movedim(-1, 0)) - measured for name in names]
+    out = _products(wrong, tissue)
+    variance = level[tissue].square().double()
+    if variance.any():
+        followed = np.array([float((variance * found.responses[name][tissue].nan_to_num()).mean()) for name in names])
+        out = out + followed[:, None] + followed[None] - float(variance.mean())
+    return out
+
+
+def _coarser(coarse: Coarse, measured: Tensor, level: Tensor, noise: Tensor) -> tuple[Coarse, Tensor, Tensor]:
+    """Coarsen the measured map (Z, x, y); return it with what is known of it, its unit (Z, 1, 1), and the truth."""
+    encoding = SpatialEncoding(coarse.encoding.psf, SCALE)
+    level = torch.where(level < NO_TRUST, level, 0.0)  # an unmeasured voxel needs no noise
+    noise = level * noise
+    louder, truth = measured + 3**0.5 * noise, measured - noise / 3**0.5
+    y = _coarsened(louder, encoding)
+    average = SpatialEncoding("block", SCALE)
+    scale = y.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
+    spread = average.A_dagger(average.A(level.square()).sqrt() / scale)
+    factor = coarse.encoding.factor
+    rows, columns = measured.shape[1:]
+    mris = {
+        name: F.avg_pool2d(image.movedim(-1, 0)[:, None], factor)[:, 0, :rows, :columns].movedim(0, -1)
+        for name, image in coarse.mris.items()
+    }
+    tried = Coarse(encoding.interpolate(y / scale).movedim(0, -1), spread.movedim(0, -1), mris, encoding)
+    return tried, scale, truth
+
+
+def _coarsened(y: Tensor, encoding: SpatialEncoding) -> Tensor:
+    """Measure a coarse map again; a filtered one as if the narrower filter had been applied to what is unfiltered."""
+    if encoding.psf != "hamming":
+        return encoding.A(y)
+    wide, narrow = (hamming_weights(y.shape[-2], y.shape[-1], factor).to(y) for factor in (1, SCALE))
+    return low_pass_sample(weighted(y, torch.where(narrow > 0, narrow / wide.clamp(min=1e-6), 0.0)), SCALE)
+
+
+def _as_measured(image: Tensor, encoding: SpatialEncoding) -> Tensor:
+    """Filter maps (Z, x, y) as the truth is filtered."""
+    if encoding.psf != "hamming":
+        return image
+    return weighted(image, hamming_weights(image.shape[-2], image.shape[-1], 1).to(image))
+
+
+def _unmeasured(image: Tensor, encoding: SpatialEncoding) -> Tensor:
+    """Return the part of maps (Z, x, y) that the coarser map does not hold."""
+    plain = encoding.unfiltered
+    return image - plain.A_dagger(plain.A(image))
+
+
+def _products(errors: list[Tensor], tissue: Tensor) -> NDArray[np.float64]:
+    inside = torch.stack([error[tissue] for error in errors]).double()
+    return np.asarray(inside @ inside.T / inside.shape[1])
+
+
+def _weights(products: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+    """Weights, not negative and of sum 1, that make the expected squared error of the mean small.
+
+    Args:
+        products: (n, n) mean products of the errors; the first method is the one named beforehand.
+        penalty: of the squared distance from that method alone, in units of its mean squared error.
+    """
+    before = np.eye(len(products))[0]
+    usual = max(products[0, 0], 1e-3 * np.abs(products).max(), 1e-20)
+    # The noise of the truth is in all products alike. A constant changes no weights of sum 1, and keeps them positive.
+    products = products / usual + np.abs(products).max() / usual
+    values, vectors = np.linalg.eigh(products + penalty * np.eye(len(products)))
+    root = (vectors * np.sqrt(values.clip(min=1e-9))).T
+    target = np.linalg.solve(root.T, penalty * before)
+    heavy = 1e3  # of the condition that the sum is 1
+    found, _ = nnls(np.r_[root, np.full((1, len(root)), heavy)], np.r_[target, heavy])
+    return np.asarray(found / found.sum())
+
+
+def check_records(checks: Tensor) -> list[dict[str, Any]]:
+    """Return what the report shows of the checks (M, 3, 5) of an input's maps: a table for each checked map."""
+    out = []
+    for number, check in enumerate(checks, start=1):
+        table = {
+            name: {
+                "share": _number(check[WEIGHT, k]),
+                "share without MRI": _number(check[WITHOUT_MRI, k]),
+                "error / tissue": _number(check[ERROR, k]),
+            }
+            for k, name in enumerate(COLUMNS)
+            if check[ERROR, k].isfinite()
+        }
+        if table:
+            which = f"map {number}, " if len(checks) > 1 else ""
+            title = f"{which}what each method does on this map, made coarser once more"
+            out.append({"title": title, "candidates": table})
+    return out
+
+
+def summary_of(checks: Tensor) -> dict[str, Any]:
+    """Return the columns of the summary for the checks (M, 3, 5): the methods' shares, and errors, means over maps."""
+    done = checks[checks[:, ERROR, -1].isfinite()]
+    if not len(done):
+        return {"check": "none"}
+    shares = done[:, WEIGHT].nan_to_num().mean(0)
+    errors = {name: done[:, ERROR, k].nanmean() for k, name in enumerate(COLUMNS)}
+    return {
+        "check": ", ".join(
+            f"{name} {share:.0%}" for name, share in zip(METHODS, shares, strict=False) if share > SMALL
+        ),
+        **{f"check: error / tissue, {name}": _number(error) for name, error in errors.items() if error.isfinite()},
+    }
+
+
+def _number(value: Tensor) -> float | None:
+    return round(float(value), 4) if value.isfinite() else None

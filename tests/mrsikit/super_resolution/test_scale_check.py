@@ -1,0 +1,163 @@
+import pytest
+import torch
+
+from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.super_resolution.inferer import super_resolved
+from mrsikit.super_resolution.network import FLAIR, INTERPOLATED, TV
+from mrsikit.super_resolution.scale_check import (
+    COLUMNS,
+    ERROR,
+    FEWEST,
+    INTERPOLATION,
+    METHODS,
+    NETWORK,
+    WEIGHT,
+    WITH_MRI,
+    WITHOUT_MRI,
+    Coarse,
+    Estimates,
+    blended,
+    check_across_scales,
+    check_records,
+    summary_of,
+)
+
+SIGMA = 0.05
+PLACE = {name: k for k, name in enumerate(COLUMNS)}
+
+
+def head(factor: int, side: int = 128) -> torch.Tensor:
+    """Discs in a disc, (1, side, side): edges that interpolation blurs, and nothing else."""
+    x, y = torch.meshgrid(torch.arange(float(side)), torch.arange(float(side)), indexing="ij")
+    image = 0.6 * (torch.hypot(x - side / 2, y - side / 2) < 0.42 * side).float()
+    for k in range(6):
+        angle = torch.tensor(1.05 * k)
+        centre = side / 2 + 0.25 * side * torch.stack([angle.cos(), angle.sin()])
+        image[torch.hypot(x - centre[0], y - centre[1]) < side / (9 + 4 * k)] = 1.0 if k % 2 else 0.3
+    return image[None]
+
+
+def measured(psf: str, factor: int, sigma: float = SIGMA, seed: int = 0) -> tuple[Coarse, torch.Tensor]:
+    truth, encoding = head(factor), SpatialEncoding(psf, factor)
+    clean = encoding.A(truth)
+    noise = encoding.coloured(torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)))
+    start = encoding.interpolate(clean + sigma * noise).movedim(0, -1)
+    return Coarse(start, torch.full_like(start, sigma), {"flair": truth.movedim(0, -1)}, encoding), truth
+
+
+def by_the_mri(good: bool):
+    """A network that gives the MRI, right or shifted by three voxels, if it has one; else the interpolation."""
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        guided = x[:, FLAIR] if good else x[:, FLAIR].roll(3, 1)
+        image = torch.where((x[:, FLAIR] != 0).any(), guided, x[:, INTERPOLATED])
+        return torch.stack([image, 0.1 + 0 * image], 1)
+
+    return network
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize("psf", ["block", "kspace", "hamming"])
+def test_an_mri_that_helps_is_followed_and_one_that_does_not_is_left_out(psf: str, factor: int) -> None:
+    coarse, truth = measured(psf, factor)
+    for good in (True, False):
+        found, check = super_resolved(by_the_mri(good), coarse)
+        share = float(check[WEIGHT, PLACE[WITH_MRI]])
+        assert (share > 0.8) if good else (share < 0.3)
+        assert torch.isnan(check[WITHOUT_MRI, PLACE[WITH_MRI]])
+        assert float(check[WEIGHT].nan_to_num().sum()) == pytest.approx(1, abs=1e-5)
+        assert float(check[WITHOUT_MRI].nan_to_num().sum()) == pytest.approx(1, abs=1e-5)
+        if not good:  # the result is better than what was named beforehand
+            error, named = (
+                float((super_resolved(by_the_mri(good), coarse, check=c)[0][0, ..., 0] - truth[0]).square().mean())
+                for c in (True, False)
+            )
+            assert error < 0.8 * named
+
+
+@pytest.mark.parametrize("psf", ["block", "kspace"])
+def test_the_error_in_what_is_measured_is_that_of_the_truth(psf: str) -> None:
+    """A method that gives the measurement itself errs by its noise, one that gives the truth not at all."""
+    errors = []
+    for seed in range(8):
+        coarse, truth = measured(psf, 2, seed=seed)
+        clean = coarse.encoding.interpolate(coarse.encoding.A(truth)).movedim(0, -1)
+
+        def estimate(given: Coarse, clean: torch.Tensor = clean) -> Estimates:
+            same = given.start.shape == clean.shape
+            ones = torch.ones_like(given.map)
+            smooth = clean if same else given.start
+            maps = {NETWORK: smooth, INTERPOLATION: given.start}
+            return Estimates(maps, {NETWORK: 0 * ones, INTERPOLATION: ones}, {})
+
+        check = check_across_scales(estimate, coarse, estimate(coarse), seed)
+        assert check is not None
+        errors.append(check[ERROR, [PLACE[NETWORK], PLACE[INTERPOLATION]]].square())
+        usual = float(coarse.map[coarse.map > 0.2].square().mean())
+    mean = torch.stack(errors).mean(0) * usual
+    assert float(mean[1] - mean[0]) == pytest.approx(SIGMA**2, rel=0.25)  # the same detail, and noise
+
+
+def test_noise_that_was_averaged_away_is_brought_back() -> None:
+    """Smoothing wins on the true scale; on a coarser map without the noise interpolation would have."""
+    coarse, _ = measured("block", 2, sigma=0.15)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, TV], 0.1 + 0 * x[:, TV]], 1)
+
+    _, check = super_resolved(network, Coarse(coarse.start, coarse.noise, {}, coarse.encoding))
+    assert float(check[WEIGHT, PLACE[INTERPOLATION]]) < 0.25
+    assert float(check[ERROR, PLACE[INTERPOLATION]]) > 1.3 * float(check[ERROR, PLACE[NETWORK]])
+
+
+def test_without_noise_or_with_few_voxels_there_is_no_check() -> None:
+    coarse, _ = measured("block", 4)
+    unknown = Coarse(coarse.start, torch.full_like(coarse.start, torch.nan), coarse.mris, coarse.encoding)
+    few = 4 * (FEWEST - 1)
+    small = Coarse(coarse.start[:few], coarse.noise[:few], {}, coarse.encoding)
+    empty = Coarse(0 * coarse.start, coarse.noise, {}, coarse.encoding)
+    for given in (unknown, small, empty):
+        found, check = super_resolved(by_the_mri(True), given)
+        assert check.isnan().all()
+        assert found.isfinite().all()
+    _, check = super_resolved(by_the_mri(True), coarse, check=False)
+    assert check.isnan().all()
+
+
+def test_odd_matrices_and_many_slices() -> None:
+    coarse, _ = measured("kspace", 4)
+    odd = slice(0, 4 * 31)
+    start = coarse.start[odd].repeat(1, 1, 11)
+    mris = {"flair": coarse.mris["flair"][odd].repeat(1, 1, 11)}
+    found, check = super_resolved(by_the_mri(True), Coarse(start, torch.full_like(start, SIGMA), mris, coarse.encoding))
+    assert found.shape == (3, *start.shape)
+    assert float(check[WEIGHT, PLACE[WITH_MRI]]) > 0.8
+
+
+def test_the_same_map_has_the_same_check() -> None:
+    coarse, _ = measured("hamming", 4)
+    one, again = (super_resolved(by_the_mri(True), coarse)[1] for _ in range(2))
+    torch.testing.assert_close(one, again, equal_nan=True)
+
+
+def test_weights_blend_and_what_is_missing_counts_nothing() -> None:
+    maps = {NETWORK: torch.ones(2, 2), INTERPOLATION: 3 * torch.ones(2, 2)}
+    weights = torch.tensor([torch.nan, 0.75, 0.0, 0.25, torch.nan])
+    torch.testing.assert_close(blended(maps, weights), 1.5 * torch.ones(2, 2))
+
+
+def test_what_record_and_summary_say() -> None:
+    check = torch.full((2, 3, len(COLUMNS)), torch.nan)
+    check[1, WEIGHT, :4] = torch.tensor([0.7, 0.0, 0.1, 0.2])
+    check[1, WITHOUT_MRI, 1:4] = torch.tensor([0.8, 0.1, 0.1])
+    check[1, ERROR] = torch.tensor([0.2, 0.3, 0.35, 0.4, 0.18])
+    (record,) = check_records(check)
+    assert record["title"].startswith("map 2, ")
+    assert list(record["candidates"]) == [*METHODS, "result"]
+    assert record["candidates"][WITH_MRI] == {"share": 0.7, "share without MRI": None, "error / tissue": 0.2}
+    assert record["candidates"]["result"] == {"share": None, "share without MRI": None, "error / tissue": 0.18}
+    row = summary_of(check)
+    assert row["check"] == "with MRI 70%, total variation 10%, interpolation 20%"
+    assert row["check: error / tissue, result"] == 0.18
+    assert summary_of(check[:1]) == {"check": "none"}
+    assert check_records(check[:1]) == []
