@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, peak_memory
-from benchmarks import dicom_series, interpolated_maps, mri_checks, shaded_maps
+from benchmarks import dicom_series, interpolated_maps, mri_checks, shaded_maps, sodium
 from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
@@ -537,7 +537,7 @@ PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "measured maps": _measured, "public": _public,
     "dicom": dicom_series.refused_series,
-    **mri_checks.PARTS, **interpolated_maps.PARTS, "shaded maps": _shaded,
+    **mri_checks.PARTS, **interpolated_maps.PARTS, **sodium.PARTS, "shaded maps": _shaded,
 }  # fmt: skip
 
 
@@ -636,6 +636,7 @@ TABLES = [
     *shaded_maps.TABLES,
     *mri_checks.TABLES,
     *interpolated_maps.TABLES,
+    *sodium.TABLES,
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
 
