@@ -14,7 +14,7 @@ from mrsikit.restoration.guided_non_local_means import guided_non_local_means
 from mrsikit.restoration.non_local_means import mri_features, non_local_means
 from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.inferer import SliceStackInferer, estimates, parts, super_resolved, weighed
-from mrsikit.super_resolution.scale_check import COLUMNS, NETWORK, WITH_MRI, Coarse, Estimates
+from mrsikit.super_resolution.scale_check import NETWORK, NOT_ASKED, WITH_MRI, Coarse, Estimates, unchecked
 
 SLAB = 16
 """Number of fine voxels along the last axis that the non-local means process at a time in a volume."""
@@ -103,7 +103,9 @@ class MethodInferer(SliceStackInferer):
             spread = self.guided_spread * spread
         if self.consistency and coarse.noise_known:
             fine_map, alone = (self._data_consistent(fine, measured, level) for fine in (fine_map, alone))
-        return torch.stack([fine_map, spread, alone]), torch.full((3, len(COLUMNS)), torch.nan)
+        return torch.stack([fine_map, spread, alone]), unchecked(
+            {WITH_MRI if coarse.mris else NETWORK: fine_map}, NOT_ASKED
+        )
 
     def _guided(self, begun: Tensor, mris: Mapping[str, Tensor], encoding: SpatialEncoding) -> Tensor:
         """Average maps (B, X, Y[, Z]) along the MRIs (X, Y, Z).

@@ -198,9 +198,9 @@ class SpatialEncoding:
         if response is None:
             around = self._sum(wrong.square(), NEIGHBOURS) / self._sum(torch.ones_like(wrong), NEIGHBOURS)
             return fine + self.interpolate(wrong * (1 - ABOVE_NOISE * variance / around.clamp(min=1e-20)).clamp(min=0))
-        return fine + self.unfiltered.interpolate(wrong * self.trust(wrong, noise, response))
+        return fine + self.unfiltered.interpolate(wrong * self._trust(wrong, noise, response))
 
-    def trust(self, wrong: Tensor, noise: float | Tensor, response: Tensor) -> Tensor:
+    def _trust(self, wrong: Tensor, noise: float | Tensor, response: Tensor) -> Tensor:
         """Weight W of the measurement where the response to the noise is known, see :meth:`data_consistency`.
 
         Args:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from monai.inferers import Inferer
 from monai.utils import convert_to_tensor
 from torch import Tensor
@@ -16,18 +17,19 @@ from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.network import MRIS, NO_TRUST, network_input
 from mrsikit.super_resolution.network import TV as TV_CHANNEL
 from mrsikit.super_resolution.scale_check import (
-    COLUMNS,
     INTERPOLATION,
     METHODS,
     NETWORK,
+    NOT_ASKED,
     TV,
     WEIGHT,
     WITH_MRI,
-    WITHOUT_MRI,
     Coarse,
     Estimates,
     blended,
     check_across_scales,
+    unchecked,
+    without_mri,
 )
 
 SLICES = 8
@@ -37,8 +39,9 @@ PROBE = 0.1
 """Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
 
 
-NOTHING = 1e-6
-"""A map outside the head is 0; after its interpolation, up to rounding."""
+NOTHING, RIPPLE = 1e-6, 0.4
+"""Below these, the first by itself and the second over the noise's standard deviation, a map is 0: outside the head.
+Noise has a mean absolute value of .8 standard deviations."""
 
 LEAST_NEGATIVE = 2.0
 """Results are lifted to minus 2 standard deviations of the noise."""
@@ -47,8 +50,8 @@ CUTS = 8
 """How often the cut and the restoration of what was measured alternate."""
 
 NEGATIVES, RINGING = 4.0, 0.15
-"""A coarse map with values below minus 4 standard deviations of the noise and below minus 15 % of its maximum, which
-Gibbs ringing reaches, has true negative values."""
+"""A coarse map with values below minus 4 standard deviations of the noise has true negative values. In k-space it has
+them below minus 15 % of its maximum, which Gibbs ringing reaches."""
 
 
 class SliceStackInferer(Inferer):
@@ -80,8 +83,8 @@ class SliceStackInferer(Inferer):
 
         Returns:
             "maps" (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
-            super-resolved map without the MRIs. "check" (B, M, 3, 5): the check of each map, from
-            :func:`mrsikit.super_resolution.scale_check.check_across_scales`, NaN where there was none.
+            super-resolved map without the MRIs. "check" (B, M, 2, 5): the check of each map, from
+            :func:`mrsikit.super_resolution.scale_check.check_across_scales`.
         """
         # Plain tensors: a MetaTensor's bookkeeping takes longer than most of the operations on a slice.
         inputs = convert_to_tensor(inputs, track_meta=False)
@@ -120,8 +123,7 @@ def super_resolved(
         check: whether to check the methods on the map, where its noise is known.
 
     Returns:
-        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs; and the check (3, 5), NaN where
-        there was none.
+        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs; and the check (2, 5).
     """
 
     def estimate(given: Coarse) -> Estimates:
@@ -145,22 +147,15 @@ def weighed(
         As for :func:`super_resolved`.
     """
     found = estimate(coarse)
-    checked = check_across_scales(estimate, coarse, found) if check and consistency else None
-    weights = _first(found.maps) if checked is None else checked
-    with_mri = float(weights[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num())
+    checked = (
+        check_across_scales(estimate, coarse, found) if check and consistency else unchecked(found.maps, NOT_ASKED)
+    )
+    with_mri = float(checked[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num())
     sd = (1 - with_mri) * found.sds[NETWORK] + with_mri * found.sds.get(WITH_MRI, found.sds[NETWORK])
-    maps = [blended(found.maps, weights[row]) for row in (WEIGHT, WITHOUT_MRI)]
+    maps = [blended(found.maps, weights) for weights in (checked[WEIGHT], without_mri(checked))]
     if consistency:
         maps = [_not_too_negative(image, coarse) for image in maps]
-    return torch.stack([maps[0], sd, maps[1]]), torch.full_like(weights, torch.nan) if checked is None else checked
-
-
-def _first(maps: Mapping[str, Tensor]) -> Tensor:
-    """Weights (3, 5) of the method named beforehand alone, with and without MRIs."""
-    out = torch.zeros(3, len(COLUMNS))
-    out[WEIGHT, METHODS.index(WITH_MRI if WITH_MRI in maps else NETWORK)] = 1
-    out[WITHOUT_MRI, METHODS.index(NETWORK)] = 1
-    return out
+    return torch.stack([maps[0], sd, maps[1]]), checked
 
 
 def _not_too_negative(fine: Tensor, coarse: Coarse) -> Tensor:
@@ -170,7 +165,7 @@ def _not_too_negative(fine: Tensor, coarse: Coarse) -> Tensor:
     in fluid. Slices whose measurement has negative values are left alone.
     """
     level = coarse.level.flatten(1).median(1).values
-    lowest = -(NEGATIVES * level).clamp(min=RINGING)
+    lowest = -(NEGATIVES * level).clamp(min=RINGING if coarse.encoding.in_kspace else 0.0)
     cut = (coarse.map.flatten(1).amin(1) >= lowest) & coarse.noise_known
     if not cut.any():
         return fine
@@ -194,6 +189,7 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
     """
     encoding, mris = coarse.encoding, coarse.mris
     batches: list[Estimates] = []
+    probed = consistency and coarse.noise_known and bool(coarse.noise.any())
     stacks = [image.movedim(-1, 0).split(SLICES) for image in (coarse.start, coarse.noise, *mris.values())]
     steps = list(zip(*stacks, strict=True))
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
@@ -202,7 +198,7 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
         inputs = [network_input(plane, encoding, noise=known, mris=given)]
         measured, noise = encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
         probe = encoding.noise_probe(noise * (noise < NO_TRUST))
-        if consistency and known is not None and known.any():
+        if probed:
             moved = plane + PROBE * encoding.interpolate(probe)
             inputs.append(network_input(moved, encoding, noise=known, mris=given))
         batch = Estimates({})
@@ -211,14 +207,14 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
                 preds = [network(x) for x in images_of]
                 batch.maps[name] = preds[0][:, 0]
                 batch.sds[name] = preds[0][:, 1]
-                if len(preds) > 1:
+                if probed:
                     batch.maps[name], batch.responses[name] = _consistent(
                         preds[0][:, 0], preds[1][:, 0], measured, noise, probe, encoding
                     )
                 elif consistency and known is not None:  # no noise
                     batch.maps[name] = encoding.data_consistency(preds[0][:, 0], measured)
         batch.maps[TV], batch.maps[INTERPOLATION] = inputs[0][:, TV_CHANNEL], plane
-        if len(inputs) > 1:
+        if probed:
             change = inputs[1][:, TV_CHANNEL] - inputs[0][:, TV_CHANNEL]
             batch.responses[TV] = _response(change, measured, noise, probe, encoding)
             batch.responses[INTERPOLATION] = torch.ones_like(measured)
@@ -238,10 +234,14 @@ def _without_mris(x: Tensor) -> Tensor:
 
 
 def _response(change: Tensor, measured: Tensor, noise: Tensor, probe: Tensor, encoding: SpatialEncoding) -> Tensor:
-    """Derivative of each voxel of A x by that of y, from the change of x by a probe; NaN where y was not measured."""
+    """Derivative of each voxel of A x by that of y, from the change of x by a probe; NaN where y was not measured.
+
+    Outside the head many maps are 0: nothing was measured there. An even number of encodes lets them ripple.
+    """
     response = probe * encoding.A(change) / PROBE / noise.square().clamp(min=1e-20)
-    # Outside the head many maps are 0. Nothing was measured there.
-    return torch.where((noise < NO_TRUST) & (measured.abs() > NOTHING), response, torch.nan)
+    around = F.avg_pool2d(measured.abs()[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
+    there = (around > RIPPLE * noise) & (measured.abs() > NOTHING)
+    return torch.where((noise < NO_TRUST) & there, response, torch.nan)
 
 
 def _consistent(
@@ -265,6 +265,8 @@ def _consistent(
         The corrected maps, and their response, see :func:`_response`.
     """
     response = _response(moved - maps, measured, noise, probe, encoding)
-    found = encoding.data_consistency(maps, measured, noise=noise, response=response)
-    weight = encoding.trust(measured - encoding.A(maps), noise, response)
-    return found, response + weight * (1 - response)
+    found, shifted = (
+        encoding.data_consistency(image, y, noise=noise, response=response)
+        for image, y in ((maps, measured), (moved, measured + PROBE * probe))
+    )
+    return found, _response(shifted - found, measured, noise, probe, encoding)

@@ -166,8 +166,7 @@ class SuperResolution(nn.Module):
     Args:
         widths: channels at each resolution, finest first; the resolution halves from one to the next.
         classes: number of classes.
-        collapsed: whether each part of an ERB is one merged convolution, as in the shipped weights. Such a network is
-            not trained further.
+        collapsed: whether each part of an ERB is one merged convolution, as in the shipped weights.
     """
 
     def __init__(self, *, widths: Sequence[int] = (16, 32, 64, 64), classes: int = 10, collapsed: bool = False) -> None:

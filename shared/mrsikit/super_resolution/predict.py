@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ class SuperResolved(NamedTuple):
         ratio_uncertainty: standard deviation of the ratios, same shape.
         without_mri: with an MRI, the map super-resolved without it, same shape as ``sr``. The difference between the
             two is what the MRI contributes.
+        checks: the check of each map that was checked: "title", and "candidates", share and error of each method by its
+            name.
     """
 
     sr: np.ndarray
@@ -35,6 +38,7 @@ class SuperResolved(NamedTuple):
     ratio: np.ndarray | None = None
     ratio_uncertainty: np.ndarray | None = None
     without_mri: np.ndarray | None = None
+    checks: Sequence[dict[str, Any]] = ()
 
 
 def super_resolve(
@@ -89,4 +93,4 @@ def super_resolve(
     fine, spread = (channel_last(out[name], values.ndim) for name in ("sr", "uncertainty"))
     axes = {"ratio": 4, "ratio_uncertainty": 4, "without_mri": values.ndim}
     more = {name: channel_last(out[name], count) for name, count in axes.items() if name in out}
-    return SuperResolved(fine, spread, np.asarray(out["sr"].affine), out["flags"], **more)
+    return SuperResolved(fine, spread, np.asarray(out["sr"].affine), out["flags"], checks=out["checks"], **more)

@@ -36,11 +36,18 @@ WITH_MRI, NETWORK, TV, INTERPOLATION = "with MRI", "network", "total variation",
 METHODS = (WITH_MRI, NETWORK, TV, INTERPOLATION)
 """Methods that a check compares; the first that a map has is the one named beforehand."""
 
-WEIGHT, WITHOUT_MRI, ERROR = range(3)
-"""Rows of a check: the weight of each method, its weight where the MRIs are left out, and its root mean squared error
-as a share of the root mean square of the tissue. The last column is that of the result, which has an error alone."""
+WEIGHT, ERROR = range(2)
+"""Rows of a check: the weight of each method, and its root mean squared error as a share of the root mean square of the
+tissue. The last column is that of the result; its weight is the number of the reason why there was no check."""
 
 COLUMNS = (*METHODS, "result")
+DONE, NOT_ASKED, SMALL, LITTLE, QUIET = range(5)
+REASONS = {
+    SMALL: "it has fewer than 20 voxels along an axis in plane",
+    LITTLE: "it has fewer than 50 voxels of tissue",
+    QUIET: "it varies less from voxel to voxel than the stated noise: the noise is less, or it was interpolated",
+}
+"""Reasons for which a map with a known noise is not checked, as the user reads them."""
 
 SCALE = 2
 """The map is coarsened by two, whatever the factor of the super-resolution."""
@@ -54,8 +61,11 @@ LEAST_VOXELS = 50
 WINDOW, NOISES = 5, 3.0
 """Tissue is where the mean of 5 x 5 voxels exceeds :data:`SUPPORT` by 3 standard deviations of that mean."""
 
-SMALL = 0.005
+LISTED = 0.005
 """Shares below half a percent are not listed."""
+
+LEAST_NOISE = 0.5
+"""What varies from voxel to voxel has at least the noise's variance. Below half of it, the stated noise is wrong."""
 
 PENALTY = 30.0
 """The penalty for leaving the method named beforehand, in voxels. Chosen on BrainWeb 1, with and without shading."""
@@ -111,62 +121,91 @@ class Estimates:
 
 def check_across_scales(
     estimate: Callable[[Coarse], Estimates], coarse: Coarse, found: Estimates, seed: int = 0
-) -> Tensor | None:
+) -> Tensor:
     """Weigh the methods by their errors on this map.
 
     Args:
         estimate: runs all methods.
-        coarse: the measured map; its noise must be known.
+        coarse: the measured map.
         found: what the methods make of it.
         seed: seed of the noise that is added.
 
     Returns:
-        (3, 5): :data:`WEIGHT`, :data:`WITHOUT_MRI` and :data:`ERROR` of each of :data:`COLUMNS`; NaN for methods that
-        this map does not have. None if the map is too small or its noise unknown.
+        (2, 5): :data:`WEIGHT` and :data:`ERROR` of each of :data:`COLUMNS`; NaN for methods that this map does not
+        have. Without a check, see :func:`unchecked`.
     """
     measured, level = coarse.map, coarse.level
-    if not coarse.noise_known or min(measured.shape[1:]) < FEWEST:
-        return None
+    if not coarse.noise_known:
+        return unchecked(found.maps, NOT_ASKED)
+    if min(measured.shape[1:]) < FEWEST:
+        return unchecked(found.maps, SMALL)
     names = [name for name in METHODS if name in found.maps]
     tissue = _tissue(measured, level)
     rows, columns = (n // SCALE * SCALE for n in measured.shape[1:])
     kept = tissue[:, :rows, :columns]
     if int(kept.sum()) < LEAST_VOXELS:
-        return None
+        return unchecked(found.maps, LITTLE)
     products = _measured_part(coarse, found, names, measured, level, tissue)
     measured, level = measured[:, :rows, :columns], level[:, :rows, :columns]
     white = torch.randn(measured.shape, generator=torch.Generator().manual_seed(seed)).to(measured)
     noise = coarse.encoding.coloured(white)
     tried, scale, truth = _coarser(coarse, measured, level, noise)
+    share = _unmeasured(noise, tried.encoding).square().mean() / noise.square().mean()
+    variance = float(share * level[kept].square().mean())
+    rough, expected = (_unmeasured(image, SpatialEncoding("kspace", SCALE)) for image in (measured, level * noise))
+    if float(rough[kept].square().mean()) < LEAST_NOISE * float(expected[kept].square().mean()):
+        return unchecked(found.maps, QUIET)
     maps = {name: scale * image.movedim(-1, 0) for name, image in estimate(tried).maps.items()}
     wrong = [_unmeasured(_as_measured(maps[name], tried.encoding) - truth, tried.encoding) for name in names]
-    share = _unmeasured(noise, tried.encoding).square().mean() / noise.square().mean()
-    products = products + _products(wrong, kept) - 4 / 3 * float(share * level[kept].square().mean())
-    penalty, usual = PENALTY / int(kept.sum()), float(measured[kept].square().mean())
-    out = torch.full((3, len(COLUMNS)), torch.nan)
-    for row, chosen in ((WITHOUT_MRI, [name for name in names if name != WITH_MRI]), (WEIGHT, names)):
-        places = [names.index(name) for name in chosen]
-        weights = _weights(products[np.ix_(places, places)], penalty)
-        out[row, [METHODS.index(name) for name in chosen]] = torch.from_numpy(weights).float()
+    products = products + _products(wrong, kept) - 4 / 3 * variance
+    weights = _weights(products, PENALTY / int(kept.sum()))
     squares = np.append(products.diagonal(), weights @ products @ weights)
-    places = [*(METHODS.index(name) for name in names), len(METHODS)]
-    out[ERROR, places] = torch.from_numpy(np.sqrt(squares.clip(min=0) / usual)).float()
+    errors = np.sqrt(squares.clip(min=0) / float(measured[kept].square().mean()))
+    out = torch.full((2, len(COLUMNS)), torch.nan)
+    places = [METHODS.index(name) for name in names]
+    out[WEIGHT, [*places, len(METHODS)]] = torch.from_numpy(np.append(weights, DONE)).float()
+    out[ERROR, [*places, len(METHODS)]] = torch.from_numpy(errors).float()
+    return out
+
+
+def unchecked(maps: Mapping[str, Tensor], reason: int) -> Tensor:
+    """Return the check (2, 5) of a map that is not checked: all weight on the method named beforehand, no errors.
+
+    Args:
+        maps: fine map of each method.
+        reason: :data:`NOT_ASKED` or one of :data:`REASONS`.
+    """
+    out = torch.full((2, len(COLUMNS)), torch.nan)
+    out[WEIGHT, METHODS.index(next(name for name in METHODS if name in maps))] = 1
+    out[WEIGHT, len(METHODS)] = reason
+    return out
+
+
+def without_mri(check: Tensor) -> Tensor:
+    """Weights (5,) of a check with the share of the MRI given to the network without it."""
+    out = check[WEIGHT].nan_to_num()
+    place, alone = METHODS.index(WITH_MRI), METHODS.index(NETWORK)
+    out[alone] += out[place]
+    out[place] = 0
     return out
 
 
 def blended(maps: Mapping[str, Tensor], weights: Tensor) -> Tensor:
-    """Mean of maps by name with the weights (5,) of :data:`COLUMNS`; NaN counts as 0."""
+    """Mean of maps by name with the weights (5,) of a check; NaN counts as 0."""
     shares = dict(zip(COLUMNS, weights.nan_to_num().tolist(), strict=True))
     return torch.stack([shares[name] * image for name, image in maps.items() if shares[name] > 0]).sum(0)
 
 
 def _tissue(measured: Tensor, level: Tensor) -> Tensor:
-    """Measured voxels (Z, x, y) in whose neighbourhood there is signal.
+    """Measured voxels (Z, x, y) in whose neighbourhood there is signal, without those outside the head.
 
-    A voxel's own value hardly decides: to choose the voxels whose noise is positive would bias the estimates.
+    A voxel's own value hardly decides: to choose the voxels whose noise is positive would bias the estimates. The mean
+    over a window reaches beyond the head, where many maps are 0 and have no noise; so its outline is eroded again.
     """
-    mean, noise = (F.avg_pool2d(image[:, None], WINDOW, 1, WINDOW // 2)[:, 0] for image in (measured, level))
-    return (mean > SUPPORT + NOISES * noise / WINDOW) & (level < NO_TRUST)
+    mean, noise = (F.avg_pool2d(image[:, None], WINDOW, 1, WINDOW // 2) for image in (measured, level))
+    signal = (mean > SUPPORT + NOISES * noise / WINDOW).to(measured)
+    inside = -F.max_pool2d(-signal, WINDOW, 1, WINDOW // 2)
+    return (inside[:, 0] > 0) & (level < NO_TRUST)
 
 
 def _measured_part(
@@ -211,7 +250,7 @@ def _coarsened(y: Tensor, encoding: SpatialEncoding) -> Tensor:
 
 
 def _as_measured(image: Tensor, encoding: SpatialEncoding) -> Tensor:
-    """Filter maps (Z, x, y) as the truth is filtered."""
+    """Filter maps (Z, x, y) as the truth is filtered: the trial then says little of the outer encodes."""
     if encoding.psf != "hamming":
         return image
     return weighted(image, hamming_weights(image.shape[-2], image.shape[-1], 1).to(image))
@@ -225,7 +264,7 @@ def _unmeasured(image: Tensor, encoding: SpatialEncoding) -> Tensor:
 
 def _products(errors: list[Tensor], tissue: Tensor) -> NDArray[np.float64]:
     inside = torch.stack([error[tissue] for error in errors]).double()
-    return np.asarray(inside @ inside.T / inside.shape[1])
+    return (inside @ inside.T / inside.shape[1]).cpu().numpy()
 
 
 def _weights(products: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
@@ -236,9 +275,9 @@ def _weights(products: NDArray[np.float64], penalty: float) -> NDArray[np.float6
         penalty: of the squared distance from that method alone, in units of its mean squared error.
     """
     before = np.eye(len(products))[0]
-    usual = max(products[0, 0], 1e-3 * np.abs(products).max(), 1e-20)
+    unit = max(products[0, 0], 1e-3 * np.abs(products).max(), 1e-20)
     # The noise of the truth is in all products alike. A constant changes no weights of sum 1, and keeps them positive.
-    products = products / usual + np.abs(products).max() / usual
+    products = products / unit + np.abs(products).max() / unit
     values, vectors = np.linalg.eigh(products + penalty * np.eye(len(products)))
     root = (vectors * np.sqrt(values.clip(min=1e-9))).T
     target = np.linalg.solve(root.T, penalty * before)
@@ -248,13 +287,12 @@ def _weights(products: NDArray[np.float64], penalty: float) -> NDArray[np.float6
 
 
 def check_records(checks: Tensor) -> list[dict[str, Any]]:
-    """Return what the report shows of the checks (M, 3, 5) of an input's maps: a table for each checked map."""
+    """Return what the report shows of the checks (M, 2, 5) of an input's maps: a table for each checked map."""
     out = []
     for number, check in enumerate(checks, start=1):
         table = {
             name: {
-                "share": _number(check[WEIGHT, k]),
-                "share without MRI": _number(check[WITHOUT_MRI, k]),
+                "share": _number(check[WEIGHT, k]) if name in METHODS else None,
                 "error / tissue": _number(check[ERROR, k]),
             }
             for k, name in enumerate(COLUMNS)
@@ -268,15 +306,15 @@ def check_records(checks: Tensor) -> list[dict[str, Any]]:
 
 
 def summary_of(checks: Tensor) -> dict[str, Any]:
-    """Return the columns of the summary for the checks (M, 3, 5): the methods' shares, and errors, means over maps."""
+    """Return the columns of the summary for the checks (M, 2, 5): the methods' shares, and errors, means over maps."""
     done = checks[checks[:, ERROR, -1].isfinite()]
     if not len(done):
         return {"check": "none"}
-    shares = done[:, WEIGHT].nan_to_num().mean(0)
+    shares = done[:, WEIGHT, : len(METHODS)].nan_to_num().mean(0)
     errors = {name: done[:, ERROR, k].nanmean() for k, name in enumerate(COLUMNS)}
     return {
         "check": ", ".join(
-            f"{name} {share:.0%}" for name, share in zip(METHODS, shares, strict=False) if share > SMALL
+            f"{name} {share:.0%}" for name, share in zip(METHODS, shares, strict=True) if share > LISTED
         ),
         **{f"check: error / tissue, {name}": _number(error) for name, error in errors.items() if error.isfinite()},
     }

@@ -64,7 +64,7 @@ class RandCoarseMapd(RandomizableTransform):
             level = level * torch.exp(F.interpolate(waves, size=size, mode="bicubic")[0, 0])
             if self.rim:
                 depth = torch.from_numpy(ndimage.distance_transform_edt((coarse > 0.02).numpy())).float()
-                level = level * (1 + rng.uniform(0, self.rim) * torch.exp(-depth / 3))
+                level = (level * (1 + rng.uniform(0, self.rim) * torch.exp(-depth / 3))).clamp(max=NO_TRUST)
             if rng.random() < 0.3:
                 lost = torch.from_numpy(rng.random(coarse.shape) < rng.uniform(0, 0.05))
                 level = torch.where(lost, NO_TRUST, level)

@@ -19,7 +19,7 @@ from mrsikit.super_resolution.mri_alignment import COVERED, ELSEWHERE
 from mrsikit.super_resolution.options import FEWEST_SLICES
 from mrsikit.super_resolution.preprocessing import without_position
 from mrsikit.super_resolution.rigid_check import move_in_words
-from mrsikit.super_resolution.scale_check import ERROR, FEWEST, METHODS, WEIGHT, WITH_MRI
+from mrsikit.super_resolution.scale_check import METHODS, REASONS, WEIGHT, WITH_MRI
 from mrsikit.super_resolution.scalp import RING
 
 NEARLY_CUBIC = 1.3
@@ -52,7 +52,7 @@ class Case:
     Attributes:
         data: entries that :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd` adds, and "sr".
         maps: coarse maps (M, X, Y[, Z]).
-        checks: (M, 3, 5) checks of the maps, see :mod:`mrsikit.super_resolution.scale_check`.
+        checks: (M, 2, 5) checks of the maps, see :mod:`mrsikit.super_resolution.scale_check`.
         noise: (M,), standard deviation of each map's noise over its maximum, NaN where unknown; None: unknown for all.
         given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.
@@ -237,10 +237,11 @@ def scalp_left_on(case: Case) -> Iterator[str]:
 
 
 def no_check(case: Case) -> Iterator[str]:
-    """The noise is known, but no map could be checked on itself."""
-    small = min(case.maps.shape[1:3]) < FEWEST
-    if case.noise is not None and small and bool(case.checks[:, ERROR, -1].isnan().all()):
-        yield f"no check on this map: it has fewer than {FEWEST} voxels along an axis"
+    """A map could not be checked on itself, though its noise is known."""
+    for number, check in enumerate(case.checks, start=1):
+        reason = REASONS.get(int(check[WEIGHT, -1].nan_to_num()))
+        if reason:
+            yield f"no check on {_which(number, case)}: {reason}"
 
 
 def unhelpful_mri(case: Case) -> Iterator[str]:
@@ -248,11 +249,14 @@ def unhelpful_mri(case: Case) -> Iterator[str]:
     for number, check in enumerate(case.checks, start=1):
         share = float(check[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num(1.0))
         if share < LEAST_SHARE:
-            which = f"map {number}: " if len(case.checks) > 1 else ""
             yield (
-                f"{which}the check on this map gives what the MRI says {share:.0%} of the result: it fits "
-                "the map badly, or the map has little that an MRI shows"
+                f"by the check on {_which(number, case)}, the MRI counts for {share:.0%} of the result: it fits the "
+                "map badly, or the map has little that an MRI shows"
             )
+
+
+def _which(number: int, case: Case) -> str:
+    return f"map {number}" if len(case.checks) > 1 else "this map"
 
 
 def resampled_companions(case: Case) -> Iterator[str]:

@@ -12,7 +12,7 @@ from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd, subdivided
 from mrsikit.super_resolution.rigid_check import NO_MOVE
-from mrsikit.super_resolution.scale_check import COLUMNS
+from mrsikit.super_resolution.scale_check import COLUMNS, DONE, NOT_ASKED, SMALL, WEIGHT
 from mrsikit.super_resolution.warnings import RULES, Case, misplaced_mri, scalp_left_on, warnings_of
 
 KSPACE = SpatialEncoding("kspace", 4)
@@ -46,7 +46,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "denoised": False,
         "encoding": SpatialEncoding("block", 4),
         "dims": 2,
-        "checks": torch.full((shape[0], 3, len(COLUMNS)), torch.nan),
+        "checks": torch.full((shape[0], 2, len(COLUMNS)), torch.nan),
     }
     return Case(
         data={name: given.get(name, value) for name, value in data.items()},
@@ -175,3 +175,15 @@ def test_warnings_come_in_the_order_of_the_rules() -> None:
     lines = warnings_of(case(lost=3, affine=TURNED, unplaced="t1"))
     assert [line.split()[0] for line in lines] == ["3", "slices", "the"]
     assert len(RULES) == len(set(RULES))
+
+
+def test_why_a_map_was_not_checked_and_when_the_mri_hardly_counts() -> None:
+    checks = torch.full((2, 2, len(COLUMNS)), torch.nan)
+    checks[0, WEIGHT, [0, 1, 4]] = torch.tensor([0.12, 0.88, DONE])
+    checks[1, WEIGHT, [0, 4]] = torch.tensor([1.0, SMALL])
+    said = warnings_of(case((2, 20, 20, 3), checks=checks))
+    assert any("map 1, the MRI counts for 12% of the result" in line for line in said)
+    assert any("no check on map 2: it has fewer than 20 voxels" in line for line in said)
+    checks[:, WEIGHT, 0] = 0.9
+    checks[:, WEIGHT, 4] = NOT_ASKED
+    assert not any("check on" in line for line in warnings_of(case((2, 20, 20, 3), checks=checks)))
