@@ -21,6 +21,7 @@ from mrsikit.super_resolution.scale_check import (
     METHODS,
     NETWORK,
     NOT_ASKED,
+    NOTHING,
     TV,
     WEIGHT,
     WITH_MRI,
@@ -39,9 +40,9 @@ PROBE = 0.1
 """Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
 
 
-NOTHING, RIPPLE = 1e-6, 0.4
-"""Below these, the first by itself and the second over the noise's standard deviation, a map is 0: outside the head.
-Noise has a mean absolute value of .8 standard deviations."""
+RIPPLE = 0.4
+"""Below this mean absolute value, over the noise's standard deviation, a map is 0: outside the head. That of noise is
+.8."""
 
 LEAST_NEGATIVE = 2.0
 """Results are lifted to minus 2 standard deviations of the noise."""

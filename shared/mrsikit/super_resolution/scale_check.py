@@ -58,8 +58,11 @@ FEWEST = 20
 LEAST_VOXELS = 50
 """A map with fewer voxels of tissue is not checked."""
 
-WINDOW, NOISES = 5, 3.0
-"""Tissue is where the mean of 5 x 5 voxels exceeds :data:`SUPPORT` by 3 standard deviations of that mean."""
+WINDOW, NOISES = 3, 3.0
+"""Tissue is where the mean of 3 x 3 voxels exceeds :data:`SUPPORT` by 3 standard deviations of that mean."""
+
+NOTHING = 1e-6
+"""A map outside the head is 0; after its interpolation, up to rounding."""
 
 LISTED = 0.005
 """Shares below half a percent are not listed."""
@@ -197,15 +200,13 @@ def blended(maps: Mapping[str, Tensor], weights: Tensor) -> Tensor:
 
 
 def _tissue(measured: Tensor, level: Tensor) -> Tensor:
-    """Measured voxels (Z, x, y) in whose neighbourhood there is signal, without those outside the head.
+    """Measured voxels (Z, x, y) in whose neighbourhood there is signal.
 
-    A voxel's own value hardly decides: to choose the voxels whose noise is positive would bias the estimates. The mean
-    over a window reaches beyond the head, where many maps are 0 and have no noise; so its outline is eroded again.
+    A voxel's own value hardly decides: to choose the voxels whose noise is positive would bias the estimates. But
+    zeros, as outside the head of many maps, have no noise and do not count.
     """
-    mean, noise = (F.avg_pool2d(image[:, None], WINDOW, 1, WINDOW // 2) for image in (measured, level))
-    signal = (mean > SUPPORT + NOISES * noise / WINDOW).to(measured)
-    inside = -F.max_pool2d(-signal, WINDOW, 1, WINDOW // 2)
-    return (inside[:, 0] > 0) & (level < NO_TRUST)
+    mean, noise = (F.avg_pool2d(image[:, None], WINDOW, 1, WINDOW // 2)[:, 0] for image in (measured, level))
+    return (mean > SUPPORT + NOISES * noise / WINDOW) & (measured.abs() > NOTHING) & (level < NO_TRUST)
 
 
 def _measured_part(
