@@ -109,8 +109,8 @@ def learned_references(coarse: Tensor, encoding: SpatialEncoding, flair: Tensor)
     short = load_weights("model_unet_budget.pt", SuperResolution(collapsed=True))
     for net, alone, guided in ((unet, UNET, UNET_FLAIR), (short, SHORT, SHORT_FLAIR)):
         if net is not None:
-            out[alone] = ours(net, coarse, encoding)[0]
-            out[guided] = ours(net, coarse, encoding, {"flair": flair})[0]
+            for method, mris in ((alone, None), (guided, {"flair": flair})):
+                out[method] = ours(net, coarse, encoding, mris, consistency=False)[0]
     for method in (UNET, UNET_FLAIR):  # it keeps no consistency of its own
         if method in out:
             wrong = coarse - encoding.A(out[method])
