@@ -51,7 +51,9 @@ def test_sodium_lies_beside_the_other_images(bundle: object, image: str, warning
         coarse, affine=centred(42, 160 / 42), t1=slice_of(image), t1_affine=centred(160, 1.0),
         noise=0.02 * float(coarse.max()), psf="kspace",
     )  # fmt: skip
-    assert found.flags == [f"{warning}: check its registration"]
+    assert found.flags[0] == f"{warning}: check its registration"
+    # an image that lies beside the map may hardly count, and then that is said, too
+    assert all(flag.startswith("by the check on this map, the MRI counts for") for flag in found.flags[1:])
 
 
 @pytest.mark.parametrize("name", ["Na_lr_2D", "Na_hr_2D"])
@@ -71,7 +73,7 @@ def test_hyperpolarised_maps(subject: str, metabolite: str) -> None:
     known = ("matrix ", NO_MASK, "give a brain mask", "no voxel is zero", below)
     assert [flag for flag in flags if not flag.startswith(known)] == []
     flags = mrsi_super_resolution.predict(values, noise=0.05 * float(values.max())).flags
-    assert [flag for flag in flags if not flag.startswith(("matrix ", "the map has negative values"))] == []
+    assert [flag for flag in flags if not flag.startswith(("matrix ", "the map has negative", "no check on"))] == []
 
 
 def test_the_deuterium_voxel() -> None:
