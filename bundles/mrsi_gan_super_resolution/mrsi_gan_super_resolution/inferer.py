@@ -71,23 +71,29 @@ class MethodInferer(SliceStackInferer):
         coarse = [
             Coarse(*pair, {} if method == 1 else mris, self.encoding) for pair in zip(starts, noises, strict=True)
         ]
-        return [run(network, one, method) for one in coarse]
+        features = self._features(mris) if method == 2 else None  # all maps share them
+        return [run(network, one, method, features) for one in coarse]
 
-    def _in_plane(self, network: Callable[..., Tensor], coarse: Coarse, method: int) -> tuple[Tensor, Tensor]:
+    def _in_plane(
+        self, network: Callable[..., Tensor], coarse: Coarse, method: int, features: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Super-resolve one map slice by slice, with a check on the map itself."""
 
         def estimate(given: Coarse) -> Estimates:
-            if method != 2:
+            if features is None:
                 return estimates(network, given, consistency=self.consistency)
             found = estimates(network, replace(given, mris={}), consistency=self.consistency)
-            guided = self._guided(found.maps[NETWORK].movedim(-1, 0), given.mris, given.encoding).movedim(0, -1)
+            here = features if given is coarse else self._features(given.mris)
+            guided = self._guided(found.maps[NETWORK].movedim(-1, 0), here, given.encoding).movedim(0, -1)
             responses = {WITH_MRI: found.responses[NETWORK], **found.responses} if found.responses else {}
             sds = {WITH_MRI: self.guided_spread * found.sds[NETWORK], **found.sds}
             return Estimates({WITH_MRI: guided, **found.maps}, responses, sds)
 
         return weighed(estimate, coarse, consistency=self.consistency, check=self.check)
 
-    def _by_the_network(self, network: Callable[..., Tensor], coarse: Coarse, method: int) -> tuple[Tensor, Tensor]:
+    def _by_the_network(
+        self, network: Callable[..., Tensor], coarse: Coarse, method: int, features: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """Super-resolve one map by the network alone: a volume along all axes, or a map that is denoised first."""
         measured = self.whole.A(self._batched(coarse.start))
         every = [slice(None)] + [slice(None, None, self.whole.factor)] * self.whole.dims
@@ -98,8 +104,8 @@ class MethodInferer(SliceStackInferer):
             start = self._unbatched(self.whole.interpolate(smooth))
         given = replace(coarse, start=start, mris=coarse.mris if method == 3 else {})
         fine_map, spread, alone = self._network_maps(network, given)
-        if method == 2:
-            fine_map = self._unbatched(self._guided(self._batched(fine_map), coarse.mris, self.whole))
+        if features is not None:
+            fine_map = self._unbatched(self._guided(self._batched(fine_map), features, self.whole))
             spread = self.guided_spread * spread
         if self.consistency and coarse.noise_known:
             fine_map, alone = (self._data_consistent(fine, measured, level) for fine in (fine_map, alone))
@@ -107,15 +113,17 @@ class MethodInferer(SliceStackInferer):
             {WITH_MRI if coarse.mris else NETWORK: fine_map}, NOT_ASKED
         )
 
-    def _guided(self, begun: Tensor, mris: Mapping[str, Tensor], encoding: SpatialEncoding) -> Tensor:
-        """Average maps (B, X, Y[, Z]) along the MRIs (X, Y, Z).
+    def _guided(self, begun: Tensor, features: Tensor, encoding: SpatialEncoding) -> Tensor:
+        """Average maps (B, X, Y[, Z]) along the features of the MRIs.
 
         The measurable part stays that of the maps: the MRI only adds what the acquisition cannot measure.
         """
-        images = [self._batched(image) for image in mris.values()]
-        features = mri_features(images, torch.stack(images).amax(0))
         slab = SLAB if encoding.dims == 3 else None
         return guided_non_local_means(encoding.A(begun), encoding, features, start=begun, slab=slab)
+
+    def _features(self, mris: Mapping[str, Tensor]) -> Tensor:
+        images = [self._batched(image) for image in mris.values()]
+        return mri_features(images, torch.stack(images).amax(0))
 
     def _network_maps(self, network: Callable[..., Tensor], coarse: Coarse) -> Tensor:
         """Run the network in plane, or for ``dims`` 3 across each axis and merge; return (3, X, Y, Z)."""

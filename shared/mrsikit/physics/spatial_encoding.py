@@ -28,6 +28,9 @@ k-space, where the filter is below a hundredth, stay damped."""
 HAMMING_NOISE = 0.397
 """Standard deviation of white noise after the two-dimensional Hamming filter, relative to that before it."""
 
+RINGING = 0.15
+"""Gibbs ringing of sampled k-space reaches down to minus 15 % of the maximum without any noise."""
+
 NEIGHBOURS, ABOVE_NOISE = 3, 1.5
 """Side, in coarse voxels, of the window in which a difference is compared with the noise, and the factor c of
 :meth:`SpatialEncoding.data_consistency`; chosen on BrainWeb 1."""
@@ -103,6 +106,11 @@ class SpatialEncoding:
     def in_kspace(self) -> bool:
         """Whether encodes are measured, so that the noise is uniform over the image and edges ring."""
         return self.psf != "block"
+
+    @property
+    def ringing(self) -> float:
+        """How far below 0, over the maximum, the ringing at edges reaches; 0 for block."""
+        return RINGING if self.in_kspace else 0.0
 
     @property
     def unfiltered(self) -> SpatialEncoding:
@@ -224,9 +232,24 @@ class SpatialEncoding:
         pool = F.avg_pool2d if self.dims == 2 else F.avg_pool3d
         return pool(coarse[:, None], width, 1, width // 2, divisor_override=1)[:, 0]
 
+    def filtered(self, coarse: Tensor) -> Tensor:
+        """Filter a coarse map (..., X, Y) as the acquisition filters its encodes; the map itself without a filter."""
+        return weighted(coarse, _hamming(coarse, 1)) if self.psf == "hamming" else coarse
+
     def coloured(self, white: Tensor) -> Tensor:
         """Colour white noise (..., X, Y) as the acquisition does, at the same standard deviation."""
-        return weighted(white, _hamming(white, 1)) / HAMMING_NOISE if self.psf == "hamming" else white
+        return self.filtered(white) / self.filter_noise
+
+    def measured_again(self, coarse: Tensor) -> Tensor:
+        """Measure a coarse map (..., f X, f Y) of this acquisition once more: (..., X, Y), same unit.
+
+        A filter is applied as if to the map before its own: the quotient of the narrow and the wide filter, at most 1.
+        """
+        if self.psf != "hamming":
+            return self.A(coarse)
+        wide, narrow = (_hamming(coarse, factor) for factor in (1, self.factor))
+        quotient = torch.where(narrow > 0, narrow / wide.clamp(min=1e-6), 0.0)
+        return low_pass_sample(weighted(coarse, quotient), self.factor)
 
     def noise_probe(self, noise: Tensor, seed: int = 0) -> Tensor:
         """Draw noise as the acquisition makes it, the same in every map.

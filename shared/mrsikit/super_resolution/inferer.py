@@ -39,7 +39,6 @@ SLICES = 8
 PROBE = 0.1
 """Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
 
-
 RIPPLE = 0.4
 """Below this mean absolute value, over the noise's standard deviation, a map is 0: outside the head. That of noise is
 .8."""
@@ -50,9 +49,9 @@ LEAST_NEGATIVE = 2.0
 CUTS = 8
 """How often the cut and the restoration of what was measured alternate."""
 
-NEGATIVES, RINGING = 4.0, 0.15
-"""A coarse map with values below minus 4 standard deviations of the noise has true negative values. In k-space it has
-them below minus 15 % of its maximum, which Gibbs ringing reaches."""
+NEGATIVES = 4.0
+"""A coarse map with values below minus 4 standard deviations of the noise, and below its ringing, has true negative
+values."""
 
 
 class SliceStackInferer(Inferer):
@@ -136,12 +135,12 @@ def super_resolved(
 def weighed(
     estimate: Callable[[Coarse], Estimates], coarse: Coarse, *, consistency: bool = True, check: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Run all methods on a map, weigh them by a check on the map itself, and cut what is too negative.
+    """Run all methods on a map, weigh them by a check on the map itself, and lift what is too negative.
 
     Args:
         estimate: runs all methods.
         coarse: the map, on the fine grid (X, Y, Z).
-        consistency: whether the methods follow the measurement; otherwise there is no check, and nothing is cut.
+        consistency: whether the methods follow the measurement; otherwise there is no check, and nothing is lifted.
         check: whether to check; otherwise the first of :data:`METHODS` that the map has is the result.
 
     Returns:
@@ -153,10 +152,11 @@ def weighed(
     )
     with_mri = float(checked[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num())
     sd = (1 - with_mri) * found.sds[NETWORK] + with_mri * found.sds.get(WITH_MRI, found.sds[NETWORK])
-    maps = [blended(found.maps, weights) for weights in (checked[WEIGHT], without_mri(checked))]
+    weights = [checked[WEIGHT], without_mri(checked)] if with_mri else [checked[WEIGHT]]
+    maps = [blended(found.maps, row) for row in weights]
     if consistency:
         maps = [_not_too_negative(image, coarse) for image in maps]
-    return torch.stack([maps[0], sd, maps[1]]), checked
+    return torch.stack([maps[0], sd, maps[-1]]), checked
 
 
 def _not_too_negative(fine: Tensor, coarse: Coarse) -> Tensor:
@@ -165,9 +165,11 @@ def _not_too_negative(fine: Tensor, coarse: Coarse) -> Tensor:
     What was measured stays as it is: the cut alternates with its restoration. To cut at 0 would raise the mean of noise
     in fluid. Slices whose measurement has negative values are left alone.
     """
+    if not coarse.noise_known:
+        return fine
     level = coarse.level.flatten(1).median(1).values
-    lowest = -(NEGATIVES * level).clamp(min=RINGING if coarse.encoding.in_kspace else 0.0)
-    cut = (coarse.map.flatten(1).amin(1) >= lowest) & coarse.noise_known
+    lowest = -(NEGATIVES * level).clamp(min=coarse.encoding.ringing)
+    cut = coarse.map.flatten(1).amin(1) >= lowest
     if not cut.any():
         return fine
     image, limit = fine.movedim(-1, 0)[cut], -LEAST_NEGATIVE * level[cut, None, None]

@@ -16,6 +16,7 @@ named beforehand. The penalty fades with the number of voxels.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +28,6 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor
 
-from mrsikit.physics.kspace import hamming_weights, low_pass_sample, weighted
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import NO_TRUST
 from mrsikit.super_resolution.tissue_mask import SUPPORT
@@ -42,12 +42,6 @@ tissue. The last column is that of the result; its weight is the number of the r
 
 COLUMNS = (*METHODS, "result")
 DONE, NOT_ASKED, SMALL, LITTLE, QUIET = range(5)
-REASONS = {
-    SMALL: "it has fewer than 20 voxels along an axis in plane",
-    LITTLE: "it has fewer than 50 voxels of tissue",
-    QUIET: "it varies less from voxel to voxel than the stated noise: the noise is less, or it was interpolated",
-}
-"""Reasons for which a map with a known noise is not checked, as the user reads them."""
 
 SCALE = 2
 """The map is coarsened by two, whatever the factor of the super-resolution."""
@@ -57,6 +51,13 @@ FEWEST = 20
 
 LEAST_VOXELS = 50
 """A map with fewer voxels of tissue is not checked."""
+
+REASONS = {
+    SMALL: f"it has fewer than {FEWEST} voxels along an axis in plane",
+    LITTLE: f"it has fewer than {LEAST_VOXELS} voxels of tissue",
+    QUIET: "it varies less from voxel to voxel than the stated noise: the noise is less, or it was interpolated",
+}
+"""Reasons for which a map with a known noise is not checked, as the user reads them."""
 
 WINDOW, NOISES = 3, 3.0
 """Tissue is where the mean of 3 x 3 voxels exceeds :data:`SUPPORT` by 3 standard deviations of that mean."""
@@ -90,7 +91,7 @@ class Coarse:
     mris: Mapping[str, Tensor]
     encoding: SpatialEncoding
 
-    @property
+    @functools.cached_property
     def map(self) -> Tensor:
         """Coarse map (Z, X / f, Y / f)."""
         return self.encoding.A(self.start.movedim(-1, 0))
@@ -159,7 +160,8 @@ def check_across_scales(
     if float(rough[kept].square().mean()) < LEAST_NOISE * float(expected[kept].square().mean()):
         return unchecked(found.maps, QUIET)
     maps = {name: scale * image.movedim(-1, 0) for name, image in estimate(tried).maps.items()}
-    wrong = [_unmeasured(_as_measured(maps[name], tried.encoding) - truth, tried.encoding) for name in names]
+    # The truth is filtered, so the trial says little of a filter's outer encodes.
+    wrong = [_unmeasured(tried.encoding.filtered(maps[name]) - truth, tried.encoding) for name in names]
     products = products + _products(wrong, kept) - 4 / 3 * variance
     weights = _weights(products, PENALTY / int(kept.sum()))
     squares = np.append(products.diagonal(), weights @ products @ weights)
@@ -228,7 +230,7 @@ def _coarser(coarse: Coarse, measured: Tensor, level: Tensor, noise: Tensor) -> 
     level = torch.where(level < NO_TRUST, level, 0.0)  # an unmeasured voxel needs no noise
     noise = level * noise
     louder, truth = measured + 3**0.5 * noise, measured - noise / 3**0.5
-    y = _coarsened(louder, encoding)
+    y = encoding.measured_again(louder)
     average = SpatialEncoding("block", SCALE)
     scale = y.abs().amax((1, 2), keepdim=True).clamp(min=1e-12)
     spread = average.A_dagger(average.A(level.square()).sqrt() / scale)
@@ -240,21 +242,6 @@ def _coarser(coarse: Coarse, measured: Tensor, level: Tensor, noise: Tensor) -> 
     }
     tried = Coarse(encoding.interpolate(y / scale).movedim(0, -1), spread.movedim(0, -1), mris, encoding)
     return tried, scale, truth
-
-
-def _coarsened(y: Tensor, encoding: SpatialEncoding) -> Tensor:
-    """Measure a coarse map again; a filtered one as if the narrower filter had been applied to what is unfiltered."""
-    if encoding.psf != "hamming":
-        return encoding.A(y)
-    wide, narrow = (hamming_weights(y.shape[-2], y.shape[-1], factor).to(y) for factor in (1, SCALE))
-    return low_pass_sample(weighted(y, torch.where(narrow > 0, narrow / wide.clamp(min=1e-6), 0.0)), SCALE)
-
-
-def _as_measured(image: Tensor, encoding: SpatialEncoding) -> Tensor:
-    """Filter maps (Z, x, y) as the truth is filtered: the trial then says little of the outer encodes."""
-    if encoding.psf != "hamming":
-        return image
-    return weighted(image, hamming_weights(image.shape[-2], image.shape[-1], 1).to(image))
 
 
 def _unmeasured(image: Tensor, encoding: SpatialEncoding) -> Tensor:

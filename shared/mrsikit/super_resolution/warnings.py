@@ -25,9 +25,6 @@ from mrsikit.super_resolution.scalp import RING
 NEARLY_CUBIC = 1.3
 """A voxel is nearly cubic if its depth is below 1.3 x its longest in-plane side."""
 
-RINGING = 0.15
-"""Gibbs ringing of sampled k-space reaches down to minus 15 % of the maximum without any noise."""
-
 NOISES, LEAST_FLOOR, UNKNOWN_FLOOR = 5.0, 0.05, 0.1
 """Values below minus 5 standard deviations of the noise, and below minus 5 % of the maximum, are not noise. If the
 noise is unknown, values below minus 10 % of the maximum are not noise."""
@@ -184,7 +181,7 @@ def negative_values(case: Case) -> Iterator[str]:
         floor = torch.tensor(UNKNOWN_FLOOR)
     else:
         floor = (NOISES * case.noise).nan_to_num(UNKNOWN_FLOOR).clamp(min=LEAST_FLOOR)
-    floor = floor + (RINGING if case.encoding.in_kspace else 0.0)
+    floor = floor + case.encoding.ringing
     lowest = convert_to_tensor(case.data["lowest"]).cpu()
     if (lowest < -floor).any():
         known = case.noise is not None

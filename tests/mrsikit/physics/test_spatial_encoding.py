@@ -243,3 +243,11 @@ def test_the_wiener_filter_of_the_true_noise_leaves_the_least_error(psf: str) ->
         kept = torch.stack([wiener_filtered(coarse, *given) for coarse in measured])
         errors.append(float((kept - true).square().mean()))
     assert errors[1] < min(errors[0], errors[2])
+
+
+@pytest.mark.parametrize("psf", PSFS)
+def test_a_map_measured_again_is_that_of_the_coarser_acquisition(psf: str) -> None:
+    """Twice by two is once by four, also under a filter, which depends on the number of encodes."""
+    fine = maps(60)
+    again = SpatialEncoding(psf, 2).measured_again(SpatialEncoding(psf, 2).A(fine))
+    torch.testing.assert_close(again, SpatialEncoding(psf, 4).A(fine), atol=2e-4, rtol=0)
