@@ -34,7 +34,10 @@ from mrsikit.super_resolution.scale_check import (
 )
 
 SLICES = 8
-"""Number of slices per batch."""
+"""Number of slices at a time."""
+
+PIXELS = 2**16
+"""Number of pixels that the network takes at a time on a CPU: the features of more do not fit into its cache."""
 
 PROBE = 0.1
 """Standard deviation, over that of the noise, of the change of the map that shows how the result follows the noise."""
@@ -196,29 +199,24 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
     stacks = [image.movedim(-1, 0).split(SLICES) for image in (coarse.start, coarse.noise, *mris.values())]
     steps = list(zip(*stacks, strict=True))
     for plane, level, *images in tqdm(steps, desc="super-resolution", unit=f"{SLICES} slices", delay=2, leave=False):
-        known = level if coarse.noise_known else None
-        given = dict(zip(mris, images, strict=True))
-        inputs = [network_input(plane, encoding, noise=known, mris=given)]
-        measured, noise = encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
+        count, measured, noise = len(plane), encoding.A(plane), level[:, :: encoding.factor, :: encoding.factor]
         probe = encoding.noise_probe(noise * (noise < NO_TRUST))
+        start = torch.cat([plane, plane + PROBE * encoding.interpolate(probe)]) if probed else plane
+        level, *images = (image.repeat(len(start) // count, 1, 1) for image in (level, *images))
+        given = dict(zip(mris, images, strict=True))
+        x = network_input(start, encoding, noise=level if coarse.noise_known else None, mris=given)
+        inputs = {WITH_MRI: x, NETWORK: _without_mris(x)} if mris else {NETWORK: x}
+        preds = _in_batches(network, torch.cat(list(inputs.values()))).split(len(x))
+        batch = Estimates({TV: x[:count, TV_CHANNEL], INTERPOLATION: plane})
+        for name, pred in zip(inputs, preds, strict=True):
+            (image, batch.sds[name]), moved = pred[:count].unbind(1), pred[count:, 0]
+            if probed:
+                image, batch.responses[name] = _consistent(image, moved, measured, noise, probe, encoding)
+            elif consistency and coarse.noise_known:  # no noise
+                image = encoding.data_consistency(image, measured)
+            batch.maps[name] = image
         if probed:
-            moved = plane + PROBE * encoding.interpolate(probe)
-            inputs.append(network_input(moved, encoding, noise=known, mris=given))
-        batch = Estimates({})
-        for name, images_of in ((WITH_MRI, inputs), (NETWORK, [_without_mris(x) for x in inputs])):
-            if name == NETWORK or mris:
-                preds = [network(x) for x in images_of]
-                batch.maps[name] = preds[0][:, 0]
-                batch.sds[name] = preds[0][:, 1]
-                if probed:
-                    batch.maps[name], batch.responses[name] = _consistent(
-                        preds[0][:, 0], preds[1][:, 0], measured, noise, probe, encoding
-                    )
-                elif consistency and known is not None:  # no noise
-                    batch.maps[name] = encoding.data_consistency(preds[0][:, 0], measured)
-        batch.maps[TV], batch.maps[INTERPOLATION] = inputs[0][:, TV_CHANNEL], plane
-        if probed:
-            change = inputs[1][:, TV_CHANNEL] - inputs[0][:, TV_CHANNEL]
+            change = x[count:, TV_CHANNEL] - x[:count, TV_CHANNEL]
             batch.responses[TV] = _response(change, measured, noise, probe, encoding)
             batch.responses[INTERPOLATION] = torch.ones_like(measured)
         batches.append(batch)
@@ -227,6 +225,12 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
         {name: torch.cat([batch.responses[name] for batch in batches]) for name in batches[0].responses},
         {name: torch.cat([batch.sds[name] for batch in batches]).movedim(0, -1) for name in batches[0].sds},
     )
+
+
+def _in_batches(network: Callable[..., Tensor], x: Tensor) -> Tensor:
+    """Run the network over slices (B, 10, X, Y); on a CPU over as many at a time as its cache holds."""
+    size = max(1, PIXELS // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
+    return torch.cat([network(part) for part in x.split(size)])
 
 
 def _without_mris(x: Tensor) -> Tensor:
