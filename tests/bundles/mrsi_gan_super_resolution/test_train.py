@@ -44,6 +44,13 @@ def test_default_trains_without_data_and_runs(tmp_path: Path) -> None:
     assert np.isfinite(read_map(tmp_path / "out" / "a_sr.nii.gz")[0]).all()
 
 
+def test_on_from_the_shipped_weights_with_maps_that_look_measured(tmp_path: Path, subjects: Path) -> None:
+    train("train", "train_measured", folder=tmp_path, subjects_dir=subjects, matrix=64, size=48, epochs=1)
+    found, shipped = (load(path) for path in (tmp_path / "model.pt", BUNDLE / "models" / "model.pt"))
+    SuperResolution(collapsed=True).load_state_dict(found)
+    torch.testing.assert_close(found["stem.weight"], shipped["stem.weight"], atol=0.02, rtol=0)
+
+
 @pytest.mark.slow
 def test_two_processes_train(tmp_path: Path) -> None:
     train(
