@@ -22,6 +22,7 @@ from mrsikit.super_resolution.scale_check import (
     NETWORK,
     NOT_ASKED,
     NOTHING,
+    SPREAD,
     TV,
     WEIGHT,
     WITH_MRI,
@@ -29,6 +30,7 @@ from mrsikit.super_resolution.scale_check import (
     Estimates,
     blended,
     check_across_scales,
+    mean_sd,
     unchecked,
     without_mri,
 )
@@ -86,7 +88,7 @@ class SliceStackInferer(Inferer):
 
         Returns:
             "maps" (B, 3 M, X, Y, Z): for each of the M maps the super-resolved map, its standard deviation, and the
-            super-resolved map without the MRIs. "check" (B, M, 2, 5): the check of each map, from
+            super-resolved map without the MRIs. "check" (B, M, 3, 5): the check of each map, from
             :func:`mrsikit.super_resolution.scale_check.check_across_scales`.
         """
         # Plain tensors: a MetaTensor's bookkeeping takes longer than most of the operations on a slice.
@@ -126,7 +128,7 @@ def super_resolved(
         check: whether to check the methods on the map, where its noise is known.
 
     Returns:
-        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs; and the check (2, 5).
+        (3, X, Y, Z): the map, its standard deviation, and the map without the MRIs; and the check (3, 5).
     """
 
     def estimate(given: Coarse) -> Estimates:
@@ -153,8 +155,8 @@ def weighed(
     checked = (
         check_across_scales(estimate, coarse, found) if check and consistency else unchecked(found.maps, NOT_ASKED)
     )
-    with_mri = float(checked[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num())
-    sd = (1 - with_mri) * found.sds[NETWORK] + with_mri * found.sds.get(WITH_MRI, found.sds[NETWORK])
+    sd = mean_sd(found.sds, checked) * checked[SPREAD, -1].nan_to_num(1.0)
+    with_mri = checked[WEIGHT, METHODS.index(WITH_MRI)].nan_to_num() > 0
     weights = [checked[WEIGHT], without_mri(checked)] if with_mri else [checked[WEIGHT]]
     maps = [blended(found.maps, row) for row in weights]
     if consistency:

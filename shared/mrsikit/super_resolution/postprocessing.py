@@ -36,7 +36,7 @@ class PostprocessFineMapd(Transform):
     Args:
         image: key of the network's input.
         pred: key of the inferer's output: "maps" (3 M, factor X, factor Y, Z or factor Z), each map, its standard
-            deviation, and the map without the MRIs; "check" (M, 2, 5), see
+            deviation, and the map without the MRIs; "check" (M, 3, 5), see
             :mod:`mrsikit.super_resolution.scale_check`. Maps alone, as a tensor, are maps without a check.
         factor: as for :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd`.
         psf: as for the same class.
@@ -131,10 +131,10 @@ class PostprocessFineMapd(Transform):
 
     @staticmethod
     def _parts(pred: Any, count: int) -> tuple[Tensor, Tensor]:
-        """Return the inferer's maps and their checks (M, 2, 5), NaN where there is none."""
+        """Return the inferer's maps and their checks (M, 3, 5), NaN where there is none."""
         if isinstance(pred, Mapping):
             return tuple(convert_to_tensor(pred[name]).cpu().float() for name in ("maps", "check"))
-        return convert_to_tensor(pred).cpu().float(), torch.full((count, 2, len(COLUMNS)), torch.nan)
+        return convert_to_tensor(pred).cpu().float(), torch.full((count, 3, len(COLUMNS)), torch.nan)
 
     def _fine_maps(self, data: Mapping[Hashable, Any], pred: Tensor, count: int) -> Tensor:
         """Return map, standard deviation and map without the MRIs, (3, M, factor X, ...), in the map's unit.

@@ -49,7 +49,7 @@ class Case:
     Attributes:
         data: entries that :class:`mrsikit.super_resolution.preprocessing.PreprocessCoarseMapd` adds, and "sr".
         maps: coarse maps (M, X, Y[, Z]).
-        checks: (M, 2, 5) checks of the maps, see :mod:`mrsikit.super_resolution.scale_check`.
+        checks: (M, 3, 5) checks of the maps, see :mod:`mrsikit.super_resolution.scale_check`.
         noise: (M,), standard deviation of each map's noise over its maximum, NaN where unknown; None: unknown for all.
         given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.

@@ -28,7 +28,7 @@ def layers(out: dict) -> torch.Tensor:
     starts, noises, mris = parts(out["image"].as_tensor())
     for start, noise in zip(starts, noises, strict=True):
         super_resolved(network, Coarse(start, noise, mris, SpatialEncoding("block", fine // coarse)), consistency=False)
-    return torch.cat(seen[:: 2 if mris else 1])  # each a second time without its MRIs
+    return torch.cat([x[: starts.shape[-1]] for x in seen])  # then the same without the MRIs
 
 
 def stacked(slices: torch.Tensor, item: dict) -> torch.Tensor:

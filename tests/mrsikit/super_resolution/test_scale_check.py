@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.super_resolution import scale_check
 from mrsikit.super_resolution.inferer import super_resolved
 from mrsikit.super_resolution.network import FLAIR, INTERPOLATED, TV
 from mrsikit.super_resolution.scale_check import (
@@ -15,6 +17,7 @@ from mrsikit.super_resolution.scale_check import (
     NOT_ASKED,
     QUIET,
     SMALL,
+    SPREAD,
     WEIGHT,
     WITH_MRI,
     Coarse,
@@ -94,7 +97,7 @@ def test_the_error_in_what_is_measured_is_that_of_the_truth(psf: str) -> None:
             ones = torch.ones_like(given.map)
             smooth = clean if same else given.start
             maps = {NETWORK: smooth, INTERPOLATION: given.start}
-            return Estimates(maps, {NETWORK: 0 * ones, INTERPOLATION: ones}, {})
+            return Estimates(maps, {NETWORK: 0 * ones, INTERPOLATION: ones}, {NETWORK: 0.1 + 0 * smooth})
 
         check = check_across_scales(estimate, coarse, estimate(coarse), seed)
         errors.append(check[ERROR, [PLACE[NETWORK], PLACE[INTERPOLATION]]].square())
@@ -113,6 +116,37 @@ def test_noise_that_was_averaged_away_is_brought_back() -> None:
     _, check = super_resolved(network, Coarse(coarse.start, coarse.noise, {}, coarse.encoding))
     assert float(check[WEIGHT, PLACE[INTERPOLATION]]) < 0.25
     assert float(check[ERROR, PLACE[INTERPOLATION]]) > 1.3 * float(check[ERROR, PLACE[NETWORK]])
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_the_factor_of_the_standard_deviation_is_found_in_noise(true: float, noise: float) -> None:
+    generator, count = torch.Generator().manual_seed(0), 20_000
+    errors, noises = (torch.randn(count, generator=generator) for _ in range(2))
+    sd = 0.5 + torch.rand(count, generator=generator)
+    wrong = (true * sd * errors + noise * noises).abs()
+    assert scale_check._spread(wrong, sd, torch.full_like(sd, noise**2)) == pytest.approx(true, rel=0.1)
+    few = scale_check._spread(wrong[:20], sd[:20], torch.full((20,), noise**2))
+    assert abs(np.log(few)) <= abs(np.log(true)) + 0.2  # few voxels leave the stated one as it is
+
+
+def test_the_standard_deviation_has_the_factor_of_the_check() -> None:
+    coarse, _ = measured("kspace", 2)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, INTERPOLATED], 0.1 + 0 * x[:, INTERPOLATED]], 1)
+
+    given = Coarse(coarse.start, coarse.noise, {}, coarse.encoding)
+    found, check = super_resolved(network, given)
+    factor = float(check[SPREAD, -1])
+    assert 0.3 <= factor < 0.9
+    torch.testing.assert_close(found[1], torch.full_like(found[1], 0.1 * factor))
+    as_stated, check = super_resolved(network, given, check=False)
+    assert check[SPREAD].isnan().all()
+    assert (as_stated[1] == 0.1).all()
+    hamming, _ = measured("hamming", 2)
+    _, check = super_resolved(network, Coarse(hamming.start, hamming.noise, {}, hamming.encoding))
+    assert float(check[SPREAD, -1]) >= 1  # the filter hides errors
 
 
 def test_without_noise_or_with_few_voxels_there_is_no_check() -> None:
@@ -193,16 +227,19 @@ def test_weights_blend_and_what_is_missing_counts_nothing() -> None:
 
 
 def test_what_record_and_summary_say() -> None:
-    check = torch.full((2, 2, len(COLUMNS)), torch.nan)
+    check = torch.full((2, 3, len(COLUMNS)), torch.nan)
     check[1, WEIGHT] = torch.tensor([0.7, 0.0, 0.1, 0.2, 0.0])
     check[1, ERROR] = torch.tensor([0.2, 0.3, 0.35, 0.4, 0.18])
+    check[1, SPREAD, -1] = 0.7
     (record,) = check_records(check)
     assert record["title"].startswith("map 2, ")
+    assert record["title"].endswith("standard deviation multiplied by 0.7")
     assert list(record["candidates"]) == [*METHODS, "result"]
     assert record["candidates"][WITH_MRI] == {"share": 0.7, "error / tissue": 0.2}
     assert record["candidates"]["result"] == {"share": None, "error / tissue": 0.18}
     row = summary_of(check)
     assert row["check"] == "with MRI 70%, total variation 10%, interpolation 20%"
     assert row["check: error / tissue, result"] == 0.18
+    assert row["check: factor of the SD"] == 0.7
     assert summary_of(check[:1]) == {"check": "none"}
     assert check_records(check[:1]) == []

@@ -46,7 +46,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "denoised": False,
         "encoding": SpatialEncoding("block", 4),
         "dims": 2,
-        "checks": torch.full((shape[0], 2, len(COLUMNS)), torch.nan),
+        "checks": torch.full((shape[0], 3, len(COLUMNS)), torch.nan),
     }
     return Case(
         data={name: given.get(name, value) for name, value in data.items()},
@@ -178,7 +178,7 @@ def test_warnings_come_in_the_order_of_the_rules() -> None:
 
 
 def test_why_a_map_was_not_checked_and_when_the_mri_hardly_counts() -> None:
-    checks = torch.full((2, 2, len(COLUMNS)), torch.nan)
+    checks = torch.full((2, 3, len(COLUMNS)), torch.nan)
     checks[0, WEIGHT, [0, 1, 4]] = torch.tensor([0.12, 0.88, DONE])
     checks[1, WEIGHT, [0, 4]] = torch.tensor([1.0, SMALL])
     said = warnings_of(case((2, 20, 20, 3), checks=checks))
