@@ -70,7 +70,7 @@ def test_an_mri_that_helps_is_followed_and_one_that_does_not_is_left_out(psf: st
     for good in (True, False):
         found, check = super_resolved(by_the_mri(good), coarse)
         share = float(check[WEIGHT, PLACE[WITH_MRI]])
-        most = 0.6 if psf == "hamming" else 0.3  # a filtered map says little of the outer encodes
+        most = 0.6 if psf == "hamming" else 0.35  # a filtered map says little of the outer encodes
         assert (share > 0.8) if good else (share < most)
         assert float(check[WEIGHT].nan_to_num().sum()) == pytest.approx(1, abs=1e-5)
         alone = without_mri(check)
@@ -243,3 +243,12 @@ def test_what_record_and_summary_say() -> None:
     assert row["check: factor of the SD"] == 0.7
     assert summary_of(check[:1]) == {"check": "none"}
     assert check_records(check[:1]) == []
+
+
+def test_a_classical_method_must_win_by_more_than_the_network_without_the_mri() -> None:
+    """The same errors: the weight that leaves the method named beforehand goes to the network."""
+    products = np.array([[1.0, 0.5, 0.5], [0.5, 1.0, 0.5], [0.5, 0.5, 1.0]])
+    penalties = np.array([scale_check.PENALTIES[name] for name in (WITH_MRI, NETWORK, scale_check.TV)])
+    first, network, classical = scale_check._weights(products, penalties / 300)
+    assert first > network > 1.5 * classical > 0
+    assert scale_check._weights(products, 1e9 * penalties) == pytest.approx([1, 0, 0], abs=1e-3)
