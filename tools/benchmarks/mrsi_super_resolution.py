@@ -80,8 +80,11 @@ HFAB_NETWORKS = {
 
 WTV = "FLAIR-weighted TV + DC"
 ETA = 0.1
-NOISES = (0.01, 0.03, 0.05, 0.1)
 """Of the weighted total variation, chosen on BrainWeb 1."""
+
+NOISES = (0.01, 0.03, 0.05, 0.1)
+FEWEST = 20
+"""Fluid of fewer voxels in a slice is left out."""
 
 
 def load_weights(name: str, net: torch.nn.Module) -> torch.nn.Module | None:
@@ -261,7 +264,7 @@ def fluid_bias(pred: Tensor, chosen: Sequence[Case]) -> list[float]:
     out = []
     for image, case in zip(pred, chosen, strict=True):
         fluid, tissue = case.tissues.csf > 0.95, case.tissues.gm + case.tissues.wm > 0.95
-        if fluid.any():
+        if int(fluid.sum()) >= FEWEST:
             out.append(float(100 * (image - case.fine)[fluid].mean() / case.fine[tissue].mean()))
     return out
 

@@ -231,7 +231,7 @@ def estimates(network: Callable[..., Tensor], coarse: Coarse, *, consistency: bo
 
 def _in_batches(network: Callable[..., Tensor], x: Tensor) -> Tensor:
     """Run the network over slices (B, 10, X, Y); on a CPU over as many at a time as its cache holds."""
-    size = max(1, PIXELS // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
+    size = max(1, PIXELS // x[0, 0].numel()) if x.device.type == "cpu" else SLICES
     return torch.cat([network(part) for part in x.split(size)])
 
 

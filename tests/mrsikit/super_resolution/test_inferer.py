@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.super_resolution import inferer
 from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, super_resolved
-from mrsikit.super_resolution.network import CHANNELS, FACTOR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
+from mrsikit.super_resolution.network import CHANNELS, FACTOR, FLAIR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
 from mrsikit.super_resolution.scale_check import Coarse
 
@@ -102,6 +103,21 @@ def test_a_slice_alone_is_as_in_its_stack() -> None:
     for k in (0, SLICES + 1):
         one = super_resolved(network, Coarse(start[..., k : k + 1], noise[..., k : k + 1], {}, encoding))[0]
         torch.testing.assert_close(one, whole[..., k : k + 1])
+
+
+def test_a_network_that_takes_few_slices_at_a_time_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoding = SpatialEncoding("kspace", 2)
+    start, mri = (torch.rand(48, 48, 3, generator=torch.Generator().manual_seed(k)) for k in range(2))
+    given = Coarse(start, torch.full_like(start, 0.05), {"flair": mri}, encoding)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([x[:, INTERPOLATED] + 0.1 * x[:, FLAIR], x[:, NOISE]], 1)
+
+    whole = super_resolved(network, given)
+    monkeypatch.setattr(inferer, "PIXELS", 1)
+    for one, other in zip(super_resolved(network, given), whole, strict=True):
+        torch.testing.assert_close(one, other, equal_nan=True)
+    assert not torch.allclose(whole[0][0, ..., 0], whole[0][0, ..., 1], atol=0.1)
 
 
 def test_without_consistency_the_network_alone_decides() -> None:
