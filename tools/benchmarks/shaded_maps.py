@@ -104,6 +104,7 @@ def _condition(
     for method, error in errors.items():
         context.add(set_, condition, method, ERROR, error)
         context.add_ratio(set_, condition, method, OVER, error, errors[best])
+    whole = SpatialEncoding("block", encoding.factor).A(brain.float()) > 0.99
     for method, sd in spreads.items():
         off = (maps[method] - fine).abs() <= 1.645 * sd
         held = [float(inside[mask].float().mean()) for inside, mask in zip(off, brain, strict=True)]
@@ -111,9 +112,8 @@ def _condition(
         if noise:
             change = (encoding.A(maps[method]) - coarse) / noise
             context.add(set_, condition, method, MISFIT, change.square().mean((1, 2)).sqrt().tolist())
-            inside = SpatialEncoding("block", encoding.factor).A(brain.float()) > 0.99
-            context.add(set_, condition, method, BEYOND, [100 * share for share in _beyond(change, inside)])
-            context.add(set_, condition, method, ALIKE, _alike(change, inside))
+            context.add(set_, condition, method, BEYOND, [100 * share for share in _beyond(change, whole)])
+            context.add(set_, condition, method, ALIKE, _alike(change, whole))
 
 
 def _beyond(change: Tensor, inside: Tensor) -> list[float]:

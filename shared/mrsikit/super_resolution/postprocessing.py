@@ -19,7 +19,7 @@ from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.runtime import as_flag
 from mrsikit.super_resolution.options import Ratio, names_of, noise_levels, ratio_pairs
 from mrsikit.super_resolution.preprocessing import turned
-from mrsikit.super_resolution.scale_check import COLUMNS, check_records, summary_of
+from mrsikit.super_resolution.scale_check import check_records, empty, summary_of
 from mrsikit.super_resolution.tissue_mask import SUPPORT
 from mrsikit.super_resolution.warnings import Case, warnings_of
 
@@ -134,7 +134,7 @@ class PostprocessFineMapd(Transform):
         """Return the inferer's maps and their checks (M, 3, 5), NaN where there is none."""
         if isinstance(pred, Mapping):
             return tuple(convert_to_tensor(pred[name]).cpu().float() for name in ("maps", "check"))
-        return convert_to_tensor(pred).cpu().float(), torch.full((count, 3, len(COLUMNS)), torch.nan)
+        return convert_to_tensor(pred).cpu().float(), empty().expand(count, -1, -1)
 
     def _fine_maps(self, data: Mapping[Hashable, Any], pred: Tensor, count: int) -> Tensor:
         """Return map, standard deviation and map without the MRIs, (3, M, factor X, ...), in the map's unit.

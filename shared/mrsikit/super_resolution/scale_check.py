@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 from torch import Tensor
 
+from mrsikit.metrics.calibration import Z90
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.super_resolution.network import NO_TRUST
 from mrsikit.super_resolution.tissue_mask import SUPPORT
@@ -76,8 +77,8 @@ LISTED = 0.005
 LEAST_NOISE = 0.5
 """What varies from voxel to voxel has at least the noise's variance. Below half of it, the stated noise is wrong."""
 
-HOLD, QUANTILE = 0.9, 1.645
-"""Share of the intervals of plus or minus 1.645 standard deviations that is to hold."""
+HOLD = 0.9
+"""Share of the intervals of plus or minus :data:`Z90` standard deviations that is to hold."""
 
 SPREADS = np.geomspace(1.0, 3.0, 31)
 """Factors of the standard deviation that are tried."""
@@ -184,7 +185,7 @@ def check_across_scales(
     weights = _weights(products, np.array([PENALTIES[name] for name in names]) / int(kept.sum()))
     squares = np.append(products.diagonal(), weights @ products @ weights)
     errors = np.sqrt(squares.clip(min=0) / float(measured[kept].square().mean()))
-    out = torch.full((3, len(COLUMNS)), torch.nan)
+    out = empty()
     places = [METHODS.index(name) for name in names]
     out[WEIGHT, [*places, len(METHODS)]] = torch.from_numpy(np.append(weights, DONE)).float()
     out[ERROR, [*places, len(METHODS)]] = torch.from_numpy(errors).float()
@@ -194,6 +195,11 @@ def check_across_scales(
     return out
 
 
+def empty() -> Tensor:
+    """Return a check (3, 5) that says nothing: NaN everywhere."""
+    return torch.full((SPREAD + 1, len(COLUMNS)), torch.nan)
+
+
 def unchecked(maps: Mapping[str, Tensor], reason: int) -> Tensor:
     """Return the check (3, 5) of a map that is not checked: all weight on the method named beforehand, no errors.
 
@@ -201,7 +207,7 @@ def unchecked(maps: Mapping[str, Tensor], reason: int) -> Tensor:
         maps: fine map of each method.
         reason: :data:`NOT_ASKED` or one of :data:`REASONS`.
     """
-    out = torch.full((3, len(COLUMNS)), torch.nan)
+    out = empty()
     out[WEIGHT, METHODS.index(next(name for name in METHODS if name in maps))] = 1
     out[WEIGHT, len(METHODS)] = reason
     return out
@@ -236,9 +242,7 @@ def _spread(wrong: Tensor, sd: Tensor, variance: Tensor) -> float:
         sd: (n,) standard deviations.
         variance: (n,) variance of the truth's noise.
     """
-    held = np.array(
-        [float((wrong <= QUANTILE * (variance + (x * sd).square()).sqrt()).float().mean()) for x in SPREADS]
-    )
+    held = np.array([float((wrong <= Z90 * (variance + (x * sd).square()).sqrt()).float().mean()) for x in SPREADS])
     unlikely = (held - HOLD) ** 2 * len(wrong) / AS_ONE / (HOLD * (1 - HOLD))
     return float(SPREADS[np.argmin(unlikely + TIMIDITY * np.log(SPREADS) ** 2)])
 
@@ -340,7 +344,7 @@ def check_records(checks: Tensor) -> list[dict[str, Any]]:
 
 
 def summary_of(checks: Tensor) -> dict[str, Any]:
-    """Return the columns of the summary for the checks (M, 3, 5): means over the maps."""
+    """Return the columns of the summary for the checks (M, 3, 5): means over the maps, and the largest factor."""
     done = checks[checks[:, ERROR, -1].isfinite()]
     if not len(done):
         return {"check": "none"}
