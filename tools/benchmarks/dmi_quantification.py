@@ -35,6 +35,7 @@ from mrsikit.fitting.crlb import crlb, separate_lines_bound
 from mrsikit.fitting.fid_least_squares import fid_least_squares
 from mrsikit.fitting.fourier_integration import fourier_integration
 from mrsikit.io import Fids, write_fids
+from mrsikit.metrics.calibration import Z90
 from mrsikit.phantoms.dmi import (
     FINER,
     PEAKS,
@@ -379,7 +380,7 @@ def _coverage(context: Context) -> None:
         inside = []
         for k, name in enumerate(PEAKS):
             error = (maps[f"{name}_amplitude"][..., 0] - phantom.amplitudes[..., k])[phantom.mask]
-            inside.append(np.mean(np.abs(error) <= 1.645 * maps[f"{name}_amplitude_sd"][..., 0][phantom.mask]))
+            inside.append(np.mean(np.abs(error) <= Z90 * maps[f"{name}_amplitude_sd"][..., 0][phantom.mask]))
         covered.append(inside)
     _add(context, "rings, SNR 12", ROBUST, "90 % intervals cover", np.mean(covered, 0).tolist(), len(covered))
 

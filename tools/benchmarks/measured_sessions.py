@@ -18,6 +18,7 @@ from benchmark import Context
 from mrsi_inpainting import predict
 from mrsi_inpainting.fit_quality import FitQuality
 from mrsi_inpainting.network import Inpainter
+from mrsikit.metrics.calibration import Z90
 from mrsikit.restoration.inpainting import FILLS, kriging
 from mrsikit.restoration.inpainting.kriging import SquareRoot, fit_covariance, kriging_weights
 from mrsikit.runtime.bundles import bundle_root
@@ -178,7 +179,7 @@ def measure_sessions(context: Context, subjects: Sequence[str] = (DEVELOPMENT, R
                             off = (filled - values)[both] / session.values[REFERENCE][both]
                             ratios.setdefault((condition, name, method), []).append(float((off**2).mean()))
                         if method == OURS:
-                            inside = np.abs(filled[hidden] - truth) <= 1.645 * sd[hidden]
+                            inside = np.abs(filled[hidden] - truth) <= Z90 * sd[hidden]
                             marked = calibrated[hidden]
                             share = inside[marked].mean() if marked.any() else np.nan
                             held.setdefault((condition, name), []).append((float(share), float(marked.mean())))
@@ -225,7 +226,7 @@ def measure_pseudo_failures(context: Context, subject: str) -> None:
         extra = np.maximum(noise[hidden] - np.median(noise[sound[name]]), 0)
         marked = calibrated[hidden]
         for metric, variance in ((HOLD, sd[hidden] ** 2), (HOLD_WITH_NOISE, sd[hidden] ** 2 + extra)):
-            inside = np.abs(filled[hidden] - truth) <= 1.645 * np.sqrt(variance)
+            inside = np.abs(filled[hidden] - truth) <= Z90 * np.sqrt(variance)
             context.add(where, PSEUDO, OURS, metric, list(inside[marked].astype(float)))
         context.add(where, PSEUDO, OURS, "share calibrated", list(marked.astype(float)))
 

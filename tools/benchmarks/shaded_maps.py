@@ -15,6 +15,7 @@ from torch import Tensor
 
 from benchmark import Context
 from benchmarks.super_resolution import SETS, Case, cases, load_anatomy, stacked
+from mrsikit.metrics.calibration import Z90
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 from mrsikit.restoration.total_variation import total_variation
 from mrsikit.super_resolution.network import TV_STRENGTH
@@ -106,7 +107,7 @@ def _condition(
         context.add_ratio(set_, condition, method, OVER, error, errors[best])
     whole = SpatialEncoding("block", encoding.factor).A(brain.float()) > 0.99
     for method, sd in spreads.items():
-        off = (maps[method] - fine).abs() <= 1.645 * sd
+        off = (maps[method] - fine).abs() <= Z90 * sd
         held = [float(inside[mask].float().mean()) for inside, mask in zip(off, brain, strict=True)]
         context.add(set_, condition, method, HELD, held)
         if noise:

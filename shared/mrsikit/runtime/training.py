@@ -20,6 +20,7 @@ from torch import nn
 
 from mrsikit.io import InputError
 from mrsikit.io.extras import import_extra
+from mrsikit.metrics.calibration import Z90
 from mrsikit.runtime.data import SeededDataset
 
 logger = logging.getLogger(__name__)
@@ -272,7 +273,7 @@ def log_sd_shift(ratios: Sequence[torch.Tensor], coverage: float = 0.9) -> float
     low, high = -3.0, 3.0
     for _ in range(40):
         middle = (low + high) / 2
-        covered = sum(float((r <= 1.645 * math.exp(middle)).float().mean()) for r in ratios) / len(ratios)
+        covered = sum(float((r <= Z90 * math.exp(middle)).float().mean()) for r in ratios) / len(ratios)
         low, high = (middle, high) if covered < coverage else (low, middle)
     return middle
 

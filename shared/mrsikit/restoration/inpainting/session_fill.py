@@ -12,7 +12,6 @@ from scipy import ndimage
 from scipy.optimize import nnls
 from threadpoolctl import threadpool_limits
 
-from mrsikit.metrics.calibration import Z90
 from mrsikit.restoration.inpainting.biharmonic import biharmonic
 from mrsikit.restoration.inpainting.gaussian import gaussian
 from mrsikit.restoration.inpainting.kriging import (
@@ -32,8 +31,8 @@ Mask = NDArray[np.bool_]
 PRIOR_WEIGHT = 5.0
 #: Hidden voxels below which the check decides nothing.
 FEWEST_HIDDEN = 30
-#: Share of the calibrated intervals of plus or minus Z90 standard deviations that must hold.
-HELD = 0.9
+#: Half width, in standard deviations, of the interval that is calibrated, and the share that it must hold.
+Z90, HELD = 1.645, 0.9
 #: Factor of the standard deviation of voxels that are not like those of the check.
 WIDER = 2.0
 #: Strength of the prior that the errors go with the model's standard deviation, in voxels of the check.

@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mrsikit.metrics.calibration import Z90
+
 SIDE, DPI = 3.6, 100
 MEASURED, RESULT = "#8c8c8c", "#0b57d0"
 
@@ -35,9 +37,9 @@ def check_views(checks: Sequence[Mapping[str, Any]], unit: str) -> list[dict[str
         if "measured" not in check:
             continue
         png = base64.b64encode(draw_hidden(check["measured"], check["result"], check["sd"], unit)).decode("ascii")
-        inside = np.abs(np.subtract(check["measured"], check["result"])) <= 1.645 * np.asarray(check["sd"])
+        inside = np.abs(np.subtract(check["measured"], check["result"])) <= Z90 * np.asarray(check["sd"])
         alt = (
-            f"{inside.size} hidden voxels, result against measured value; bars of 1.645 SD hold {inside.sum()}, as the "
+            f"{inside.size} hidden voxels, result against measured value; bars of {Z90} SD hold {inside.sum()}, as the "
             "SD was set so that they hold nine of ten"
         )
         out[-1] |= {"png": png, "alt": alt}
@@ -65,7 +67,7 @@ def draw_hidden(measured: Sequence[float], result: Sequence[float], sd: Sequence
     axes = figure.add_axes((0.21, 0.15, 0.76, 0.82))
     ends = [min(0.0, *measured, *result), max(*measured, *result)]
     axes.plot(ends, ends, color=MEASURED, linewidth=1)
-    axes.errorbar(measured, result, 1.645 * np.asarray(sd), fmt=".", color=RESULT, ecolor=RESULT + "50", elinewidth=0.8)
+    axes.errorbar(measured, result, Z90 * np.asarray(sd), fmt=".", color=RESULT, ecolor=RESULT + "50", elinewidth=0.8)
     axes.set_xlabel(f"measured ({unit})")
     axes.set_ylabel(f"result ({unit})")
     axes.set_ylim(ends[0] - 0.05 * (ends[1] - ends[0]), ends[1] + 0.15 * (ends[1] - ends[0]))
