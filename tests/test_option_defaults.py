@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mrsikit.runtime.bundles import options_model, reference_methods
 from option_tables import MODELS, model_of
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
@@ -24,6 +25,19 @@ def test_the_top_of_the_config_is_the_model(bundle: str) -> None:
     target = config["options"].pop("_target_")
     assert target == f"{bundle}.options.{MODELS[bundle]}.model_construct"
     assert config["options"] == {name: f"@{name}" for name in top}
+
+
+@pytest.mark.parametrize("bundle", MODELS)
+def test_the_config_of_a_published_method_is_its_model(bundle: str) -> None:
+    """The record keeps the name, so that the report of a finished run is made with that config again."""
+    own = options_model(BUNDLES / bundle).model_fields
+    for method in reference_methods(BUNDLES / bundle):
+        config = json.loads((BUNDLES / bundle / "configs" / f"reference_{method}.json").read_text(encoding="utf-8"))
+        fields = options_model(BUNDLES / bundle, method).model_fields
+        more = {name: field.default for name, field in fields.items() if name not in own}
+        assert more["reference"] == method
+        assert {name: config[name] for name in more} == more
+        assert {name: config[f"options#{name}"] for name in more} == {name: f"@{name}" for name in more}
 
 
 @pytest.mark.parametrize("bundle", MODELS)

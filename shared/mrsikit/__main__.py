@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif given[0] not in COMMANDS:
         raise SystemExit(_unknown(given[0]))
     elif set(HELP) & set(given):
-        _write(command_help(given[0], shutil.get_terminal_size((100, 40)).columns))
+        _write(command_help(given[0], shutil.get_terminal_size((100, 40)).columns, given[1:]))
     else:
         run(given[0], given[1:])
 
@@ -119,20 +119,29 @@ def usage(command: str) -> str:
     return f"mrsikit {command} {'[IN] OUT' if command == NEEDS_NO_INPUT else 'IN OUT'} [--option value ...]"
 
 
-def command_help(command: str, width: int = 100) -> str:
+def command_help(command: str, width: int = 100, arguments: Sequence[str] = ()) -> str:
     """Return the help of a command, made from the options model of its bundle.
 
     Args:
         command: one of :data:`COMMANDS`.
         width: longest line.
+        arguments: words of the command line; those of ``--method NAME`` choose the options of a published method.
 
     Raises:
-        SystemExit: the bundle is not installed.
+        SystemExit: the bundle is not installed, or knows no such method.
     """
-    from mrsikit.runtime.bundles import options_model
+    from mrsikit.io.errors import InputError
+    from mrsikit.runtime.bundles import options_model, reference_methods, split_method
 
     bundle, what = COMMANDS[command]
-    options = options_model(_root(bundle)).help_text(width, without=("dataset_dir", "output_dir"))
+    root = _root(bundle)
+    try:
+        method, _ = split_method(root, arguments)
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+    options = options_model(root, method).help_text(width, without=("dataset_dir", "output_dir", "reference"))
+    if names := reference_methods(root):
+        options += f"\n  --method {'|'.join(names)}\n      the published method in place of the bundle's own"
     about = "IN is a folder of inputs, one file, or a datalist in JSON; OUT is the folder of the results."
     if command == NEEDS_NO_INPUT:
         about += " New sessions need no IN; the other kinds of --sampling do."
@@ -186,11 +195,13 @@ def report(arguments: Sequence[str]) -> None:
         raise SystemExit(f"{output}: holds no results of mrsikit; give the folder that a command wrote")
     bundle = record["bundle"]["name"]
     command = next(name for name, (made_by, _) in COMMANDS.items() if made_by == bundle)
-    fields = options_model(_root(bundle)).model_fields
-    recorded = {name: value for name, value in record["parameters"].items() if name in fields}
+    method = record["parameters"].get("reference")
+    reference = ["--method", method] if method else []
+    fields = options_model(_root(bundle), method).model_fields
+    recorded = {name: value for name, value in record["parameters"].items() if name in set(fields) - {"reference"}}
     words = [word for name, value in recorded.items() for word in _as_words(name, value)]
     # What is given last counts.
-    run(command, [*paths, *words, "--report", "true", *arguments[len(paths) :]])
+    run(command, [*paths, *reference, *words, "--report", "true", *arguments[len(paths) :]])
 
 
 def import_help() -> str:

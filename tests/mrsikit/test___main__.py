@@ -14,7 +14,7 @@ import pytest
 import mrsikit
 from command_lines import run_line
 from mrsikit.__main__ import COMMANDS, IMPORT_OPTIONS, command_help, main
-from mrsikit.runtime.bundles import bundle_root
+from mrsikit.runtime.bundles import bundle_root, reference_methods
 from option_tables import model_of
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -68,6 +68,9 @@ def test_the_help_of_a_command_lists_the_options_of_its_bundle(
     assert said.startswith(f"mrsikit {command} ")
     options = {line.strip() for line in said.splitlines() if line.startswith("  --")}
     model = model_of(COMMANDS[command][0])
+    methods = "|".join(reference_methods(bundle_root(COMMANDS[command][0])))
+    if methods:
+        options.remove(f"--method {methods}")
     assert options == {f"--{name}" for name in model.model_fields} - {"--dataset_dir", "--output_dir"}
     assert max(map(len, command_help(command, 60).splitlines()[4:])) <= 60
 
@@ -98,6 +101,22 @@ def test_a_report_is_written_again_by_the_bundle_and_the_options_of_the_records(
     assert str(bundle_root("mrsi_inpainting")) in line
     assert line[line.index("--output_dir") + 1] == str(tmp_path)
     assert line[-8:] == ["--check", "false", "--threshold", "0.7", "--report", "true", "--figures", "3"]
+
+
+def test_the_report_of_a_published_method_is_written_by_its_config(started: list[list[str]], tmp_path: Path) -> None:
+    parameters = {"method": 2, "reference": "li", "generator": "gan"}
+    record = {"mrsikit": "0", "bundle": {"name": "mrsi_gan_super_resolution"}, "parameters": parameters}
+    (tmp_path / "NAA.json").write_text(json.dumps(record))
+    main(["report", "/in", str(tmp_path)])
+    (line,) = started
+    assert "reference_li.json" in line[line.index("--config_file") + 1]
+    assert line[-6:] == ["--method", "2", "--generator", "gan", "--report", "true"]
+
+
+def test_the_help_of_a_published_method_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["super-resolve-gan", "--method", "li", "--help"])
+    assert "\n  --generator\n" in capsys.readouterr().out
+    assert stopped("quantify", "--method", "2", "--help").startswith("--method 2: is no published method")
 
 
 def test_a_report_of_no_results_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ValidationInfo, field_validator
 
@@ -171,3 +171,13 @@ def _lines(info: ValidationInfo) -> Mapping[str, Resonance]:
     if not known:
         raise ValueError(f"nucleus {nucleus}: has no metabolites here; give 2H data")
     return known
+
+
+class PreciseDmiOptions(QuantificationOptions):
+    """Options of the published method (``reference_precise_dmi.json``)."""
+
+    reference: Literal["precise_dmi"] = option("precise_dmi", "the published method", use="files")
+    strength: float = option(
+        0.01, "lambda, the strength of the smoothing along the MRI; the paper uses .004, .01 and .04", ge=0
+    )
+    repeats: int = option(10, "repetitions of the Monte Carlo of the standard deviation", ge=2)

@@ -59,5 +59,6 @@ class GanSuperResolutionOptions(SuperResolutionOptions):
 class LiOptions(GanSuperResolutionOptions):
     """Options of the published networks (``reference_li.json``)."""
 
+    reference: Literal["li"] = option("li", "the published method", use="files")
     generator: Literal["unet", "gan"] = option("unet", "the published network")
     truth: Literal["sharp", "soft"] = option("sharp", "the ground truth that it was trained on")

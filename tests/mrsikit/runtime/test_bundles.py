@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mrsikit.io import InputError
-from mrsikit.runtime.bundles import bundle_root, options_model, run_inference
+from mrsikit.runtime.bundles import bundle_root, options_model, run_inference, split_method
 from option_tables import MODELS, model_of
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
@@ -77,3 +77,38 @@ def test_the_options_of_a_bundle_do_not_stand_in_the_way_of_the_bundle() -> None
         code += f"name = options_model(bundle_root({bundle!r})).__name__\n"
         code += f"assert pydoc.locate(f'{bundle}.options.{{name}}').model_fields\n"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+GAN = BUNDLES / "mrsi_gan_super_resolution"
+
+
+def test_a_published_method_is_a_config_laid_over_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [])
+    started: list[list[str]] = []
+    monkeypatch.setattr(runpy, "run_module", lambda name, **_: started.append(sys.argv[1:]))
+    run_inference(GAN.name, ["--output_dir", "out", "--method", "li", "--method", "3"])
+    files = str([str(GAN / "configs" / f"{name}.json") for name in ("inference", "reference_li")])
+    assert started == [
+        ["run", "--config_file", files, "--bundle_root", str(GAN), "--output_dir", "out", "--method", "3"]
+    ]
+    assert "generator" in options_model(GAN, "li").model_fields
+    assert "generator" not in options_model(GAN).model_fields
+
+
+@pytest.mark.parametrize(
+    ("words", "method", "rest"),
+    [
+        (["--method=li", "--noise", "1"], "li", ["--noise", "1"]),
+        (["--method", "2"], None, ["--method", "2"]),
+        (["--noise", "1", "--method"], None, ["--noise", "1", "--method"]),
+    ],
+)
+def test_the_name_of_a_published_method_is_taken_out(words: list[str], method: str | None, rest: list[str]) -> None:
+    assert split_method(GAN, words) == (method, rest)
+
+
+def test_an_unknown_method_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="--method phan: is no published method of this bundle; give precise_dmi"):
+        split_method(BUNDLES / "dmi_quantification", ["--method", "phan"])
+    with pytest.raises(SystemExit, match="--method phan"):
+        run_inference("dmi_quantification", ["--method", "phan"])

@@ -23,7 +23,7 @@ from mrsikit.runtime.bids.dataset import BidsMap, choose_labels, dataset_of_maps
 from mrsikit.runtime.bids.derivatives import check_output, describe_dataset, link_names, read_json, write_derivatives
 from mrsikit.runtime.bids.group_table import GROUP, write_group_table
 from mrsikit.runtime.bids.patterns import IMAGE, read_patterns
-from mrsikit.runtime.bundles import bundle_root, options_model, run_inference
+from mrsikit.runtime.bundles import bundle_root, options_model, run_inference, split_method
 from mrsikit.runtime.labelled_maps import MAPS
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,9 @@ def _check_bundle(bundle: str | None, given: Sequence[str]) -> None:
     if bundle not in BUNDLES:
         named = "is missing" if bundle is None else f"{bundle}: is no bundle that reads maps"
         raise InputError(f"--bundle {named}; give one of {', '.join(BUNDLES)}")
-    known = [*options_model(bundle_root(bundle)).model_fields, *OWN]
+    root = bundle_root(bundle)
+    method, given = split_method(root, given)
+    known = [*options_model(root, method).model_fields, *OWN]
     problems = []
     for option in (word.partition("=")[0] for word in given if word.startswith("--")):
         name = option.removeprefix("--")

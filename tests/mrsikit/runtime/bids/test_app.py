@@ -117,6 +117,14 @@ def test_a_bundle_gets_a_datalist_and_its_own_options(tree: Path, runs: list[lis
     assert all("/ses-1/" in path for entry in entries for path in entry.values())
 
 
+def test_a_published_method_runs_with_its_own_options(tree: Path, runs: list[list[str]]) -> None:
+    words = ["--bundle", "mrsi_gan_super_resolution", "--method", "li", "--generator", "gan"]
+    run_app([str(tree), "out", "participant", *words])
+    assert all(line[-4:] == words[2:] for line in runs)
+    with pytest.raises(InputError, match="--generator: is no option of mrsi_gan_super_resolution"):
+        run_app([str(tree), "out", "participant", *words[:2], *words[4:]])
+
+
 def test_a_participant_that_cannot_be_used_does_not_stop_the_others(
     tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
