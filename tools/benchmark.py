@@ -35,6 +35,7 @@ import torch
 from markdown_tables import write_between_markers
 from mrsikit.io.extras import import_extra
 from mrsikit.metrics.statistics import bootstrap_interval, ratio_of_means_interval
+from reference_tables import FILE, read_reference, render_reference
 from result_tables import find, render_results
 
 logger = logging.getLogger("benchmark")
@@ -102,13 +103,17 @@ class Context:
 
 
 def write_documents(bundle: Path, rows: Sequence[dict[str, Any]], module: Any) -> None:
-    """Write all tables into docs/results.md, and the headline into the model card and ``eval_metrics``.
+    """Write all tables into docs/results.md and docs/reference.md, the headline into the card and ``eval_metrics``.
 
     Raises:
         ValueError: a document has no markers for its generated part.
     """
     write_between_markers(bundle / "docs" / "results.md", "results", render_results(rows, module))
     write_between_markers(bundle / "docs" / "README.md", "headline", module.HEADLINE.render(rows))
+    if (bundle / "docs" / FILE).is_file():
+        write_between_markers(
+            bundle / "docs" / "reference.md", "reference", render_reference(read_reference(bundle), rows)
+        )
     path = bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
     metadata["eval_metrics"] = module.HEADLINE.metrics(rows)
