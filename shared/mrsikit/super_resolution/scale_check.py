@@ -322,7 +322,7 @@ def _weights(products: NDArray[np.float64], penalties: NDArray[np.float64]) -> N
 
 
 def check_records(checks: Tensor) -> list[dict[str, Any]]:
-    """Return what the report shows of the checks (M, 3, 5) of an input's maps: a table for each checked map."""
+    """Return what record and report hold of the checks (M, 3, 5) of an input's maps: a table for each checked map."""
     out = []
     for number, check in enumerate(checks, start=1):
         table = {
@@ -339,7 +339,7 @@ def check_records(checks: Tensor) -> list[dict[str, Any]]:
             factor = float(check[SPREAD, -1].nan_to_num(1.0))
             if factor > 1:
                 title += f"; its standard deviation was too small there, and is multiplied by {factor:.2f}"
-            out.append({"title": title, "candidates": table})
+            out.append({"title": title, "candidates": table, "sd_factor": round(factor, 4)})
     return out
 
 

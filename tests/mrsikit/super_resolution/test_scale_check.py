@@ -250,6 +250,7 @@ def test_what_record_and_summary_say() -> None:
     (record,) = check_records(check)
     assert record["title"].startswith("map 2, ")
     assert record["title"].endswith("multiplied by 1.70")
+    assert record["sd_factor"] == 1.7
     assert list(record["candidates"]) == [*METHODS, "result"]
     assert record["candidates"][WITH_MRI] == {"share": 0.7, "error / tissue": 0.2}
     assert record["candidates"]["result"] == {"share": None, "error / tissue": 0.18}
