@@ -27,8 +27,8 @@ class SuperResolved(NamedTuple):
         ratio_uncertainty: standard deviation of the ratios, same shape.
         without_mri: with an MRI, the map super-resolved without it, same shape as ``sr``. The difference between the
             two is what the MRI contributes.
-        checks: the check of each map that was checked: "title", and "candidates", share and error of each method by its
-            name.
+        checks: the check of each map that was checked: "title", "candidates" (share and error of each method by its
+            name) and "sd_factor", by which it widened the standard deviation.
     """
 
     sr: np.ndarray
