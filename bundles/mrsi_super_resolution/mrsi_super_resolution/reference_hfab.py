@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from monai.transforms import Transform
+from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
@@ -121,8 +122,8 @@ class HfabPaird(Transform):
         factor: fine voxels per coarse voxel along each axis.
 
     Output:
-        "image" (2, X, Y), the input of :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`; "label" (1, X, Y),
-        the true map.
+        From "map" and "flair", each (X, Y) or (1, X, Y): "image" (2, X, Y), the input of
+        :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`; "label" (1, X, Y), the true map.
     """
 
     def __init__(self, *, factor: int = 4) -> None:
@@ -130,5 +131,6 @@ class HfabPaird(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
-        coarse = self.encoding.A_dagger(self.encoding.A(data["map"]))
-        return {"image": torch.stack([coarse, data["flair"]]), "label": data["map"][None]}
+        fine, flair = (convert_to_tensor(data[name], track_meta=False) for name in ("map", "flair"))
+        fine, flair = (image.reshape(1, *image.shape[-2:]) for image in (fine, flair))
+        return {"image": torch.cat([self.encoding.A_dagger(self.encoding.A(fine)), flair]), "label": fine}
