@@ -36,7 +36,7 @@ MOST_TRIES = 20
 """Slices are drawn again up to this often, until the lesion is brighter in the FLAIR than the slice."""
 
 
-def cohort(patients: int, maps: int, *, seed: int) -> list[dict[str, int]]:
+def cohort(patients: int, maps: int, *, seed: int) -> list[dict[Hashable, int]]:
     """List the patients of a cohort, with as many slices each as the number of maps needs.
 
     Args:
@@ -72,8 +72,8 @@ class HfabCohortd(MapTransform):
         allow_missing_keys: leave items without the key unchanged.
 
     Output:
-        In place of each key and "slices": "maps" (S, 5, 128, 128), maximum 1, and "flair" (S, 128, 128), brain about 0 to 1, half
-        precision.
+        In place of each key and "slices", in half precision: "maps" (S, 5, 128, 128), maximum 1, and "flair"
+        (S, 128, 128), brain about 0 to 1.
     """
 
     def __init__(
@@ -141,7 +141,12 @@ class CohortMaps(Dataset):
     """
 
     def __init__(
-        self, patients: Sequence[Mapping[str, int]], made: Sequence[Any], *, start: int = 0, stop: int | None = None
+        self,
+        patients: Sequence[Mapping[Hashable, int]],
+        made: Sequence[Any],
+        *,
+        start: int = 0,
+        stop: int | None = None,
     ) -> None:
         every = [(p, s, m) for p, item in enumerate(patients) for s in range(item["slices"]) for m in range(len(NAMES))]
         super().__init__(every[start:stop])
