@@ -154,7 +154,7 @@ def _test(metric: str, other: str) -> str:
 def _draw_boxes(found: dict[str, dict[str, np.ndarray]], path: Path) -> None:
     """Box plots of every metric, by method."""
     metrics = list(found[NEAREST])
-    figure = Figure(figsize=(3.2 * len(metrics), 4.2))
+    figure = Figure(figsize=(3.2 * len(metrics), 6))
     for axis, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
         axis.boxplot([values[metric] for values in found.values()], showfliers=False)
         axis.set_title(metric)

@@ -383,6 +383,8 @@ def _real(context: Context) -> None:
             "ours, simulated FLAIR": ours(net, coarse, encoding, {"flair": simulated})[0],
             OURS_FLAIR: ours(net, coarse, encoding, {"flair": real})[0],
         }
+        if encoding == BLOCK:
+            results |= {"nearest": BLOCK.A_dagger(coarse), **hfab_tables.hfab_maps(coarse, real)}
         for method, pred in results.items():
             record(context, "glioma", f"{name}, measured FLAIR", method, pred, chosen)
         if encoding == BLOCK:
