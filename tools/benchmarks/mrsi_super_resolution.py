@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, peak_memory
-from benchmarks import dicom_series, interpolated_maps, mri_checks, shaded_maps, sodium
+from benchmarks import dicom_series, hfab_tables, interpolated_maps, mri_checks, shaded_maps, sodium
 from benchmarks.carbon13 import carbon13_maps
 from benchmarks.super_resolution import (
     SETS,
@@ -38,7 +38,6 @@ from benchmarks.super_resolution import (
     tumour_heights,
 )
 from mrsi_super_resolution import predict
-from mrsi_super_resolution.reference_hfab import HfabNetwork
 from mrsi_super_resolution.reference_unet import PlainUNet
 from mrsikit.metrics.image_quality import psnr
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_change, lesion_leak
@@ -70,14 +69,6 @@ OURS, OURS_FLAIR = "ours, no MRI", "ours, FLAIR"
 OURS_T1, OURS_BOTH = "ours, T1", "ours, FLAIR and T1"
 UNET, UNET_FLAIR = "plain U-Net, no MRI", "plain U-Net, FLAIR"
 SHORT, SHORT_FLAIR = "ours of the U-Net's budget, no MRI", "ours of the U-Net's budget, FLAIR"
-HFAB_NETWORKS = {
-    "paper": "published network, FLAIR",
-    "paper_without_gdfn": "published network without GDFN, FLAIR",
-    "paper_high_rate": "published network, rate .001, FLAIR",
-    "paper_high_rate_without_gdfn": "published network without GDFN, rate .001, FLAIR",
-}
-"""By the name of the weights."""
-
 WTV = "FLAIR-weighted TV + DC"
 ETA = 0.1
 """Of the weighted total variation, chosen on BrainWeb 1."""
@@ -119,12 +110,7 @@ def learned_references(coarse: Tensor, encoding: SpatialEncoding, flair: Tensor)
         if method in out:
             wrong = coarse - encoding.A(out[method])
             out[f"{method} + DC"] = out[method] + encoding.interpolate(wrong)
-    for name, method in HFAB_NETWORKS.items():
-        net = load_weights(f"model_{name}.pt", HfabNetwork(gated="without" not in name))
-        if net is not None and encoding == BLOCK:
-            with torch.no_grad():
-                out[method] = net(torch.stack([BLOCK.A_dagger(coarse), flair], 1))[:, 0]
-    return out
+    return out | hfab_tables.hfab_maps(coarse, flair) if encoding == BLOCK else out
 
 
 def ours(
@@ -397,6 +383,8 @@ def _real(context: Context) -> None:
             "ours, simulated FLAIR": ours(net, coarse, encoding, {"flair": simulated})[0],
             OURS_FLAIR: ours(net, coarse, encoding, {"flair": real})[0],
         }
+        if encoding == BLOCK:
+            results |= {"nearest": BLOCK.A_dagger(coarse), **hfab_tables.hfab_maps(coarse, real)}
         for method, pred in results.items():
             record(context, "glioma", f"{name}, measured FLAIR", method, pred, chosen)
         if encoding == BLOCK:
@@ -456,6 +444,13 @@ def _public(context: Context) -> None:
 def _shaded(context: Context) -> None:
     net = load_network()
     shaded_maps.measure(context, partial(ours, net), partial(ours, net, consistency=False))
+
+
+def _hfab(context: Context) -> None:
+    net = load_network()
+    hfab_tables.measure(
+        context, lambda coarse, flair: ours(net, coarse, BLOCK, {"flair": flair})[0], perceptual(context.data)
+    )
 
 
 def _examples(pictures: Mapping[tuple[str, str], tuple[Sequence[Case], Any, Any]], folder: Path) -> None:
@@ -552,7 +547,7 @@ PARTS: dict[str, Callable[[Context], Any]] = {
     "quality": _quality, "noise": _noise, "mismatch": _mismatch, "lesions": _lesions, "factors": _factors,
     "ratio": _ratio, "cost": _cost, "real": _real, "measured maps": _measured, "public": _public,
     "dicom": dicom_series.refused_series,
-    **mri_checks.PARTS, **interpolated_maps.PARTS, **sodium.PARTS, "shaded maps": _shaded,
+    **mri_checks.PARTS, **interpolated_maps.PARTS, **sodium.PARTS, "shaded maps": _shaded, "hfab": _hfab,
 }  # fmt: skip
 
 
@@ -652,6 +647,7 @@ TABLES = [
     *mri_checks.TABLES,
     *interpolated_maps.TABLES,
     *sodium.TABLES,
+    *hfab_tables.TABLES,
     Table("Cost", COST, {"time / TV-Chambolle": "%.2f", "peak memory of the process, GB": "%.2f"}),
 ]  # fmt: skip
 

@@ -56,10 +56,9 @@ class MethodInferer(SliceStackInferer):
         guided_spread: float = 1.0,
         check: bool | str = True,
     ) -> None:
-        super().__init__(factor=factor, psf=psf, check=check)
+        super().__init__(factor=factor, psf=psf, consistency=consistency, check=check)
         # The network works in plane, by self.encoding; everything else by the encoding of all axes.
         self.whole, self.method = SpatialEncoding(psf, factor, dims), method
-        self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
         self.guided_spread = guided_spread
 

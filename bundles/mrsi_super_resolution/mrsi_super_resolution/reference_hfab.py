@@ -9,10 +9,40 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from monai.transforms import Transform
+from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
+from mrsikit.runtime.options import FLAG_WORDS
 from mrsikit.super_resolution.blocks import EnhancedResidualBlock, GatedFeedForward, HighFrequencyAttention
+from mrsikit.super_resolution.network import FLAIR, HAS_FLAIR, INTERPOLATED
+
+RATES = {"printed": 1e-5, "high": 1e-3}
+"""Learning rate of a training, by the option ``rate``."""
+
+BLOCKS = 8
+"""Number of blocks of the paper's network."""
+
+
+def weights_name(*, rate: str = "printed", gated: bool | str = True, blocks: int | str = BLOCKS) -> str:
+    """Return the name of the weights of one variant of the network; ``models/model_<name>.pt`` holds them.
+
+    Args:
+        rate: one of :data:`RATES`.
+        gated: whether the network has GDFNs.
+        blocks: number of blocks.
+
+    Example:
+        >>> weights_name(rate="high", gated=False, blocks=4)
+        'paper_high_rate_without_gdfn_blocks_4'
+    """
+    parts = ["paper"] + ["high_rate"] * (rate == "high") + ["without_gdfn"] * (not _as_gated(gated))
+    return "_".join(parts + [f"blocks_{blocks}"] * (str(blocks) != str(BLOCKS)))
+
+
+def _as_gated(gated: bool | str) -> bool:
+    """Read the option; what it refuses counts as true, because the network is built before the options are checked."""
+    return FLAG_WORDS.get(str(gated).strip().lower(), True)
 
 
 class HfabNetwork(nn.Module):
@@ -54,6 +84,28 @@ class HfabNetwork(nn.Module):
         return fine + x[:, :1]
 
 
+class HfabSuperResolution(HfabNetwork):
+    """Published network with the default network's interface. It takes the coarse map and the FLAIR.
+
+    It states no standard deviation, and without a FLAIR it has no result: both are NaN.
+
+    Args:
+        gated: as for :class:`HfabNetwork`, or the option as text.
+        blocks: number of blocks; what is no number counts as the paper's, as for the other options.
+    """
+
+    def __init__(self, *, gated: bool | str = True, blocks: int | str = BLOCKS) -> None:
+        super().__init__(depth=int(blocks) if str(blocks).isdecimal() else BLOCKS, gated=_as_gated(gated))
+        self.encoding = SpatialEncoding("block", self.factor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return map and standard deviation (B, 2, X, Y) of the default network's input (B, 10, X, Y)."""
+        coarse = self.encoding.A_dagger(self.encoding.A(x[:, INTERPOLATED]))
+        fine = super().forward(torch.stack([coarse, x[:, FLAIR]], 1))
+        fine = torch.where(x[:, HAS_FLAIR, None] > 0, fine, torch.nan)
+        return torch.cat([fine, torch.full_like(fine, torch.nan)], 1)
+
+
 class LogCoshLoss(nn.Module):
     """Mean of log cosh of the error, the paper's training loss, in a form that cannot overflow."""
 
@@ -70,8 +122,8 @@ class HfabPaird(Transform):
         factor: fine voxels per coarse voxel along each axis.
 
     Output:
-        "image" (2, X, Y), the input of :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`; "label" (1, X, Y),
-        the true map.
+        From "map" and "flair", each (X, Y) or (1, X, Y): "image" (2, X, Y), the input of
+        :class:`mrsi_super_resolution.reference_hfab.HfabNetwork`; "label" (1, X, Y), the true map.
     """
 
     def __init__(self, *, factor: int = 4) -> None:
@@ -79,5 +131,6 @@ class HfabPaird(Transform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Make one pair."""
-        coarse = self.encoding.A_dagger(self.encoding.A(data["map"]))
-        return {"image": torch.stack([coarse, data["flair"]]), "label": data["map"][None]}
+        fine, flair = (convert_to_tensor(data[name], track_meta=False) for name in ("map", "flair"))
+        fine, flair = (image.reshape(1, *image.shape[-2:]) for image in (fine, flair))
+        return {"image": torch.cat([self.encoding.A_dagger(self.encoding.A(fine)), flair]), "label": fine}

@@ -61,20 +61,30 @@ class SeededDataset(Dataset):
         transform: random transforms.
         seed: seed of the run.
         length: number of items of one epoch, which cycles through ``data``; None: each item once.
+        shuffle: whether each epoch takes the data in an order of its own.
     """
 
     def __init__(
-        self, data: Sequence[Any], transform: Compose | Sequence[Callable], *, seed: int, length: int | None = None
+        self,
+        data: Sequence[Any],
+        transform: Compose | Sequence[Callable],
+        *,
+        seed: int,
+        length: int | None = None,
+        shuffle: bool = False,
     ) -> None:
         super().__init__(data, None)
+        self.shuffle = shuffle
         self.random_transform = transform if isinstance(transform, Compose) else Compose(transform)
         self.seed = seed
         self.length = len(data) if length is None else length
-        self.epoch = 0
+        self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch that the next samples belong to."""
         self.epoch = epoch
+        if self.shuffle:
+            self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.data))
 
     def __len__(self) -> int:
         """Return the number of items of one epoch."""
@@ -90,5 +100,6 @@ class SeededDataset(Dataset):
             raise IndexError(f"item {index} of an epoch of {self.length}")
         state = int(np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)[0])
         self.random_transform.set_random_state(seed=state)
-        item = self.data[(self.epoch * self.length + index) % len(self.data)]
+        place = (self.epoch * self.length + index) % len(self.data)
+        item = self.data[int(self.order[place]) if self.shuffle else place]
         return apply_transform(self.random_transform, {**item, "epoch": self.epoch})

@@ -68,12 +68,21 @@ class SliceStackInferer(Inferer):
     Args:
         factor: fine voxels per coarse voxel along each in-plane axis.
         psf: point spread function, "block", "kspace" or "hamming".
-        check: whether to check the methods on the map. It requires a known noise.
+        consistency: whether the maps follow the measurement, as far as it stands out of a known noise.
+        check: whether to check the methods on the map. It requires a known noise and data consistency.
     """
 
-    def __init__(self, *, factor: int = 4, psf: str = "block", check: bool | str = True) -> None:
+    def __init__(
+        self,
+        *,
+        factor: int = 4,
+        psf: str = "block",
+        consistency: bool | str = True,
+        check: bool | str = True,
+    ) -> None:
         super().__init__()
         self.encoding = SpatialEncoding(psf, factor)
+        self.consistency = as_flag(consistency, "consistency")
         self.check = as_flag(check, "check")
 
     def __call__(self, inputs: Tensor, network: Callable[..., Tensor], *args: Any, **kwargs: Any) -> dict[str, Tensor]:
@@ -104,7 +113,9 @@ class SliceStackInferer(Inferer):
         """Super-resolve one item; the list holds the (3, X, Y, Z) result and the check of each map, in order."""
         starts, noises, mris = parts(item)
         return [
-            super_resolved(network, Coarse(start, noise, mris, self.encoding), check=self.check)
+            super_resolved(
+                network, Coarse(start, noise, mris, self.encoding), consistency=self.consistency, check=self.check
+            )
             for start, noise in zip(starts, noises, strict=True)
         ]
 

@@ -49,12 +49,14 @@ class PostprocessFineMapd(Transform):
         method: how the bundle uses MRIs: 1, not at all; 2 or 3, the paper's methods; "auto", 2 if there is an MRI and 1
             otherwise; None if the bundle offers no choice.
         denoised: whether the user asked to denoise the map first, which requires a known noise.
+        consistency: whether the maps follow the measurement where its noise is known.
 
     Output:
-        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit (the uncertainties of an interpolated map
-        are NaN); with MRIs, "without_mri", the map super-resolved without them; on request, "ratio" and
-        "ratio_uncertainty", NaN where the denominator is below :data:`LEAST_DENOMINATOR` x its standard deviation or
-        below :data:`SUPPORT` x its maximum; "names", the keys of these; "summary", one row of the run's table;
+        "sr" and "uncertainty" (M, factor X, factor Y[, Z]) in the map's unit (the uncertainties of an interpolated map,
+        and of a method that states none, are NaN); with MRIs, "without_mri", the map super-resolved without them (not
+        where it is all NaN: the method needs its MRI); on request, "ratio" and "ratio_uncertainty", NaN where the
+        denominator is below :data:`LEAST_DENOMINATOR` x its standard deviation or below :data:`SUPPORT` x its maximum;
+        "names", the keys of these; "summary", one row of the run's table;
         "checks", what the report shows of the check; "flags", the warnings.
     """
 
@@ -72,8 +74,10 @@ class PostprocessFineMapd(Transform):
         dims: int | None = None,
         method: int | str | None = None,
         denoised: bool | str = False,
+        consistency: bool | str = True,
     ) -> None:
         self.method = method
+        self.consistency = as_flag(consistency, "consistency")
         self.denoised = as_flag(denoised, "denoised")
         self.image, self.pred = image, pred
         self.dims = dims
@@ -106,25 +110,26 @@ class PostprocessFineMapd(Transform):
                 given_noise=self.noise,
                 ratio=self.ratio,
                 denoised=self.denoised,
+                consistency=self.consistency,
                 encoding=SpatialEncoding(self.psf, self.factor),
                 dims=self.dims,
             )
         )
         out["names"] = ["sr", "uncertainty"]
         without_mri = out.pop("without_mri")
-        if out["used"]:
+        if out["used"] and without_mri.isfinite().any():
             out["without_mri"] = without_mri
             out["names"].append("without_mri")
             change = (out["sr"] - without_mri).abs()
             out["summary"]["median change by the MRIs / median of map"] = self._relative(change, out["sr"])
         self._add_ratios(out, len(plain), meta)
-        if any(out["sampled"]):
+        if any(out["sampled"]) or out["uncertainty"].isnan().all():
             self._withdraw_uncertainty(out)
         return out
 
     @staticmethod
     def _withdraw_uncertainty(out: dict[Hashable, Any]) -> None:
-        """Replace the standard deviations of an interpolated map, which hold for measured voxels only, by NaN."""
+        """Replace all standard deviations by NaN: those of an interpolated map would hold for measured voxels only."""
         for name in {"uncertainty", "ratio_uncertainty"} & set(out["names"]):
             out[name] = torch.full_like(out[name], torch.nan)
         out["summary"][TYPICAL_SD] = "not given"
@@ -207,7 +212,8 @@ class PostprocessFineMapd(Transform):
             (a, sa), (b, sb) = (
                 (maps[list(side)].sum(0), spreads[list(side)].square().sum(0).sqrt()) for side in (over, under)
             )
-            measured = (b >= LEAST_DENOMINATOR * sb) & (b >= SUPPORT * b.nan_to_num(0.0).max())
+            lost = b < LEAST_DENOMINATOR * sb  # not so where no standard deviation is known
+            measured = ~lost & (b >= SUPPORT * b.nan_to_num(0.0).max())
             ratio = torch.where(measured, a / b, torch.nan)
             out.append(ratio)
             errors.append(torch.sqrt(sa.square() + (ratio * sb).square()) / b)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,7 @@ class PreprocessCoarseMapd(MapTransform):
         ratio: whether the map is a ratio of two measured maps.
         crlb: key of the optional Cramér-Rao bounds in percent, 1 or M channels.
         dims: number of super-resolved axes: 2 (in plane) or 3.
+        mris: names of the MRIs that the method takes; others are not used.
 
     Output:
         The key itself holds (2 M + 2, factor X, factor Y, Z or factor Z) with the affine of the fine grid: the M
@@ -97,8 +98,10 @@ class PreprocessCoarseMapd(MapTransform):
         ratio: bool | str = False,
         crlb: str = "crlb",
         dims: int = 2,
+        mris: Sequence[str] = tuple(MRIS),
     ) -> None:
         super().__init__(keys)
+        self.mris = tuple(mris)
         self.encoding, self.blocks = (SpatialEncoding(name, factor, dims) for name in (psf, "block"))
         self.noise = noise_levels(noise)
         self.ratio = as_flag(ratio, "ratio")
@@ -208,14 +211,13 @@ class PreprocessCoarseMapd(MapTransform):
         level = torch.maximum(level, typical / 2).clamp(max=NO_TRUST)
         return torch.where(lost, NO_TRUST, level)
 
-    @staticmethod
     def _mris(
-        data: Mapping[Hashable, Any], signal: Tensor, tissue: Tensor, affine: Tensor
+        self, data: Mapping[Hashable, Any], signal: Tensor, tissue: Tensor, affine: Tensor
     ) -> dict[str, tuple[Tensor, float]]:
         """Return each MRI on the fine grid (X, Y, Z), 0 to about 1 near signal, and the share of tissue it covers."""
         out = {}
         near = torch.from_numpy(ndimage.binary_dilation(signal.numpy(), np.ones((5, 5, 1), bool)))
-        for name in MRIS:
+        for name in self.mris:
             if name not in data:
                 continue
             image, covered = image_on_grid(data[name], tissue.shape, affine, points=_points(affine, data[name].affine))

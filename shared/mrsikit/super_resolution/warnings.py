@@ -54,6 +54,7 @@ class Case:
         given_noise: the option ``noise``, one number or one per map; empty if not given.
         ratio: whether the map is a ratio.
         denoised: whether the user asked to denoise the map first.
+        consistency: whether the maps follow the measurement where its noise is known.
         encoding: encoding of the map, in plane.
         dims: number of super-resolved axes; None if the bundle offers no choice.
     """
@@ -65,6 +66,7 @@ class Case:
     given_noise: Sequence[float]
     ratio: bool
     denoised: bool
+    consistency: bool
     encoding: SpatialEncoding
     dims: int | None
 
@@ -98,11 +100,19 @@ def unused_noise(case: Case) -> Iterator[str]:
 
 def unknown_noise(case: Case) -> Iterator[str]:
     """Without a known noise there is no data consistency."""
-    if case.noise is None and not case.ratio:
+    if not case.consistency:
+        yield "the result need not agree with the measured map: this method has no data consistency, and knows no noise"
+    elif case.noise is None and not case.ratio:
         yield (
             "the noise is not known, so the result need not agree with the measured map: give --noise or "
             "<stem>_crlb.nii.gz"
         )
+
+
+def no_standard_deviation(case: Case) -> Iterator[str]:
+    """The method states no standard deviation."""
+    if convert_to_tensor(case.data["uncertainty"]).isnan().all():
+        yield "this method states no standard deviation: the uncertainty holds no number"
 
 
 def not_denoised(case: Case) -> Iterator[str]:
@@ -192,7 +202,7 @@ def negative_values(case: Case) -> Iterator[str]:
 def loud_noise(case: Case) -> Iterator[str]:
     """The noise exceeds what the network was trained on."""
     loudest = 0.0 if case.noise is None else float(case.noise.nan_to_num(0.0).max())
-    if loudest > LOUD:
+    if loudest > LOUD and case.consistency:  # else the method takes no noise, see unknown_noise
         yield f"the noise is {loudest:.1%} of the maximum; the network was trained on up to {LOUD:.0%}"
 
 
@@ -264,6 +274,7 @@ def resampled_companions(case: Case) -> Iterator[str]:
 RULES: tuple[Callable[[Case], Iterator[str]], ...] = (
     unused_noise,
     unknown_noise,
+    no_standard_deviation,
     not_denoised,
     interpolated_map,
     untried_matrix,

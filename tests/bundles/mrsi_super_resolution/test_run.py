@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from coarse_maps import flair_grid, grid, head, save, save_flair
+from command_lines import completed, mrsikit, run_line
 from mrsikit.io import read_map
 from mrsikit.physics.spatial_encoding import SpatialEncoding
 
-from .conftest import BAD
+from .conftest import BAD, BUNDLE
 
 Command = Callable[..., subprocess.CompletedProcess]
 GOOD = ("plain", "guided", "two", "volume", "half")
@@ -152,3 +153,57 @@ def test_flair_may_lie_obliquely(command: Command, tmp_path: Path) -> None:
     upright, other = (read_map(tmp_path / f"{stem}_sr.nii.gz")[0] for stem in ("upright", "oblique"))
     assert np.abs(upright - other).mean() < 0.05
     assert np.corrcoef(upright.ravel(), other.ravel())[0, 1] > 0.995
+
+
+@pytest.fixture(scope="module")
+def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One map with a FLAIR and a T1."""
+    folder = tmp_path_factory.mktemp("guided")
+    save(folder / "a.nii.gz", head(grid(), (24, 24)), grid())
+    save_flair(folder / "a_flair.nii.gz")
+    save_flair(folder / "a_t1.nii.gz")
+    return folder
+
+
+def test_the_published_network_by_its_config_and_by_the_short_command(guided: Path, tmp_path: Path) -> None:
+    line = run_line("inference", "reference_hfab", dataset_dir=guided, output_dir=tmp_path / "printed")
+    words = ["super-resolve", str(guided), str(tmp_path / "high"), "--method", "hfab", "--rate", "high"]
+    fine = {}
+    for rate, done in (
+        ("printed", completed(line, cwd=BUNDLE)),
+        ("high", mrsikit([*words, "--gated", "false"], cwd=Path("/"))),
+    ):
+        assert done.returncode == 0, done.stdout + done.stderr
+        output = tmp_path / rate
+        assert {path.name for path in output.glob("*.nii.gz")} == {"a_sr.nii.gz", "a_uncertainty.nii.gz"}
+        fine[rate] = read_map(output / "a_sr.nii.gz")[0]
+        assert np.isfinite(fine[rate]).all()
+        assert np.isnan(read_map(output / "a_uncertainty.nii.gz")[0]).all()
+        record = json.loads((output / "a.json").read_text())
+        assert {name: record["parameters"][name] for name in ("reference", "rate", "gated", "blocks", "check")} == {
+            "reference": "hfab", "rate": rate, "gated": rate == "printed", "blocks": 8, "check": False
+        }  # fmt: skip
+        assert list(record["weights"]) == [f"model_paper{'' if rate == 'printed' else '_high_rate_without_gdfn'}.pt"]
+        assert (record["summary"]["MRI"], record["summary"]["check"]) == ("flair", "none")
+        flags = " ".join(record["flags"])
+        assert "no data consistency" in flags
+        assert "states no standard deviation" in flags
+        assert (output / "report.html").exists()
+    assert np.abs(fine["printed"] - fine["high"]).max() > 0.01
+
+
+def test_the_published_network_refuses_a_map_without_flair_and_options_of_others(
+    folder: Path, guided: Path, tmp_path: Path
+) -> None:
+    words = ["super-resolve", str(folder), str(tmp_path / "out"), "--method", "hfab"]
+    done = mrsikit(words, cwd=Path("/"))
+    assert done.returncode == 1
+    assert any("plain.nii.gz" in line and "plain_flair.nii.gz" in line for line in done.stdout.splitlines())
+    words[1] = str(guided)
+    options = ["--rate", "low", "--gated", "perhaps", "--blocks", "many", "--factor", "2", "--check", "true"]
+    done = mrsikit([*words, *options], cwd=Path("/"))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    for word in ("--rate low", "--gated perhaps", "--blocks many", "--factor 2", "--check true"):
+        assert len([line for line in done.stdout.splitlines() if "ERROR" in line and f" {word}:" in line]) == 1
+    assert not (tmp_path / "out").exists()

@@ -16,6 +16,7 @@ from .conftest import BUNDLE
 
 TINY = {"subjects": 2, "validation_subjects": 2, "batch_size": 2, "num_workers": 0, "iterations_per_epoch": 2}
 TINY |= {"matrix": 64, "size": 48, "epochs": 2, "val_interval": 1}
+COHORT = {"patients": 2, "maps": 20, "validation_maps": 10, "batch_size": 5}
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +83,11 @@ def test_two_processes_end_with_equal_weights(tmp_path: Path, subjects: Path) ->
         (("train", "train_unet"), {"size": 48}, PlainUNet()),
         (("train", "train_hfab"), {"size": 64}, HfabNetwork()),
         (("train", "train_hfab"), {"size": 64, "gated": "false"}, HfabNetwork(gated=False)),
+        (("train", "train_hfab"), {"size": 64, "blocks": 4, "rate": "high"}, HfabNetwork(depth=4)),
+        (("train", "train_hfab", "train_hfab_cohort"), COHORT, HfabNetwork()),
         (("train", "train_measured"), {"size": 48}, SuperResolution(collapsed=True)),
     ],
-    ids=["U-Net", "paper", "paper without GDFN", "on from the shipped weights"],
+    ids=["U-Net", "paper", "paper without GDFN", "four blocks", "the paper's cohort", "on from the shipped weights"],
 )
 def test_the_other_networks_train(
     tmp_path: Path, subjects: Path, configs: tuple[str, ...], options: dict[str, object], network: torch.nn.Module

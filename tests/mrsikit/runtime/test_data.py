@@ -117,3 +117,16 @@ def test_a_folder_of_too_few_maps_is_refused(tmp_path):
         nib.save(nib.Nifti1Image(np.ones((8, 8, 8), np.float32), np.eye(4)), tmp_path / f"m{k}.nii.gz")
     with pytest.raises(InputError, match="at least 5"):
         training_items(tmp_path, seed=0, number=9)
+
+
+def test_each_epoch_has_an_order_of_its_own_which_a_resumed_training_repeats():
+    data = [{"number": k} for k in range(20)]
+    orders = []
+    for epoch in (1, 2, 1):
+        shuffled = SeededDataset(data, [], seed=3, shuffle=True)
+        shuffled.set_epoch(epoch)
+        orders.append([item["number"] for item in shuffled])
+    assert sorted(orders[0]) == list(range(20))
+    assert orders[0] == orders[2]
+    assert orders[0] != orders[1]
+    assert orders[0] != sorted(orders[0])

@@ -8,7 +8,7 @@ from mrsikit.super_resolution import inferer
 from mrsikit.super_resolution.inferer import SLICES, SliceStackInferer, parts, super_resolved
 from mrsikit.super_resolution.network import CHANNELS, FACTOR, FLAIR, INTERPOLATED, NOISE, NOISE_KNOWN, PSF_CHANNEL
 from mrsikit.super_resolution.preprocessing import PreprocessCoarseMapd
-from mrsikit.super_resolution.scale_check import Coarse
+from mrsikit.super_resolution.scale_check import NOT_ASKED, Coarse
 
 from .conftest import flair, volume
 
@@ -162,3 +162,11 @@ def test_a_result_far_below_zero_is_lifted_and_what_was_measured_stays(psf: str)
 
 def _gives(image: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return torch.stack([image, 0.1 + 0 * image], 1).expand(len(x), -1, -1, -1)
+
+
+def test_the_inferer_leaves_consistency_out_where_asked() -> None:
+    start = torch.rand(1, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    item = torch.cat([start, torch.full_like(start, 0.02), torch.zeros(2, 16, 16, 3)])[None]
+    found = SliceStackInferer(factor=2, consistency="false")(item, lambda x: 0.8 * x[:, [INTERPOLATED, NOISE]])
+    torch.testing.assert_close(found["maps"][0, 0], 0.8 * start[0])
+    assert float(found["check"][0, 0, 0, -1]) == NOT_ASKED

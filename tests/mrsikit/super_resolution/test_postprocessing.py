@@ -186,3 +186,17 @@ def test_a_method_without_the_mri_says_that_it_was_not_used() -> None:
         assert out["summary"]["method"] == (2 if method == "auto" else method)
         assert ("without_mri" in out["names"]) == alone
         assert any("the flair" in flag for flag in out["flags"]) == alone
+
+
+def test_a_method_without_deviation_that_needs_its_mri_gives_the_map_and_its_ratios_alone() -> None:
+    maps = MetaTensor(torch.cat([volume().as_tensor(), 2 * volume().as_tensor()]), affine=AFFINE)
+    item = PreprocessCoarseMapd()({"image": maps, "flair": flair()})
+    pred = torch.full((2, 3, 48, 64, 3), torch.nan)
+    pred[:, 0] = 1.0
+    item["pred"] = pred.flatten(0, 1)
+    out = PostprocessFineMapd(ratios="1/2", consistency=False)(item)
+    assert out["names"] == ["sr", "uncertainty", "ratio", "ratio_uncertainty"]
+    assert out["ratio"].isfinite().all()
+    assert out["ratio_uncertainty"].isnan().all()
+    assert out["summary"]["median uncertainty / median of map"] == "not given"
+    assert "no data consistency" in " ".join(out["flags"])

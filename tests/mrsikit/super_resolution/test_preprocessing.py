@@ -239,3 +239,11 @@ def test_bounds_on_a_finer_grid_are_resampled_and_said() -> None:
     found = PreprocessCoarseMapd()({"image": given, "crlb": finer})
     torch.testing.assert_close(layers(found), layers(right), equal_nan=True)
     assert (found["resampled"], right["resampled"]) == ("crlb", "")
+
+
+def test_an_mri_that_the_method_does_not_take_is_not_used() -> None:
+    given = {"image": volume(), "flair": flair(), "t1": flair()}
+    out = PreprocessCoarseMapd(mris=["flair"])(dict(given))
+    assert out["used"] == "flair"
+    assert list(parts(out["image"].as_tensor())[2]) == ["flair"]
+    assert PreprocessCoarseMapd()(given)["used"] == "flair and t1"

@@ -25,6 +25,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
     data: dict[str, Any] = {
         "map": MetaTensor(maps, affine=affine),
         "sr": torch.ones(shape),
+        "uncertainty": torch.ones(shape),
         "noise_from": "--noise",
         "slice_axis": 2,
         "lost": 0,
@@ -44,6 +45,7 @@ def case(shape: tuple[int, ...] = (1, 20, 20, 3), affine: torch.Tensor = AXIAL, 
         "given_noise": [0.3],
         "ratio": False,
         "denoised": False,
+        "consistency": True,
         "encoding": SpatialEncoding("block", 4),
         "dims": 2,
         "checks": torch.full((shape[0], 3, len(COLUMNS)), torch.nan),
@@ -187,3 +189,12 @@ def test_why_a_map_was_not_checked_and_when_the_mri_hardly_counts() -> None:
     checks[:, WEIGHT, 0] = 0.9
     checks[:, WEIGHT, 4] = NOT_ASKED
     assert not any("check on" in line for line in warnings_of(case((2, 20, 20, 3), checks=checks)))
+
+
+def test_a_method_without_consistency_or_deviation_says_so() -> None:
+    loud = torch.full((1,), 0.3)
+    assert any("trained on up to 10%" in line for line in warnings_of(case(noise=loud)))
+    (line,) = warnings_of(case(noise=loud, consistency=False))
+    assert "this method has no data consistency" in line
+    (line,) = warnings_of(case(uncertainty=torch.full((1, 20, 20, 3), torch.nan)))
+    assert "states no standard deviation" in line
