@@ -36,6 +36,7 @@ from mrs_vae_synthesis.reference_van_de_sande import (
     fids_of_spectra,
     heights,
     plain_spectra,
+    van_de_sande_like,
     van_de_sande_samples,
 )
 from mrs_vae_synthesis.sampling import (
@@ -44,7 +45,6 @@ from mrs_vae_synthesis.sampling import (
     edits_of,
     more_of,
     random_sessions,
-    width_of,
     with_noise,
 )
 from mrs_vae_synthesis.sessions import Acquisition, Sessions, simulated_sessions, transient_model
@@ -75,6 +75,9 @@ MEASURED_OURS = "ours, 16 latents, trained by train.json"
 TRAINED_ON = 4000
 TRAINING_SEED, TEST_SEED, OTHER_SEED, SOURCE_SEED = 20251121, 501, 502, 503
 """Of the training, and of three sets of subjects that no training saw."""
+
+REFERENCE_SAMPLINGS = ("random", "interpolate", "hybrid")
+"""The paper's samplings."""
 
 SIZES = (8, 12, 16, 24, 32, 40, 48, 56, 64)
 CONCENTRATIONS = ("NAA", "tCr", "tCho", "Glx", "mI", "GABA+")
@@ -118,7 +121,7 @@ def count_of(context: Context, number: int) -> int:
 def draws(sets: int, transients: int, seed: int) -> Draws:
     """Deviates."""
     network = shipped()
-    width = width_of(network.points, network.session, network.transient)
+    width = network.deviates
     rng = np.random.default_rng(seed)
     return Draws.of(torch.from_numpy(rng.standard_normal((sets, transients, width), dtype=np.float32)), network)
 
@@ -156,25 +159,21 @@ def more_of_each(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> S
 @functools.cache
 def van_de_sande_set(number: int, source: int, sampling: str) -> Sessions:
     """The same by the published network, as the paper applies it."""
-    network, from_ = van_de_sande(), sessions(number, source)
-    assert network is not None
-    if sampling != "random":
-        return more_by_van_de_sande(from_, sampling, from_.on[0], source)
-    generator = torch.Generator().manual_seed(source)
-    spectra, tops, count = plain_spectra(from_), heights(from_), from_.fids.shape[1]
-    # its prior knows neither session nor edit: those are told by what lies at 2 ppm
-    pool = van_de_sande_samples(network, spectra[0], 4 * number * count, "random", generator)
-    on = _looks_on(pool, from_)
-    share = min(int(on.sum()), int((~on).sum()), number * count // 2)
-    rows = torch.stack([pool[on][:share], pool[~on][:share]], 1).flatten(0, 1)
-    sets = len(rows) // count
-    fids = fids_of_spectra(rows[: sets * count].unflatten(0, (sets, count)))
-    return _as(fids * tops[:sets, None, None], edits_of(count, "both", True).expand(sets, -1), from_)
+    from_ = sessions(number, source)
+    return more_by_van_de_sande(from_, sampling, from_.on[0], source)
 
 
-def more_by_van_de_sande(given: Sessions, sampling: str, wanted: Tensor, seed: int) -> Sessions:
-    """New transients with edits (M,) of each session, by the published network."""
-    network = van_de_sande()
+def more_by_van_de_sande(
+    given: Sessions,
+    sampling: str,
+    wanted: Tensor,
+    seed: int,
+    *,
+    network: VanDeSandeVae | None = None,
+    **spread: Any,
+) -> Sessions:
+    """New transients with edits (M,) of each session, by the published network, with its spread and radius."""
+    network = network or van_de_sande()
     assert network is not None
     generator = torch.Generator().manual_seed(seed)
     spectra, tops = plain_spectra(given), heights(given)
@@ -182,17 +181,10 @@ def more_by_van_de_sande(given: Sessions, sampling: str, wanted: Tensor, seed: i
     for k in range(len(spectra)):
         for edit in (False, True):
             where = wanted == edit
+            deviates = torch.randn(int(where.sum()), network.deviates, generator=generator)
             rows = spectra[k, given.on[k] == edit]
-            made[k, where] = van_de_sande_samples(network, rows, int(where.sum()), sampling, generator)
+            made[k, where] = van_de_sande_samples(network, rows, sampling, deviates, **spread)
     return _as(fids_of_spectra(made) * tops[:, None, None], wanted.expand(len(made), -1), given)
-
-
-def _looks_on(spectra: Tensor, like: Sessions) -> Tensor:
-    """Whether NAA is missing from spectra (N, 2 T)."""
-    ppm = like.reference - torch.fft.fftfreq(spectra.shape[-1] // 2, like.dwell) / like.larmor
-    size = as_complex(spectra).abs()
-    naa, cr = (size[:, (ppm > low) & (ppm < high)].amax(1) for low, high in ((1.9, 2.12), (2.9, 3.15)))
-    return naa < 0.6 * cr
 
 
 def measure(context: Context) -> None:
@@ -267,12 +259,18 @@ def _reconstruction(context: Context) -> None:
         context.add(SIMULATED, RECONSTRUCTION, f"PCA-{size}, aligned, of decaying signals", ERROR, error(estimate))
     reference = van_de_sande()
     if reference is not None:
-        with torch.no_grad():
-            made = van_de_sande_samples(
-                reference, plain_spectra(test).flatten(0, 1), 0, "reconstruct", torch.Generator()
-            )
-        estimate = made.reshape(plain.shape) * heights(test)[:, None, None] / scale
-        context.add(SIMULATED, RECONSTRUCTION, VAN_DE_SANDE, ERROR, error(back(estimate)))
+        context.add(SIMULATED, RECONSTRUCTION, VAN_DE_SANDE, ERROR, van_de_sande_errors(reference, test))
+
+
+@torch.no_grad()
+def van_de_sande_errors(network: VanDeSandeVae, given: Sessions) -> list[float]:
+    """Error of the clean signal over the noise, by session, of what a published network reconstructs."""
+    assert given.clean is not None
+    found, spectra = _aligned(given), plain_spectra(given)
+    made = network(spectra.flatten(0, 1))[:, :-1].reshape(spectra.shape)
+    fids = fids_of_spectra(made) * heights(given)[:, None, None]
+    estimate, truth = (_spectra(values, found, given.dwell) for values in (fids, given.clean))
+    return ((estimate - truth).square().mean(-1).sqrt() / found.noise).mean(1).tolist()
 
 
 def _aligned(given: Sessions) -> Aligned:
@@ -294,7 +292,7 @@ def _sets(context: Context, number: int) -> dict[str, Sessions]:
         out[f"ours, {sampling}"] = sampled_set(number, SOURCE_SEED, sampling)
     out["ours, random, without noise"] = random_set(number, context.seed, noise=False)
     if van_de_sande() is not None:
-        for sampling in ("random", "hybrid", "interpolate"):
+        for sampling in REFERENCE_SAMPLINGS:
             out[f"published, {sampling}"] = van_de_sande_set(number, SOURCE_SEED, sampling)
     return out
 
@@ -353,7 +351,7 @@ def _distributions(context: Context) -> None:
             context.add(SIMULATED, DISTRIBUTIONS, name, f"{value}: distance / halves", [ratio])
         for value, size in course(made).items():
             context.add(SIMULATED, DISTRIBUTIONS, name, value, [size])
-        like = source if "random" not in name and name != "other real subjects" else real
+        like = source if name.startswith("published") or "random" not in name and "other" not in name else real
         ratio = float(noise_sd(made.fids).mean() / noise_sd(like.fids).mean())
         context.add(SIMULATED, DISTRIBUTIONS, name, "noise / noise of the data", [ratio])
     again = {"ours, reconstruct": sampled_set}
@@ -385,7 +383,7 @@ def _classifier(context: Context) -> None:
         context.add(SIMULATED, CLASSIFIER, name, "precision", [precision])
         context.add(SIMULATED, CLASSIFIER, name, "recall", [recall])
         context.add(SIMULATED, CLASSIFIER, name, "MMD, thousandths", [1000 * maximum_mean_discrepancy(first, one)])
-        if name in ("ours, random", "published, random", "other real subjects"):
+        if name in ("ours, random", "other real subjects"):
             ratio = nearest_ratio(learned, unseen, mean_rows(made.fids, made.on, shipped()))
             context.add(SIMULATED, CLASSIFIER, name, "nearest of training / real", [ratio])
     again = mean_rows(training.fids[:number], training.on[:number], shipped())
@@ -415,7 +413,7 @@ def _concentrations(context: Context) -> None:
     size = count_of(context, number)
     real, source = sessions(size, TEST_SEED), sessions(size, SOURCE_SEED)
     known = {"ours, random": concentrations(real, shipped()), "ours, hybrid": concentrations(source, shipped())}
-    known["published, hybrid"] = known["ours, hybrid"]  # its random samples belong to no session
+    known |= {f"published, {sampling}": known["ours, hybrid"] for sampling in REFERENCE_SAMPLINGS}
     for name, made in _sets(context, number).items():
         if name not in known and name != "other real subjects":
             continue
@@ -442,7 +440,8 @@ def _application(context: Context) -> None:
         wanted = edits_of(every - 2 * n, "both", True)
         more = {f"with ours, {s}": more_of_each(few, s, wanted, 7000) for s in ("hybrid", "interpolate")}
         if van_de_sande() is not None:
-            more["with published, interpolate"] = more_by_van_de_sande(few, "interpolate", wanted, 0)
+            shown = ("interpolate",) if context.quick else REFERENCE_SAMPLINGS
+            more |= {f"with published, {s}": more_by_van_de_sande(few, s, wanted, 0) for s in shown}
         sets = {"real alone": few, **{name: _joined(few, added) for name, added in more.items()}}
         for name, used in sets.items():
             found = quality(used, full["difference"])
@@ -721,6 +720,45 @@ def _train_on(folder: Path, output: Path, sizes: Mapping[str, int], *, quick: bo
     subprocess.run(command, cwd=BUNDLE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def _choices(context: Context) -> None:
+    """How the published method depends on what its paper does not state: spread of the samples, sizes, weights."""
+    reference = van_de_sande()
+    if reference is None:
+        return
+    number = count_of(context, 200)
+    real, source = sessions(number, TEST_SEED), sessions(number, SOURCE_SEED)
+    owners, level = np.repeat(np.arange(number), 4), float(noise_sd(source.fids).mean())
+    for sampling in ("random", "hybrid"):
+        for spread, radius in SPREADS[:2] if context.quick else SPREADS:
+            given: dict[str, Any] = {"spread": spread, "radius": radius}
+            made = more_by_van_de_sande(source, sampling, source.on[0], SOURCE_SEED, **given)
+            name = f"{sampling}, {radius:g} x {spread}"
+            found = {"noise / noise of the data": float(noise_sd(made.fids).mean()) / level}
+            found["accuracy, logistic regression"] = classifier_accuracy(rows_of(real), rows_of(made), owners, owners)
+            found["precision"], found["recall"] = precision_recall(rows_of(real, 1), rows_of(made, 1))
+            for metric, value in found.items():
+                context.add(SIMULATED, CHOICES, name, metric, [value])
+    for name, options in list(VARIANTS.items())[:1] if context.quick else VARIANTS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            network = _variant(Path(folder), options, quick=context.quick)
+        context.add(SIMULATED, CHOICES, name, ERROR, van_de_sande_errors(network, real))
+
+
+def _variant(output: Path, options: Mapping[str, object], *, quick: bool) -> VanDeSandeVae:
+    """Train a published network of other sizes or weights by the public configs, for a fifth of the usual schedule."""
+    command = [sys.executable, "-m", "monai.bundle", "run", "--meta_file", "configs/metadata.json"]
+    command += ["--config_file", "['configs/train.json','configs/train_van_de_sande.json']"]
+    given = {"subjects": 1000, "epochs": 4, "weights": output / "model.pt", "training_dir": output / "training"}
+    if quick:
+        given |= {"subjects": 40, "validation_subjects": 8, "epochs": 2, "iterations_per_epoch": 5}
+    for name, value in {**given, **options}.items():
+        command += [f"--{name}", str(value)]
+    subprocess.run(command, cwd=BUNDLE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    network = van_de_sande_like(output / "model.pt")
+    network.load_state_dict(torch.load(output / "model.pt", map_location="cpu", weights_only=True))
+    return network.eval()
+
+
 def _cost(context: Context) -> None:
     """10,000 transients by the public command: time, memory."""
     command = [sys.executable, "-c", MAKE_MANY.format(number=640 if context.quick else 10000, root=str(BUNDLE))]
@@ -731,7 +769,7 @@ def _cost(context: Context) -> None:
 
 
 def figures(rows: Sequence[dict[str, Any]], output: Path) -> None:
-    """Spectra of unseen subjects beside synthetic ones."""
+    """Spectra of unseen subjects beside synthetic ones, and the published network's reconstructions."""
     real = sessions(6, TEST_SEED)
     made = random_set(6, 1)
     figure = Figure(figsize=(13, 12))
@@ -758,6 +796,46 @@ def figures(rows: Sequence[dict[str, Any]], output: Path) -> None:
         axis.legend(fontsize=7, frameon=False)
     figure.tight_layout()
     figure.savefig(output / "examples.png", dpi=70)
+    if van_de_sande() is not None:
+        _reconstructions(output)
+
+
+@torch.no_grad()
+def _reconstructions(output: Path) -> None:
+    """As Fig. 4 of the paper: an OFF and an ON transient of two subjects, what the network makes of it, the residual.
+
+    The subjects are those with the lowest and the highest error.
+    """
+    network, real = van_de_sande(), sessions(40, TEST_SEED)
+    assert network is not None
+    errors = np.array(van_de_sande_errors(network, real))
+    ppm = _ppm(real)
+    inside = (ppm > 0.3) & (ppm < 5.2)
+    figure = Figure(figsize=(11, 7))
+    axes = figure.subplots(2, 2, sharex=True)
+    shown = (("lowest", errors.argmin()), ("highest", errors.argmax()))
+    for row, (which, k) in zip(axes, shown, strict=True):
+        given = _as(real.fids[k : k + 1], real.on[k : k + 1], real)
+        found, spectra = _aligned(given), plain_spectra(given)
+        made = fids_of_spectra(network(spectra[0])[:, :-1]) * heights(given)
+        for axis, edit in zip(row, (False, True), strict=True):
+            place = int((given.on[0] == edit).nonzero()[0])
+            phase, shift = -found.phase[0, place], -found.shift[0, place]
+            one, other = (
+                spectrum(turned(f[place], phase, shift, real.dwell)).real[inside] for f in (given.fids[0], made)
+            )
+            top = float(one.max())
+            for values, colour, name in (
+                (one, "#1f77b4", "simulated"), (other, "#ff7f0e", "reconstruction"),
+                (one - other - 0.4 * top, "black", "residual"),
+            ):  # fmt: skip
+                axis.plot(ppm[inside], values, color=colour, lw=0.7, label=name)
+            axis.set_title(f"{'ON' if edit else 'OFF'}, {which} error", fontsize=10)
+            axis.set_xlim(5.2, 0.3)
+            axis.set_yticks([])
+    axes[0, 0].legend(fontsize=7, frameon=False)
+    figure.tight_layout()
+    figure.savefig(output / "reconstructions.png", dpi=70)
 
 
 MAKE_MANY = """
@@ -774,6 +852,22 @@ TYPICAL = {
 }  # fmt: skip
 
 RECONSTRUCTION, DISTRIBUTIONS, CLASSIFIER, EMBEDDING = "reconstruction", "distributions", "classifier", "umap"
+CHOICES = "published choices"
+SPREADS = (
+    ("posterior", 1.0), ("posterior", 3.0), ("subset", 0.5), ("subset", 1.0), ("prior", 0.25), ("prior", 0.5),
+    ("prior", 1.0),
+)  # fmt: skip
+"""Units and radius of random and hybrid samples; the first is the default of ``reference_van_de_sande.json``."""
+
+VARIANTS: dict[str, dict[str, object]] = {
+    "as configured": {},
+    **{f"{n} latents": {"latents": n} for n in (4, 8, 32, 64)},
+    **{f"weight of the divergence x {x:g}": {"divergence_weight": 0.0017 * x} for x in (0.01, 0.1, 10, 100)},
+    "widths 256, 64": {"network_def#widths": [256, 64]}, "widths 1024, 256": {"network_def#widths": [1024, 256]},
+    "half the iterations": {"epochs": 2}, "twice the iterations": {"epochs": 8},
+}  # fmt: skip
+"""Trainings of the published network, each with one choice changed."""
+
 CONCENTRATION, DOWNSTREAM, FIT, BASIS, MEASURED, COST = (
     "concentrations", "downstream", "fit", "basis", "measured", "cost",
 )  # fmt: skip
@@ -782,7 +876,7 @@ ERROR, BATCHED = "error / noise", "batched fit, 1024 spectra"
 PARTS: dict[str, Callable[[Context], Any]] = {
     "reconstruction": _reconstruction, "distributions": _distributions, "classifier": _classifier, "umap": _umap,
     "concentrations": _concentrations, "application": _application, "downstream": _downstream, "fit": _fit,
-    "basis": _basis, "measured": _measured, "cost": _cost, **synthesis_checks.PARTS,
+    "basis": _basis, "measured": _measured, "choices": _choices, "cost": _cost, **synthesis_checks.PARTS,
 }  # fmt: skip
 
 
@@ -889,6 +983,12 @@ TABLES = [
         "largest bias, % of the CRLB": "%.1f", "spread / stated": "%.2f"},
           "Of 17 metabolites without any bias, 0.8 would lie beyond 2 standard errors by chance."),
     Table("The simulator", BASIS, {"correlation of shape": "%.3f", "ON less OFF, of OFF": "%.3f"}),
+    Table("What the published method's paper does not state", CHOICES, {
+        ERROR: "%.3f", "noise / noise of the data": "%.2f", "accuracy, logistic regression": "%.2f",
+        "precision": "%.2f", "recall": "%.2f"},
+          "First the spread of the random and hybrid samples of the shipped weights, in units of the encoder's "
+          "posterior, of the encoded subset or of the prior. Then the error of the clean signal of networks with one "
+          "choice changed, each trained on 1,000 simulated sessions with a fifth of the usual iterations."),
     *synthesis_checks.TABLES,
     Table("Cost", COST, {"peak memory of the process, GB": "%.2f", "minutes": "%.1f"}),
 ]  # fmt: skip

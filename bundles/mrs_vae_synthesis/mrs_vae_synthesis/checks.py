@@ -23,7 +23,7 @@ from mrs_vae_synthesis.matched_filter import as_real, fft_ppm, turned
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.nifti_sessions import read_session
 from mrs_vae_synthesis.postprocessing import SYNTHETIC
-from mrs_vae_synthesis.sampling import Draws, clean_fids, random_sessions, width_of, with_noise
+from mrs_vae_synthesis.sampling import Draws, clean_fids, random_sessions, with_noise
 from mrs_vae_synthesis.sessions import Acquisition, Sessions, transient_model
 from mrsikit.fitting.linear_combination import fit
 from mrsikit.metrics.two_samples import COMPONENTS, classifier_accuracy, precision_recall
@@ -167,7 +167,7 @@ def _bank_sessions(network: SessionVae, count: int, on: Tensor) -> tuple[Tensor,
         one edit), and of the ``count`` sessions with noise.
     """
     rng = np.random.default_rng(0)
-    width = width_of(network.points, network.session, network.transient)
+    width = network.deviates
 
     def drawn(places: NDArray[np.int64], edits: Tensor, *, noise: bool = True) -> Tensor:
         out = []

@@ -11,7 +11,7 @@ from torch import Tensor
 from mrs_vae_synthesis.matched_filter import as_complex, as_real
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.preprocessing import PLAN
-from mrs_vae_synthesis.sampling import Draws, clean_fids, more_of, random_sessions, width_of, with_noise
+from mrs_vae_synthesis.sampling import Draws, clean_fids, more_of, random_sessions, with_noise
 from mrsikit.runtime import as_flag
 
 
@@ -43,7 +43,7 @@ class SynthesisInferer(Inferer):
         return torch.stack([self._session(torch.as_tensor(item), network) for item in inputs])
 
     def _session(self, item: Tensor, network: SessionVae) -> Tensor:
-        width = width_of(network.points, network.session, network.transient)
+        width = network.deviates
         deviates, plan, measured = item.split([width, PLAN, 2 * network.points], -1)
         wanted, there = plan[:, 0] > 0.5, plan[:, 2] > 0.5
         on = plan[wanted, 1] > 0.5

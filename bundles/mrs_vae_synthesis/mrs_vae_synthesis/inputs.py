@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrs_vae_synthesis.measured_session import measured_session, session_problems
+from mrs_vae_synthesis.measured_session import FEWEST, measured_session, session_problems
 from mrs_vae_synthesis.options import EditOrder
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
 from mrsikit.io import read_fids
@@ -37,6 +37,8 @@ class SynthesisInputs(InputFolder):
         edit_order: order of ON and OFF of measured transients, as of
             :func:`mrs_vae_synthesis.nifti_sessions.laid_out`.
         sign: of measured FIDs, as of :func:`mrs_vae_synthesis.measured_session.measured_session`.
+        measured: whether new transients are of measured sessions; None: with all samplings but random.
+        fewest: fewest measured transients of each edit.
         weights: file of the network's weights, which also store the acquisition it was trained on.
         folder: arguments of InputFolder.
     """
@@ -49,6 +51,8 @@ class SynthesisInputs(InputFolder):
         transients: int | None = None,
         edit_order: EditOrder = "header",
         sign: Sign = "auto",
+        measured: bool | None = None,
+        fewest: int = FEWEST,
         weights: str | Path | None = None,
         **folder: Any,
     ) -> None:
@@ -57,12 +61,13 @@ class SynthesisInputs(InputFolder):
         self.number = USUAL_NUMBER if number is None else number
         self.transients = USUAL if transients is None else transients
         self.edit_order, self.sign = edit_order, sign
-        self.weights = weights
+        self.of_measured = sampling != "random" if measured is None else measured
+        self.fewest, self.weights = fewest, weights
 
     @property
     def reads_files(self) -> bool:
         """Whether the run reads measured sessions."""
-        return self.sampling != "random"
+        return self.of_measured
 
     def items(self) -> list[dict[str, Any]]:
         """New sessions, or measured sessions with the file of their FIDs; with their number in the run ("place").
@@ -93,7 +98,8 @@ class SynthesisInputs(InputFolder):
 
     def problems_of(self, item: Mapping[str, str]) -> list[str]:
         """Problems that keep the network from using one file."""
-        return session_problems(item["image"], *self._known, edit_order=self.edit_order, sign=self.sign)
+        given: dict[str, Any] = {"edit_order": self.edit_order, "sign": self.sign, "fewest": self.fewest}
+        return session_problems(item["image"], *self._known, **given)
 
     def measured(self, path: str | Path) -> Sessions:
         """Read a measured session (S = 1) as the network takes it.

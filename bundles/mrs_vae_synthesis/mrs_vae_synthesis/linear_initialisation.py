@@ -44,32 +44,12 @@ def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: b
         water: whether the network learns the residual water. False: water and all signal at higher chemical shifts are
             removed, here and wherever the network is used.
     """
+    known, templates = templates_of(sessions, water=water)
+    network.acquisition.copy_(known.stored())
+    network.templates.copy_(templates)
     fids, on = sessions.fids, sessions.on
     dwell, larmor, reference = sessions.dwell, sessions.larmor, sessions.reference
-    edits = [edit for edit in (False, True) if bool((on == edit).any())]
-    known = Acquisition(
-        dwell=dwell, larmor=larmor, reference=reference, echo=sessions.echo, points=fids.shape[-1],
-        edited=len(edits) == 2, water=water,
-    )  # fmt: skip
-    network.acquisition.copy_(known.stored())
-
-    def means(values: Tensor, which: Tensor) -> Tensor:
-        out = [
-            values[which == edit].mean(0) if edit in edits else values.new_zeros(values.shape[-1]) for edit in (0, 1)
-        ]
-        return torch.stack(out)
-
-    few = max(1, min(len(fids), MOST // fids.shape[1]))
-    some = without_water(fids[:few], dwell, larmor, reference)
-    templates = means(in_band(some[0], dwell, larmor, reference), on[0])
-    for _ in range(REPEATS):
-        phase, shift, height = matched_sessions(some, on[:few], templates, dwell, larmor, reference)
-        scaled = turned(some, -phase, -shift, dwell) / height.median(1).values[:, None, None]
-        templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
-    # scale to noise of about 1, so that half precision can store the values; a power of two is exact
-    noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
-    templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
-    network.templates.copy_(as_real(templates))
+    edits = _edits_of(on)
 
     band = RESONANCES if water else (RESONANCES[0], WATER[0])
     weight = point_weights(known).to(fids.device)
@@ -102,6 +82,46 @@ def initialise_linear_model(network: SessionVae, sessions: Sessions, *, water: b
     missing = network.scores - directions.shape[1]
     network.directions[: network.scores - missing].copy_(as_real(as_complex(directions.T) @ space.T))
     _linear_model(network, torch.nn.functional.pad(small @ directions, (0, missing)), on, sd)
+
+
+@torch.no_grad()
+def templates_of(sessions: Sessions, *, water: bool = True) -> tuple[Acquisition, Tensor]:
+    """Acquisition of training sessions, and their templates (2, 2 T): means of aligned OFF and ON transients.
+
+    Args:
+        sessions: as of :func:`initialise_linear_model`.
+        water: whether the network learns the residual water.
+    """
+    fids, on = sessions.fids, sessions.on
+    dwell, larmor, reference = sessions.dwell, sessions.larmor, sessions.reference
+    edits = _edits_of(on)
+    known = Acquisition(
+        dwell=dwell, larmor=larmor, reference=reference, echo=sessions.echo, points=fids.shape[-1],
+        edited=len(edits) == 2, water=water,
+    )  # fmt: skip
+
+    def means(values: Tensor, which: Tensor) -> Tensor:
+        out = [
+            values[which == edit].mean(0) if edit in edits else values.new_zeros(values.shape[-1]) for edit in (0, 1)
+        ]
+        return torch.stack(out)
+
+    few = max(1, min(len(fids), MOST // fids.shape[1]))
+    some = without_water(fids[:few], dwell, larmor, reference)
+    templates = means(in_band(some[0], dwell, larmor, reference), on[0])
+    for _ in range(REPEATS):
+        phase, shift, height = matched_sessions(some, on[:few], templates, dwell, larmor, reference)
+        scaled = turned(some, -phase, -shift, dwell) / height.median(1).values[:, None, None]
+        templates = means(in_band(scaled, dwell, larmor, reference), on[:few])
+    # scale to noise of about 1, so that half precision can store the values; a power of two is exact
+    noise = noise_sd(fids[:few]) / height.median(1).values[:, None]
+    templates = templates * 2.0 ** -float(torch.log2(noise.median()).round())
+    return known, as_real(templates)
+
+
+def _edits_of(on: Tensor) -> list[bool]:
+    """Edits that there are among transients, ON where ``on`` is True."""
+    return [edit for edit in (False, True) if bool((on == edit).any())]
 
 
 def _session_means(values: Tensor, on: Tensor) -> Tensor:

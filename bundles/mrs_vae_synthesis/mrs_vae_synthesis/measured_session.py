@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
@@ -21,7 +21,7 @@ from mrsikit.io import Fids, InputError, read_fids
 from mrsikit.runtime.options import Sign
 
 FEWEST = 2
-"""Fewest transients of each edit that a measured session must hold."""
+"""Fewest transients of each edit that a measured session must hold, for the default network."""
 
 MISLABELLED = 0.2
 """Share of transients that look like the other edit from which on a session is refused; noise alone mistakes fewer."""
@@ -82,7 +82,13 @@ def measured_session(
 
 
 def session_problems(
-    path: str | Path, known: Acquisition, templates: Tensor, *, edit_order: EditOrder = "header", sign: Sign = "auto"
+    path: str | Path,
+    known: Acquisition,
+    templates: Tensor,
+    *,
+    edit_order: EditOrder = "header",
+    sign: Sign = "auto",
+    fewest: int = FEWEST,
 ) -> list[str]:
     """List what keeps a file from being a session of the protocol that a network was trained on.
 
@@ -92,9 +98,11 @@ def session_problems(
         templates: (2, 2 T) templates of the network.
         edit_order: as of :func:`measured_session`.
         sign: as of :func:`measured_session`.
+        fewest: fewest transients of each edit.
     """
+    given: dict[str, Any] = {"edit_order": edit_order, "sign": sign, "fewest": fewest}
     try:
-        return acquisition_problems(read_fids(path), known, templates, path, edit_order=edit_order, sign=sign)
+        return acquisition_problems(read_fids(path), known, templates, path, **given)
     except InputError as error:
         return [str(error)]
 
@@ -107,6 +115,7 @@ def acquisition_problems(
     *,
     edit_order: EditOrder = "header",
     sign: Sign = "auto",
+    fewest: int = FEWEST,
 ) -> list[str]:
     """List what keeps FIDs from being a session of the protocol that a network was trained on; see above."""
     if fids.nucleus != "1H":
@@ -119,9 +128,9 @@ def acquisition_problems(
         values, on = laid_out(fids, name, edit_order)
         if not (values.abs().amax(-1) > 0).all():
             return [f"{name}: holds transients that are zero throughout; leave them out"]
-        if len(values) < FEWEST * (1 + known.edited):
+        if len(values) < fewest * (1 + known.edited):
             return [
-                f"{name}: holds {len(values)} transients; give at least {FEWEST} of each edit, before they are averaged"
+                f"{name}: holds {len(values)} transients; give at least {fewest} of each edit, before they are averaged"
             ]
         session = measured_session(fids, known, templates, name, edit_order=edit_order, sign=sign)
     except InputError as error:
@@ -131,7 +140,7 @@ def acquisition_problems(
     if problem := reference_problem(session.fids, known.dwell, known.larmor, known.reference):
         return [f"{name}: {problem}"]
     alike = similarities(templates, known, session.fids)
-    found = [_lines_problem(alike, session.sign), _edit_problem(alike, on, known)]
+    found = [_lines_problem(alike, session.sign), _edit_problem(alike, on, known, fewest)]
     if not known.edited:  # an edit that it does not know has no lines either
         found.reverse()
     return [f"{name}: {problem}" for problem in found if problem is not None][:1]
@@ -148,7 +157,7 @@ def _lines_problem(alike: Tensor, sign: SignTest) -> str | None:
     return f"{what}is the FID conjugated, of another region or sequence, or SpecFreqChemShift wrong?"
 
 
-def _edit_problem(alike: Tensor, on: Tensor, known: Acquisition) -> str | None:
+def _edit_problem(alike: Tensor, on: Tensor, known: Acquisition, fewest: int) -> str | None:
     """Say that the edits (N,) are not those of transients with similarities (N, 2) to OFF and ON."""
     if not known.edited:
         unknown = ~alike.any(0)[on.long()]
@@ -161,8 +170,8 @@ def _edit_problem(alike: Tensor, on: Tensor, known: Acquisition) -> str | None:
             f"names no transient {missing}, and the network was trained on ON and OFF; "
             f"set EditCondition in the header, or {_advice(looks_on)}"
         )
-    if min(int(on.sum()), int((~on).sum())) < FEWEST:
-        return f"holds {int(on.sum())} transients ON and {int((~on).sum())} OFF; give at least {FEWEST} of each"
+    if min(int(on.sum()), int((~on).sum())) < fewest:
+        return f"holds {int(on.sum())} transients ON and {int((~on).sum())} OFF; give at least {fewest} of each"
     wrong = float((looks_on != on).float().mean())
     if wrong < MISLABELLED:
         return None

@@ -60,6 +60,10 @@ class SessionVae(nn.Module):
         width: width of the hidden layers.
         sessions: number of sessions in the bank, from whose latent variables new sessions are drawn.
         kept: transients stored for each session of the bank.
+
+    Attributes:
+        deviates: normal deviates that the synthesis of a session and of one transient takes, see
+            :class:`mrs_vae_synthesis.sampling.Draws`.
     """
 
     def __init__(
@@ -75,6 +79,8 @@ class SessionVae(nn.Module):
     ) -> None:
         super().__init__()
         self.points, self.scores, self.session, self.transient = points, scores, session, transient
+        vector = session + 2 * transient + FACTORS
+        self.deviates = 1 + vector + transient + 2 + 3 + 2 * points
         self.held, self.bent, self.extra = HELD, BENT, EXTRA  # TorchScript sees attributes, not the module's constants
         self.templates = nn.Buffer(torch.zeros(2, 2 * points))
         self.directions = nn.Buffer(torch.zeros(scores, 2 * points))
@@ -91,7 +97,7 @@ class SessionVae(nn.Module):
         self.trust = perceptron(condition, transient, width)
         self.correct_transient = perceptron(condition + transient + 1 + scores, 2 * transient, width)
         self.bend = perceptron(session + transient + 1, scores, width)
-        self.bank = nn.Buffer(torch.zeros(sessions, session + 2 * transient + FACTORS))
+        self.bank = nn.Buffer(torch.zeros(sessions, vector))
         self.bank_transients = nn.Buffer(torch.zeros(sessions, kept, 1 + transient + 2))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ SAMPLINGS: tuple[str, ...] = get_args(Sampling)
 
 Condition = Literal["both", "on", "off"]
 
+Spread = Literal["posterior", "subset", "prior"]
+
 EditOrder = Literal["header", "on_off_interleaved", "off_on_interleaved", "on_off_blocks", "off_on_blocks"]
 """How ON and OFF follow each other along the axis of transients; ``header``: as EditCondition says."""
 
@@ -91,9 +93,14 @@ class SynthesisOptions(RunOptions):
         if self.transients is not None:
             yield "--transients: is for random sampling; give --number, the new transients of each file"
 
+    @property
+    def _of_a_session(self) -> str:
+        """Name of the option that says how many transients a session gets."""
+        return "number" if self.sampling in ("interpolate", "hybrid") else "transients"
+
     def _counts(self, edited: bool) -> Iterator[str]:
         """Problems of the number of transients."""
-        name = "number" if self.sampling in ("interpolate", "hybrid") else "transients"
+        name = self._of_a_session
         most = getattr(self, name)
         if most is not None and most > MOST_TRANSIENTS:
             yield f"--{name} {most}: a session has at most {MOST_TRANSIENTS} transients"
@@ -102,3 +109,42 @@ class SynthesisOptions(RunOptions):
                 value = getattr(self, name)
                 if value is not None and value % 2:
                     yield f"--{name} {value}: ON and OFF come in pairs; give an even number"
+
+
+class VanDeSandeOptions(SynthesisOptions):
+    """Options of the published method (``reference_van_de_sande.json``): all its samplings need measured sessions."""
+
+    reference: Literal["van_de_sande"] = option("van_de_sande", "the published method", use="files")
+    sampling: Sampling = option(
+        "random",
+        "`random`: around an encoded transient; `interpolate`: between two; `hybrid`: around a point between two; "
+        "`reconstruct`: each transient, decoded",
+    )
+    number: int | None = option(None, "new transients of each file", ge=1, example=320, shown="as many as a file has")
+    noise: Flag = option(False, "the published method adds none")
+    spread: Spread = option(
+        "posterior",
+        "unit of `--radius`: the standard deviation of the encoder's posterior, of the encoded subset, or of the prior",
+    )
+    radius: float = option(1.0, "standard deviation of `random` and `hybrid` about their point, in `--spread`", ge=0)
+    subset: int | None = option(
+        None, "transients of each edit that are encoded, the first n of a file", ge=1, example=8, shown="all"
+    )
+
+    @property
+    def _of_a_session(self) -> str:
+        return "number"
+
+    def _against_sampling(self) -> Iterator[str]:
+        if "dataset_dir" in self.model_fields_set and self.dataset_dir is None:
+            check_path_option(None, "dataset_dir")
+        if self.noise:
+            yield "--noise true: the published method adds no noise; leave it out"
+        if self.transients is not None:
+            yield "--transients: is of new sessions, which this method cannot make; give --number"
+        if self.sampling == "reconstruct":
+            for name in ("number", "subset"):
+                if getattr(self, name) is not None:
+                    yield f"--{name}: a reconstruction has the transients of its file; leave it out"
+            if self.condition != "both":
+                yield "--condition: a reconstruction has the edits of its file; leave it out"

@@ -65,7 +65,7 @@ class PostprocessSessiond(Transform):
             "noise (SD of a channel)": float(f"{float(noise_sd(values).median()):.4g}"),
         }  # fmt: skip
         out["flags"] = list(json.loads(out.get("measured_warnings", "[]")))
-        if self.sampling != "random" and np.isnan(float(meta.get("echo", np.nan))):
+        if EXTENSION in meta and np.isnan(float(meta.get("echo", np.nan))):
             out["flags"].append(f"the file does not state its echo time; it was taken for {1e3 * known.echo:g} ms")
         if any(SIGNATURE in str(step.get("Program")) for step in _header(meta).get("ProcessingApplied", [])):
             out["flags"].append("made of a session that is synthetic itself")

@@ -18,7 +18,7 @@ from mrs_vae_synthesis.matched_filter import as_real
 from mrs_vae_synthesis.measured_session import measured_session
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.options import EditOrder
-from mrs_vae_synthesis.sampling import edits_of, width_of
+from mrs_vae_synthesis.sampling import edits_of
 from mrs_vae_synthesis.sessions import Acquisition
 from mrsikit.io.nifti_mrs import fids_of
 from mrsikit.runtime.options import Sign
@@ -72,7 +72,7 @@ class PreprocessSessiond(MapTransform):
     ) -> None:
         super().__init__(keys)
         self.network = network
-        self.points, self.width = network.points, width_of(network.points, network.session, network.transient)
+        self.points, self.width = network.points, network.deviates
         self.sampling, self.number, self.condition = sampling, number, condition
         self.transients = USUAL if transients is None else transients
         self.seed, self.total, self.fids = seed, total, fids
@@ -85,7 +85,7 @@ class PreprocessSessiond(MapTransform):
         measured, edits = torch.zeros(0, self.points, dtype=torch.complex64), torch.zeros(0, dtype=torch.bool)
         warnings: tuple[str, ...] = ()
         meta: dict[str, Any] = {ImageMetaKey.FILENAME_OR_OBJ: str(out.get("image", "session"))}
-        if self.sampling != "random":
+        if self.fids in out:
             image = out[self.fids]
             meta = dict(image.meta)
             stored = fids_of(convert_to_tensor(image)[0].numpy(), meta)
@@ -98,7 +98,7 @@ class PreprocessSessiond(MapTransform):
                 sign=self.sign,
             )
             measured, edits, warnings = session.fids, session.on, session.warnings
-        wanted = self._wanted(place, len(measured), edits)
+        wanted = self._more(edits) if self.fids in out else self._new(place)
         rows = max(len(wanted), len(measured))
         rng = np.random.default_rng([self.seed, place])
         values = torch.zeros(rows, self.width + PLAN + 2 * self.points)
@@ -112,14 +112,17 @@ class PreprocessSessiond(MapTransform):
             out[key] = MetaTensor(values, meta=meta)
         return out
 
-    def _wanted(self, place: int, measured: int, edits: torch.Tensor) -> torch.Tensor:
-        """Whether each new transient is ON, (N,)."""
+    def _more(self, edits: torch.Tensor) -> torch.Tensor:
+        """Whether each new transient of a measured session is ON, (N,), from the edits of the measured ones."""
         if self.sampling == "reconstruct":
             return edits
-        if self.sampling != "random":
-            pairs = self.condition == "both" and bool(edits.any())
-            count = measured - measured % 2 if pairs else measured
-            return edits_of(count if self.number is None else self.number, self.condition, bool(edits.any()))
+        count, edited = len(edits), bool(edits.any())
+        if self.condition == "both" and edited:
+            count -= count % 2
+        return edits_of(count if self.number is None else self.number, self.condition, edited)
+
+    def _new(self, place: int) -> torch.Tensor:
+        """Whether each transient of a new session is ON, (N,)."""
         edited = Acquisition.of(self.network.acquisition.cpu()).edited
         count = self.transients
         if self.total is not None:

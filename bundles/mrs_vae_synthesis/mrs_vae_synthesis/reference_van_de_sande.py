@@ -1,30 +1,37 @@
 """Reference method: the published autoencoder (van de Sande et al.), fully connected, for single transients.
 
 Its input is the real and imaginary spectrum, concatenated. As in the paper, noise, phase and frequency are not separate
-factors. New samples come from the standard normal prior, from interpolation between encoded transients, or from around
-such points. Depth, widths and the weight of the divergence are our choice, because the paper does not state them.
+factors. Measured transients are encoded, and new samples are drawn around them, between them, or both. Depth, widths,
+the weight of the divergence and the spread of the samples are our choice: the text that we have does not state them.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, cast
 
 import torch
+from ignite.engine import Engine
 from monai.data import Dataset
+from monai.inferers import Inferer
 from monai.transforms import RandomizableTransform
 from torch import Tensor, nn
 
+from mrs_vae_synthesis.linear_initialisation import templates_of
 from mrs_vae_synthesis.matched_filter import as_complex, as_real
 from mrs_vae_synthesis.network import divergence
-from mrs_vae_synthesis.options import SAMPLINGS
-from mrs_vae_synthesis.sessions import Sessions
-from mrs_vae_synthesis.training import TrainingSessions
+from mrs_vae_synthesis.options import SAMPLINGS, Spread
+from mrs_vae_synthesis.preprocessing import PLAN
+from mrs_vae_synthesis.sessions import Acquisition, Sessions
+from mrs_vae_synthesis.training import InitialiseLinearModel, TrainingSessions
+from mrsikit.runtime.training import unwrapped
 
 WIDTHS = (512, 128)
-HYBRID = 0.5
-"""Standard deviation of hybrid samples about a point between two transients, relative to that of the prior."""
+CHOICES = 3
+"""Deviates of a new transient besides those of its latents: they select two transients, and a place between them."""
 
 
 class VanDeSandeVae(nn.Module):
@@ -34,11 +41,18 @@ class VanDeSandeVae(nn.Module):
         points: samples T of a FID.
         latents: number of latent variables.
         widths: widths of the encoder's hidden layers; the decoder has them in reverse order.
+
+    Attributes:
+        acquisition: acquisition of the training data, as of :class:`mrs_vae_synthesis.sessions.Acquisition`.
+        templates: (2, 2 T) means of its OFF and ON transients. Only the check of the input uses them.
+        deviates: normal deviates of a new transient.
     """
 
     def __init__(self, *, points: int = 2048, latents: int = 16, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
-        self.width = 2 * points
+        self.points, self.width, self.deviates = points, 2 * points, latents + CHOICES
+        self.acquisition = nn.Buffer(torch.zeros(7, dtype=torch.int64))
+        self.templates = nn.Buffer(torch.zeros(2, 2 * points))
         sizes = [2 * points, *widths]
         self.encoder = _layers(sizes, 2 * latents)
         self.decoder = _layers([latents, *widths[::-1]], 2 * points)
@@ -62,6 +76,18 @@ class VanDeSandeVae(nn.Module):
         """Posterior mean and logarithm of the variance, (B, latents) each, of spectra (B, 2 T)."""
         mean, log_variance = self.encoder(x).chunk(2, -1)
         return mean, log_variance.clamp(-12, 4)
+
+
+def van_de_sande_like(weights: str | Path) -> VanDeSandeVae:
+    """Build a network of the sizes of a weights file, or of the default sizes if the file holds no such network."""
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        shapes = [value.shape for name, value in state.items() if name.startswith("encoder.") and value.ndim == 2]
+        return VanDeSandeVae(
+            points=shapes[0][1] // 2, latents=shapes[-1][0] // 2, widths=[shape[0] for shape in shapes[:-1]]
+        )
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError):
+        return VanDeSandeVae()  # the check of the weights reports what is wrong with the file
 
 
 def _layers(sizes: Sequence[int], outputs: int) -> nn.Sequential:
@@ -124,7 +150,7 @@ class TransientSpectra(Dataset):
 
     Args:
         sessions: sessions to take the transients from.
-        transients: number of transients of each session.
+        transients: number of transients of each simulated session; all those of the user's own are taken.
     """
 
     def __init__(self, sessions: TrainingSessions, transients: int) -> None:
@@ -132,7 +158,7 @@ class TransientSpectra(Dataset):
 
     def __len__(self) -> int:
         """Number of transients."""
-        return len(self.sessions) * self.transients
+        return len(self.sessions) * self.transients if self.sessions.dataset_dir is None else len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:  # type: ignore[override]
         """One transient."""
@@ -144,39 +170,131 @@ class TransientSpectra(Dataset):
         return plain_spectra(self.sessions.sessions).flatten(0, 1)
 
 
+class InitialiseTemplates(InitialiseLinearModel):
+    """Handler: store the acquisition and the templates of the training sessions in the network, before the first epoch.
+
+    The network itself starts from random weights.
+    """
+
+    def __call__(self, engine: Engine) -> None:
+        """Store both."""
+        module = cast(VanDeSandeVae, unwrapped(self.network))
+        known, templates = templates_of(self.sessions.sessions, water=self.water)
+        module.acquisition.copy_(known.stored())
+        module.templates.copy_(templates)
+
+
 @torch.no_grad()
 def van_de_sande_samples(
-    network: VanDeSandeVae, spectra: Tensor, number: int, sampling: str, generator: torch.Generator
+    network: VanDeSandeVae,
+    spectra: Tensor,
+    sampling: str,
+    deviates: Tensor,
+    *,
+    spread: Spread = "posterior",
+    radius: float = 1.0,
 ) -> Tensor:
-    """Draw new spectra (number, 2 T) by the samplings of the paper.
+    """Encode spectra of one edit, and decode new ones (M, 2 T) by a sampling of the paper.
 
     Args:
         network: trained network.
-        spectra: (N, 2 T) spectra to encode; ``random`` does not use them.
-        number: number of new spectra.
-        sampling: ``random``: from the prior; ``interpolate``: between two encoded spectra; ``hybrid``: around such a
-            point; ``reconstruct``: the given spectra, decoded.
-        generator: source of all random draws.
+        spectra: (N, 2 T) spectra to encode.
+        sampling: ``random``: around one of the encoded spectra; ``interpolate``: on the line between two of them;
+            ``hybrid``: around a point of that line; ``reconstruct``: the given spectra, decoded.
+        deviates: (M, latents + 3) standard normal deviates.
+        spread: what the standard deviation of ``random`` and ``hybrid`` is measured in: that of the encoder's
+            posterior, that of the encoded subset, or that of the prior, which is 1.
+        radius: standard deviation of ``random`` and ``hybrid`` in these units.
 
     Raises:
         ValueError: the sampling is not known.
     """
     if sampling not in SAMPLINGS:
         raise ValueError(f"sampling {sampling!r} is none of {', '.join(SAMPLINGS)}")
-    if sampling == "random":
-        latents = int(network.decoder[0].in_features)  # type: ignore[arg-type]
-        return network.decoder(torch.randn(number, latents, generator=generator))
-    mean, _ = network.encode(spectra)
+    mean, log_variance = network.encode(spectra)
     if sampling == "reconstruct":
         return network.decoder(mean)
-    first, second = torch.randint(len(mean), (2, number), generator=generator)
-    part = torch.rand(number, 1, generator=generator)
-    z = mean[first] * part + mean[second] * (1 - part)
-    if sampling == "hybrid":
-        z = z + HYBRID * torch.randn(z.shape, generator=generator)
+    chosen = torch.special.ndtr(deviates[:, :CHOICES].double())
+    first, second = (chosen[:, :2] * len(mean)).long().clamp(max=len(mean) - 1).T
+    part = torch.zeros_like(chosen[:, 2:]) if sampling == "random" else chosen[:, 2:]
+    part = part.to(mean)
+
+    def between(values: Tensor) -> Tensor:
+        return values[first] * (1 - part) + values[second] * part
+
+    z = between(mean)
+    if sampling != "interpolate":
+        units = {
+            "posterior": between(torch.exp(0.5 * log_variance)),
+            "subset": mean.std(0, unbiased=False),
+            "prior": torch.ones_like(z),
+        }
+        z = z + radius * units[spread] * deviates[:, CHOICES:]
     return network.decoder(z)
 
 
 def fids_of_spectra(spectra: Tensor) -> Tensor:
     """FIDs (..., T) of spectra (..., 2 T)."""
     return torch.fft.ifft(as_complex(spectra), norm="ortho")
+
+
+class VanDeSandeInferer(Inferer):
+    """Draw new transients of measured sessions by the published network, which adds no noise.
+
+    Args:
+        sampling: as of :func:`van_de_sande_samples`.
+        spread: as of :func:`van_de_sande_samples`.
+        radius: as of :func:`van_de_sande_samples`.
+        subset: transients of each edit that are encoded, the first ones; None: all.
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling: str = "random",
+        spread: Spread = "posterior",
+        radius: float = 1.0,
+        subset: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.sampling, self.spread, self.radius, self.subset = sampling, spread, radius, subset
+
+    def __call__(self, inputs: Tensor, network: Any, *args: Any, **kwargs: Any) -> Tensor:
+        """Synthesise a batch of sessions.
+
+        Args:
+            inputs: (B, R, W + 4 + 2 T) of :class:`mrs_vae_synthesis.preprocessing.PreprocessSessiond`.
+            network: trained network.
+            args: not used.
+            kwargs: not used.
+
+        Returns:
+            (B, R, 2 T + 2) as of :class:`mrs_vae_synthesis.inferer.SynthesisInferer`.
+        """
+        return torch.stack([self._session(torch.as_tensor(item), network) for item in inputs])
+
+    def _session(self, item: Tensor, network: VanDeSandeVae) -> Tensor:
+        deviates, plan, measured = item.split([network.deviates, PLAN, network.width], -1)
+        wanted, there = plan[:, 0] > 0.5, plan[:, 2] > 0.5
+        on = plan[there, 3] > 0.5
+        given = session_of(network, as_complex(measured[there]), on)
+        spectra, top = plain_spectra(given)[0], heights(given)
+        out = item.new_zeros(len(item), network.width + 2)
+        out[wanted, -2], out[wanted, -1] = 1, plan[wanted, 1]
+        for edit in (False, True):
+            rows = wanted & ((plan[:, 1] > 0.5) == edit)
+            known = spectra[on == edit][: self.subset]
+            if rows.any():
+                made = van_de_sande_samples(
+                    network, known, self.sampling, deviates[rows], spread=self.spread, radius=self.radius
+                )
+                out[rows, :-2] = as_real(fids_of_spectra(made) * top).to(out)
+        return out
+
+
+def session_of(network: VanDeSandeVae, fids: Tensor, on: Tensor) -> Sessions:
+    """One session (S = 1) of FIDs (N, T) of the network's acquisition, ON where ``on`` (N,) is True."""
+    known = Acquisition.of(network.acquisition)
+    return Sessions(
+        fids=fids[None], on=on[None], dwell=known.dwell, larmor=known.larmor, reference=known.reference, echo=known.echo
+    )

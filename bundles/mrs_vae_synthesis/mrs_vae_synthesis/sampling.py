@@ -50,15 +50,10 @@ class Draws:
 
     @classmethod
     def of(cls, values: Tensor, network: SessionVae) -> Draws:
-        """Split deviates (S, N, W), W as of :func:`width_of`; those of the session are in the first row."""
+        """Split deviates (S, N, W), W as ``network.deviates``; those of the session are in the first row."""
         sizes = [1 + network.bank.shape[1], network.transient + 2, 3, 2 * network.points]
         session, transients, choices, noise = values.split(sizes, -1)
         return cls(session=session[:, 0], transients=transients, choices=choices, noise=noise)
-
-
-def width_of(points: int, session: int, transient: int) -> int:
-    """Number W of deviates in one row: those of a session and of one transient."""
-    return 1 + session + 2 * transient + FACTORS + transient + 2 + 3 + 2 * points
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from mrs_vae_synthesis.inferer import SynthesisInferer
 from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.preprocessing import PreprocessSessiond
-from mrs_vae_synthesis.sampling import Draws, clean_fids, more_of, width_of
+from mrs_vae_synthesis.sampling import Draws, clean_fids, more_of
 from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io.nifti_mrs import metadata_of
 
@@ -52,7 +52,7 @@ def test_noise_is_the_rows_own_deviates_times_one_number(network: SessionVae, un
     noisy, silent = (
         made(SynthesisInferer(sampling=sampling, noise=noise)(given, network))[0] for noise in (True, "false")
     )
-    width = width_of(network.points, network.session, network.transient)
+    width = network.deviates
     deviates = as_complex(given[0, :, width - 2 * POINTS : width])
     ratio = (noisy - silent) / deviates
     sd = ratio.real.median(1).values
@@ -66,7 +66,7 @@ def test_a_reconstruction_is_that_of_the_sampling(network: SessionVae, unseen: S
     found, _, on = made(SynthesisInferer(sampling="reconstruct", noise=False)(given, network))
     fids = torch.from_numpy(np.ascontiguousarray(as_fids(unseen, 0).values[0, 0, 0])).flatten(1).T
     edits = torch.tensor([True, False] * 8)
-    draws = Draws.of(given[:, :, : width_of(network.points, network.session, network.transient)], network)
+    draws = Draws.of(given[:, :, : network.deviates], network)
     expected = clean_fids(network, more_of(network, fids, edits, "reconstruct", edits, draws))[0]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
     assert torch.equal(on > 0.5, edits)

@@ -18,6 +18,7 @@ def test_new_sessions_are_numbered_and_need_no_file(tmp_path: Path) -> None:
     expected = [{"image": str(tmp_path / f"session_000{k + 1}"), "place": k} for k in range(3)]
     assert inputs.items() == inputs.datalist() == expected
     assert not inputs.reads_files
+    assert new_sessions(tmp_path, measured=True).reads_files  # the published method's random samples
     assert inputs.sources(expected[0]) == {}
     assert inputs.check() == {}
     assert inputs.unknown_keys() == inputs.table() == inputs.cases() == []

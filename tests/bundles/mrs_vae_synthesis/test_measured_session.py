@@ -145,6 +145,9 @@ def test_each_edit_needs_its_transients(unseen: Sessions, network: SessionVae) -
     few = as_fids(unseen, 0, values=values, extension=header)
     problems = acquisition_problems(few, known, network.templates, "a")
     assert problems == ["a: holds 4 transients ON and 1 OFF; give at least 2 of each"]
+    assert acquisition_problems(few, known, network.templates, "a", fewest=1) == []
+    single = spoilt(unseen, "single")
+    assert acquisition_problems(single, known, network.templates, "a", fewest=1) == []
 
 
 def test_an_edit_that_the_network_does_not_know_is_refused(unseen: Sessions, network: SessionVae) -> None:

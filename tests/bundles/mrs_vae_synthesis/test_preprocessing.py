@@ -9,13 +9,12 @@ from mrs_vae_synthesis.inputs import USUAL
 from mrs_vae_synthesis.matched_filter import as_complex
 from mrs_vae_synthesis.network import SessionVae
 from mrs_vae_synthesis.preprocessing import PLAN, PreprocessSessiond
-from mrs_vae_synthesis.sampling import width_of
 from mrsikit.io import Fids
 from mrsikit.io.nifti_mrs import metadata_of
 
 from .conftest import numbered, small_network
 
-WIDTH = width_of(64, 3, 2)
+WIDTH = small_network().deviates
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import html
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 import torch
 from nifti_mrs.nifti_mrs import NIFTI_MRS
 
+from command_lines import completed, run_line
 from mrs_vae_synthesis.checks import _against_training, set_checks
 from mrs_vae_synthesis.inputs import SynthesisInputs
 from mrs_vae_synthesis.network import SessionVae, network_like
 from mrs_vae_synthesis.nifti_sessions import read_session
-from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, random_sessions, width_of
+from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, random_sessions
 from mrs_vae_synthesis.sessions import Sessions
 from mrsikit.io import read_fids, write_fids
 from mrsikit.physics.spectra import noise_sd
@@ -77,6 +79,43 @@ def test_more_of_measured_sessions(folder: Path, command: Command, tmp_path: Pat
     assert "hold no more than the measured ones" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.parametrize("sampling", ["random", "interpolate", "hybrid", "reconstruct"])
+def test_the_published_network_by_its_config(folder: Path, tmp_path: Path, sampling: str) -> None:
+    """Each sampling of the paper, with the shipped weights: spectra like the measured ones, with little noise."""
+    options = {} if sampling == "reconstruct" else {"subset": 4, "number": 6}
+    line = run_line(
+        "inference", "reference_van_de_sande", dataset_dir=folder, output_dir=tmp_path, sampling=sampling, **options
+    )
+    done = completed(line, cwd=BUNDLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not the shipped weights" not in done.stdout + done.stderr
+    record = json.loads((tmp_path / "one.json").read_text())
+    assert record["parameters"]["reference"] == "van_de_sande"
+    assert record["parameters"]["noise"] is False
+    assert list(record["weights"]) == ["model_published.pt"]
+    made, measured = read_session(tmp_path / "one_synthetic.nii.gz"), read_session(folder / "one.nii.gz")
+    assert made.fids.shape[1] == options.get("number", measured.fids.shape[1])
+    assert noise_sd(made.fids).mean() < 0.5 * noise_sd(measured.fids).mean()
+    means = [one.fids[0, one.on[0]].mean(0) for one in (made, measured)]
+    assert float(torch.corrcoef(torch.stack(means).abs())[0, 1]) > 0.9
+
+
+def test_the_published_network_by_the_short_command(folder: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "mrsikit", "synthesise", str(folder), str(tmp_path / "out")]
+    given = [*line, "--method", "van_de_sande"]
+    done = subprocess.run([*given, "--number", "4"], cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "out" / "one.json").read_text())
+    assert record["parameters"]["reference"] == "van_de_sande"
+    wrong = [*line[:4], str(tmp_path / "none"), "--method", "van_de_sande", "--radius", "-1", "--noise", "true"]
+    done = subprocess.run(wrong, cwd="/", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert "--radius -1" in said
+    assert not (tmp_path / "none").exists()
+
+
 def test_shards_make_the_sessions_of_one_run(command: Command, tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for output, options in ((whole, {}), (parts, {"shard": "2/2"}), (parts, {"shard": "1/2"})):
@@ -121,7 +160,7 @@ def test_a_set_is_judged_and_one_without_noise_is_found_out(command: Command, fe
     again = set_checks(inputs, network)
     assert len(again) == 11
     assert all(html.escape(line) in page for line in again)
-    on, width = edits_of(4, "both", True), width_of(network.points, network.session, network.transient)
+    on, width = edits_of(4, "both", True), network.deviates
     drawn = Draws.of(torch.randn(50, 4, width, generator=torch.Generator().manual_seed(3)), network)
     silent = _against_training(clean_fids(network, random_sessions(network, on, drawn)), on.expand(50, -1), network)
     assert any(re.match(r"a .*how far each point lies from the next tells (9\d|100)% .*FAILED", x) for x in silent)

@@ -4,14 +4,14 @@ import torch
 
 from mrs_vae_synthesis.alignment import aligned
 from mrs_vae_synthesis.network import SessionVae
-from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, more_of, random_sessions, width_of, with_noise
+from mrs_vae_synthesis.sampling import Draws, clean_fids, edits_of, more_of, random_sessions, with_noise
 from mrs_vae_synthesis.sessions import Sessions, simulated_sessions
 from mrsikit.metrics.two_samples import classifier_accuracy, nearest_ratio
 from mrsikit.physics.spectra import noise_sd, ppm_axis, spectrum
 
 
 def draws(network: SessionVae, sets: int, transients: int, seed: int = 0) -> Draws:
-    width = width_of(network.points, network.session, network.transient)
+    width = network.deviates
     rng = np.random.default_rng(seed)
     return Draws.of(torch.from_numpy(rng.standard_normal((sets, transients, width), dtype=np.float32)), network)
 

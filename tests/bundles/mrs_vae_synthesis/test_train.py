@@ -117,6 +117,27 @@ def test_the_published_network_trains_and_evaluates(tmp_path: Path) -> None:
     on_one_core(line(tmp_path, "train", "train_van_de_sande", epochs=1), cwd=BUNDLE)
     state = weights(tmp_path / "model.pt")
     assert state["decoder.0.weight"].shape == (128, 16)
+    assert state["acquisition"].tolist() == [500000, 127730000, 4680000, 68000, 2048, 1, 1]
     out = tmp_path / "eval"
     on_one_core(run_line("train", "evaluate", validation_subjects=4, transients=4, output_dir=out), cwd=BUNDLE)
     assert (out / "metrics.csv").exists()
+
+
+def test_the_published_network_trains_on_measured_unedited_spectra_and_makes_more(
+    unseen: Sessions, tmp_path: Path
+) -> None:
+    """As PRESS sessions are often shared: averaged, one spectrum a file."""
+    own = tmp_path / "own"
+    own.mkdir()
+    for place in range(6):
+        values = as_fids(unseen, place).values[:, :, :, :1024, :, 0].mean(-1)
+        write_fids(own / f"{place}.nii.gz", as_fids(unseen, place, values=values, extension={"EchoTime": 0.068}))
+    few = {"dataset_dir": own, "epochs": 2, "iterations_per_epoch": 1, "latents": 4}
+    on_one_core(line(tmp_path, "train", "train_van_de_sande", **few), cwd=BUNDLE)
+    state = weights(tmp_path / "model.pt")
+    assert state["acquisition"].tolist()[-3:] == [1024, 0, 1]  # the residual water is learnt
+    assert state["decoder.0.weight"].shape == (128, 4)
+    out = tmp_path / "out"
+    given = {"weights": tmp_path / "model.pt", "dataset_dir": own, "output_dir": out, "number": 3}
+    on_one_core(run_line("inference", "reference_van_de_sande", **given), cwd=BUNDLE)
+    assert read_session(out / "0_synthetic.nii.gz").fids.shape == (1, 3, 1024)
