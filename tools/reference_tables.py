@@ -20,7 +20,7 @@ from markdown_tables import table_head, table_line
 from result_tables import BRACKETS, NO_VALUE, Rows
 
 FILE = "reference.json"
-VERDICTS = ("held", "partly", "not held", "cannot be tested here")
+OUTCOMES = ("held", "partly", "not held", "cannot be tested here")
 
 
 def read_reference(bundle: Path) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def render_reference(reference: Mapping[str, Any], rows: Rows) -> str:
         rows: rows of docs/results.json.
 
     Raises:
-        ValueError: a row is named that is not among the results, or a verdict is none of :data:`VERDICTS`.
+        ValueError: a row is named that is not among the results, or a verdict is none of :data:`OUTCOMES`.
     """
     tables = [_table(table, rows) for table in reference["tables"]]
     return "\n\n".join([*tables, _claims(reference["claims"], rows), BRACKETS])
@@ -59,21 +59,24 @@ def quotes(reference: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _table(table: Mapping[str, Any], rows: Rows) -> str:
-    head = table_head(["", "printed", "here, by the paper's rules", "here, this bundle's default", "our data"])
+    """One table; a column that nothing stands in is left out."""
+    titles = ["", "printed", "here, by the paper's rules", "here, this bundle's default", "our data"]
     lines = []
     for line in table["rows"]:
         named = [line.get("here"), line.get("default")]
         data = ", ".join(dict.fromkeys(row[0] for row in named if row)) or NO_VALUE
-        lines.append(table_line([line["name"], line["printed"], *(_value(row, rows) for row in named), data]))
+        lines.append([line["name"], line["printed"], *(_value(row, rows) for row in named), data])
+    kept = [k for k in range(len(titles)) if {line[k] for line in lines} != {NO_VALUE}]
+    head, *body = ([line[k] for k in kept] for line in [titles, *lines])
     note = f"\n\n{table['note']}" if table.get("note") else ""
-    return "\n".join([f"### {table['title']}", "", *head, *lines]) + note
+    return "\n".join([f"### {table['title']}", "", *table_head(head), *map(table_line, body)]) + note
 
 
 def _claims(claims: Sequence[Mapping[str, Any]], rows: Rows) -> str:
     lines = []
     for claim in claims:
-        if claim["verdict"] not in VERDICTS:
-            raise ValueError(f"{claim['verdict']}: is none of {', '.join(VERDICTS)}")
+        if claim["verdict"] not in OUTCOMES:
+            raise ValueError(f"{claim['verdict']}: is none of {', '.join(OUTCOMES)}")
         figures = "; ".join(
             f"{figure['name']}, {figure['row'][0]}: {_value(figure['row'], rows)}"
             for figure in claim.get("figures", ())

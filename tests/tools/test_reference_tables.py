@@ -57,6 +57,11 @@ def test_the_printed_number_stands_beside_ours() -> None:
     assert quotes(REFERENCE) == [("0.002", "U-Net 0.002"), ("0.97", "0.97"), ("", "fills")]
 
 
+def test_a_column_without_a_figure_is_left_out() -> None:
+    table = {"title": "Data", "rows": [{"name": "patients", "printed": "75", "quote": "75 patients"}]}
+    assert "| | printed |\n|---|---|\n| patients | 75 |\n" in render_reference({"tables": [table], "claims": []}, ROWS)
+
+
 def test_a_row_that_there_is_not_and_a_verdict_of_another_name_are_refused() -> None:
     with pytest.raises(ValueError, match="head, whole, U-Net, MSE: no such row"):
         render_reference(REFERENCE, ROWS[1:])

@@ -166,8 +166,9 @@ def guided(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_published_network_by_its_config_and_by_the_short_command(guided: Path, tmp_path: Path) -> None:
-    line = run_line("inference", "reference_hfab", dataset_dir=guided, output_dir=tmp_path / "printed")
-    words = ["super-resolve", str(guided), str(tmp_path / "high"), "--method", "hfab", "--rate", "high"]
+    printed = {"dataset_dir": guided, "output_dir": tmp_path / "printed", "rate": "printed"}
+    line = run_line("inference", "reference_hfab", **printed)
+    words = ["super-resolve", str(guided), str(tmp_path / "high"), "--method", "hfab"]
     fine = {}
     for rate, done in (
         ("printed", completed(line, cwd=BUNDLE)),
