@@ -410,7 +410,7 @@ def _fine_tuning(context: Context) -> None:
         for name, strength in FINE.items():
             draws = torch.Generator().manual_seed(context.seed)
             tuned = fine_tuned_amplitudes(
-                network, rows, torch.from_numpy(pairs), weights, strength=strength, generator=draws
+                network, rows, torch.from_numpy(pairs), weights, strength=strength, batch="pairs", generator=draws
             )
             found[name].append(tuned.numpy())
     inside = phantom.interior(3, 2)[phantom.mask]
