@@ -503,6 +503,10 @@ def _figure_9(context: Context) -> None:
         _record_rat(context, condition, phantom, found)
 
 
+def _averaged(number: int) -> str:
+    return f"rat's brain, 15.6 uL, averages: {number}"
+
+
 def _figure_10(context: Context) -> None:
     """A rat's brain at 15.6 uL, 11^3 voxels over 27.5 mm, 4, 2 and 1 averages; anisotropic diffusion of the fit."""
     cnn = precise_dmi_cnn()
@@ -531,7 +535,7 @@ def _figure_10(context: Context) -> None:
                 diffused = [anisotropic_diffusion(maps[..., k], mask, threshold=threshold) for k in range(3)]
                 name = f"anisotropic diffusion, {100 * threshold:.0f} %"
                 found.setdefault(name, []).append(np.stack(diffused, -1)[mask])
-        condition = f"rat's brain, 15.6 uL, {averages} averages"
+        condition = _averaged(averages)
         spreads[averages] = _record_rat(context, condition, phantom, found)
     for method in (MODERATE, ROBUST):
         ratio = spreads[1][method] / spreads[4][OURS]
@@ -590,7 +594,7 @@ TABLES = [
       for n in SIZES),
     *(Table(f"Fig. 9 of the paper, simulated: {name}", name, _RAT)
       for name in ("rat's brain, 2 uL", f"rat's brain, 2 uL, {UNSEEN}")),
-    *(Table(f"Fig. 10 of the paper, simulated: {n} averages", f"rat's brain, 15.6 uL, {n} averages", _RAT)
+    *(Table(f"Fig. 10 of the paper, simulated, averages: {n}", _averaged(n), _RAT)
       for n in AVERAGES),
     Table("Fig. 10 of the paper, simulated: one average against four", "rat's brain, 15.6 uL, 1 average against 4",
           {"SD, 1 average / SD of the fit, 4 averages": "%.2f"}),
