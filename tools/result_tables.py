@@ -84,7 +84,13 @@ class Sweep:
     def render(self, rows: Rows, sets: Sequence[str]) -> str:
         """Render as Markdown, in as many tables as it takes; empty if there are no rows."""
         parts = []
-        for part in split_columns([(set_, method) for set_ in sets for method in self.methods]):
+        columns = [
+            (set_, method)
+            for set_ in sets
+            for method in self.methods
+            if any(isfinite(find(rows, set_, condition, method, self.metric)) for condition in self.conditions)
+        ]
+        for part in split_columns(columns):
             lines = []
             for condition, name in self.conditions.items():
                 values = [find(rows, s, condition, m, self.metric) for s, m in part]

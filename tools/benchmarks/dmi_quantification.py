@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,31 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmark import REPOSITORY, Context, peak_memory
+from benchmarks import precise_dmi
 from benchmarks.dmi_instances import instance
+from benchmarks.dmi_setting import (
+    AMARES,
+    CNN,
+    LARGEST_SHIFT,
+    LINES,
+    MODEL,
+    OURS,
+    SCIPY,
+    SNRS,
+    T2_STAR,
+    TRUTH,
+    Draw,
+    add_peaks,
+    draw,
+    estimator_rows,
+    fit,
+    on_grid,
+    precise_dmi_cnn,
+    record_errors,
+)
 from dmi_quantification import predict
 from dmi_quantification.mri_prior import RobustPrior, neighbours
 from dmi_quantification.network import FidLeastSquares
-from dmi_quantification.preprocessing import acquisition_rows, real_and_imaginary
 from dmi_quantification.reference_precise_dmi import PreciseDmiCnn, PreciseDmiEstimator
 from dmi_quantification.reference_precise_dmi_fine_tuning import PreciseDmiPrior, edge_weights, fine_tuned_amplitudes
 from dmi_quantification.relaxation import fit_t2_star
@@ -54,79 +74,12 @@ from result_tables import Column, Headline, Table, Target, find
 
 logger = logging.getLogger("benchmark")
 
-SETS = ("water", "Glc", "Glx", "Lac")
-MODELS = REPOSITORY / "bundles" / "dmi_quantification" / "models"
-T2_STAR = (0.03, 0.03, 0.035, 0.06)
-MODEL = FidModel(
-    ppm=(4.7, 3.7, 2.4, 1.3), t2_star=T2_STAR, larmor=76.7, reference=4.7, dwell=4e-4, points=512, delay=6e-4
-)
-LINES = [DEUTERIUM.resonances[name] for name in SETS]
-TRUTH = torch.tensor([10.0, 2.0, 3.0, 1.0])
-SNRS = (5.0, 6.0, 7.7, 9.0, 10.5, 12.1, 14.0, 16.0, 18.6, 21.0, 24.0, 27.0, 31.0, 35.0)
-LARGEST_SHIFT = 0.4
-OURS, CNN, SCIPY, AMARES = "ours", "paper's CNN", "scipy, voxel by voxel", "pyAMARES"
+SETS = PEAKS
 FINE = {f"paper's fine-tuning, lambda {text}": float(text) for text in (".004", ".01", ".04")}
 DELAYS = 16
 SIGNS = "simulated files of either sign"
 LARGE = "a time series of 64x64x32 voxels, 8 points"
 NONE, PRECISE_DMI, ROBUST = "no prior", "paper's prior, lambda .01", "ours, robust prior"
-
-
-def _rows(model: FidModel, fids: Tensor) -> Tensor:
-    """The estimator's input (2, 1 + K + V, T)."""
-    head = acquisition_rows(model, LARGEST_SHIFT * model.larmor)
-    return real_and_imaginary(torch.cat([head, fids]))
-
-
-def fit(fids: Tensor, model: FidModel = MODEL) -> Tensor:
-    """The bundle's estimator on FIDs (V, T): (3 K + 7, V), frequencies in Hz."""
-    unit = LARGEST_SHIFT * model.larmor
-    network = FidLeastSquares(peaks=len(model.ppm)).eval()
-    with torch.no_grad():
-        out = torch.cat([network(_rows(model, chunk)[None])[0] for chunk in fids.split(512)], 1)
-    k = 3 * len(model.ppm)
-    out[[k, k + 1, k + 3, k + 4]] *= unit
-    return out
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Noisy FIDs and what was drawn for them."""
-
-    fids: Tensor
-    state: dict[str, Tensor]
-    noise: float
-
-
-def draw(count: int, snr: float, generator: torch.Generator, *, model: FidModel = MODEL, broadest: float = 5.0) -> Draw:
-    """FIDs of :data:`TRUTH` with random shift (+-20 Hz), phase and broadening."""
-    state = {
-        "shift": 40 * torch.rand(count, generator=generator) - 20,
-        "phase": 2 * math.pi * torch.rand(count, generator=generator),
-        "broadening": broadest * torch.rand(count, generator=generator),
-    }
-    noise = noise_of_snr(model, snr, amplitude=float(TRUTH[0]))
-    fids = model.simulate(TRUTH.expand(count, -1), **state, noise=noise, generator=generator)
-    return Draw(fids, state, noise)
-
-
-def precise_dmi_cnn() -> PreciseDmiCnn | None:
-    """The paper's network, where its weights are."""
-    path = MODELS / "model_cnn.pt"
-    if not path.is_file():
-        return None
-    network = PreciseDmiEstimator()
-    network.load_state_dict({k: v.float() for k, v in torch.load(path, weights_only=True).items()})
-    return network.cnn.eval()
-
-
-def _add(context: Context, condition: str, method: str, metric: str, values: Sequence[float], n: int) -> None:
-    """One row a peak; its interval is the metric's own, given by the caller as a half-width or not at all."""
-    for name, value in zip(PEAKS, values, strict=True):
-        context.rows.append(
-            {"set": name, "condition": condition, "method": method, "metric": metric,
-             "mean": float(f"{value:.4g}"), "ci95": [None, None], "n": n}
-        )  # fmt: skip
 
 
 def measure(context: Context) -> None:
@@ -141,7 +94,7 @@ def _bound(context: Context) -> None:
     prompt = replace(MODEL, delay=0.0)
     bounds = crlb(prompt, TRUTH[None], noise, longer=1e-9)[0]
     eq6 = [separate_lines_bound(TRUTH, k, t2_star=T2_STAR[k], dwell=MODEL.dwell, noise=noise) for k in range(4)]
-    _add(context, "bound", "numerical", "CRLB / Eq. 6", [float(bounds[k]) / eq6[k] for k in range(4)], 1)
+    add_peaks(context, "bound", "numerical", "CRLB / Eq. 6", [float(bounds[k]) / eq6[k] for k in range(4)], 1)
 
 
 def _monte_carlo(context: Context) -> None:
@@ -153,9 +106,9 @@ def _monte_carlo(context: Context) -> None:
         found, bounds = _fitted_with_any_delay(count, snr, generator)
         condition = f"SNR {snr:g}"
         errors = found[:, :4].double() - TRUTH
-        _record_errors(context, condition, OURS, errors, bounds)
+        record_errors(context, condition, OURS, errors, bounds)
         stated = found[:, 4:8].double().mean(0) / errors.std(0)
-        _add(context, condition, OURS, "stated SD / observed SD", stated.tolist(), count)
+        add_peaks(context, condition, OURS, "stated SD / observed SD", stated.tolist(), count)
         if network is not None:
             _cnn(context, network, snr, count)
 
@@ -186,18 +139,7 @@ def _cnn(context: Context, network: PreciseDmiCnn, snr: float, count: int) -> No
     with torch.no_grad():
         amplitudes = network(torch.view_as_real(fids).transpose(1, 2)).double()
     bounds = crlb(prompt, TRUTH.expand(count, -1), noise, **state)[:, :4]
-    _record_errors(context, f"SNR {snr:g}", CNN, amplitudes - TRUTH, bounds)
-
-
-def _record_errors(context: Context, condition: str, method: str, errors: Tensor, bounds: Tensor) -> None:
-    relative = errors / bounds
-    count = len(errors)
-    bias = 100 * errors.mean(0) / TRUTH
-    _add(context, condition, method, "SD / CRLB", relative.std(0).tolist(), count)
-    _add(context, condition, method, "bias, %", bias.tolist(), count)
-    standard_error = errors.std(0) / math.sqrt(count)
-    _add(context, condition, method, "bias, standard errors", (errors.mean(0) / standard_error).tolist(), count)
-    _add(context, condition, method, "largest error, SD", relative.abs().amax(0).tolist(), count)
+    record_errors(context, f"SNR {snr:g}", CNN, amplitudes - TRUTH, bounds)
 
 
 def _cost(context: Context) -> None:
@@ -216,8 +158,8 @@ def _cost(context: Context) -> None:
     start = time.process_time()
     classical = torch.from_numpy(fid_least_squares(drawn.fids.numpy(), MODEL))
     scipy = time.process_time() - start
-    _record_errors(context, "cost, SNR 12.1", OURS, found[:4].T.double() - TRUTH, bounds)
-    _record_errors(context, "cost, SNR 12.1", SCIPY, classical[:, :4] - TRUTH, bounds)
+    record_errors(context, "cost, SNR 12.1", OURS, found[:4].T.double() - TRUTH, bounds)
+    record_errors(context, "cost, SNR 12.1", SCIPY, classical[:, :4] - TRUTH, bounds)
     context.add("any", "cost", OURS, "processor time for 1024 voxels, s", [ours * 1024 / count])
     context.add("any", "cost", SCIPY, "processor time for 1024 voxels, s", [scipy * 1024 / count])
     context.add("any", "cost", SCIPY, "time / ours", [scipy / ours])
@@ -237,7 +179,7 @@ def _amares(context: Context, drawn: Draw, bounds: Tensor, ours: float) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         found = amares(drawn.fids[:few].numpy(), MODEL)
     seconds = (time.process_time() - start) / few
-    _record_errors(context, "cost, SNR 12.1", AMARES, torch.from_numpy(found) - TRUTH, bounds[:few])
+    record_errors(context, "cost, SNR 12.1", AMARES, torch.from_numpy(found) - TRUTH, bounds[:few])
     context.add("any", "cost", AMARES, "processor time for 1024 voxels, s", [seconds * 1024])
     context.add("any", "cost", AMARES, "time / ours", [seconds / ours])
 
@@ -251,17 +193,9 @@ def _fourier(context: Context) -> None:
         fids = MODEL.simulate(TRUTH.expand(count, -1), noise=noise, generator=generator)
         classical = fourier_integration(fids, MODEL).std(0)
         gain = classical / fit(fids)[:4].std(1)
-        _add(context, f"single voxel, SNR {snr:g}", OURS, "gain over Fourier", gain.tolist(), count)
+        add_peaks(context, f"single voxel, SNR {snr:g}", OURS, "gain over Fourier", gain.tolist(), count)
         bound = classical / crlb(MODEL, TRUTH[None], noise)[0, :4]
-        _add(context, f"single voxel, SNR {snr:g}", "the bound", "gain over Fourier", bound.tolist(), count)
-
-
-def on_grid(phantom: DmiPhantom, shift: float = 0.0) -> np.ndarray:
-    """The phantom's MRI on the grid of the DMI, 0 to 1, moved by ``shift`` voxels along the first axis."""
-    fine = ndimage.shift(phantom.mri, [shift * FINER] + [0] * (phantom.mri.ndim - 1), order=1)
-    shape = [n for size in phantom.mask.shape for n in (size, FINER)]
-    coarse = fine.reshape(shape).mean(tuple(range(1, len(shape), 2))) * phantom.mask
-    return coarse / coarse.max()
+        add_peaks(context, f"single voxel, SNR {snr:g}", "the bound", "gain over Fourier", bound.tolist(), count)
 
 
 def realisations(phantom: DmiPhantom, snr: float, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -320,9 +254,9 @@ def _record_prior(
         error = smooth - phantom.amplitudes
         if base is not None:  # cortex is too thin for an inside
             gain = base / smooth.std(0, ddof=1)[inside].mean(0)
-            _add(context, condition, method, "gain over Fourier", gain.tolist(), count)
+            add_peaks(context, condition, method, "gain over Fourier", gain.tolist(), count)
         rmse = np.sqrt((error[:, phantom.mask] ** 2).mean((0, 1)))
-        _add(context, condition, method, "RMSE, mM", rmse.tolist(), count)
+        add_peaks(context, condition, method, "RMSE, mM", rmse.tolist(), count)
         for letter, where in phantom.lesions.items():
             lesion = error[:, where].mean(1)
             with np.errstate(divide="ignore", invalid="ignore"):
@@ -382,7 +316,7 @@ def _coverage(context: Context) -> None:
             error = (maps[f"{name}_amplitude"][..., 0] - phantom.amplitudes[..., k])[phantom.mask]
             inside.append(np.mean(np.abs(error) <= Z90 * maps[f"{name}_amplitude_sd"][..., 0][phantom.mask]))
         covered.append(inside)
-    _add(context, "rings, SNR 12", ROBUST, "90 % intervals cover", np.mean(covered, 0).tolist(), len(covered))
+    add_peaks(context, "rings, SNR 12", ROBUST, "90 % intervals cover", np.mean(covered, 0).tolist(), len(covered))
 
 
 def _fine_tuning(context: Context) -> None:
@@ -403,14 +337,14 @@ def _fine_tuning(context: Context) -> None:
     for _ in range(2 if context.quick else 10):
         fids = prompt.simulate(truth, noise=noise, generator=generator)
         classical.append(fourier_integration(fids, prompt).numpy())
-        rows = _rows(prompt, fids)
+        rows = estimator_rows(prompt, fids)
         with torch.no_grad():
             alone = network(rows[None])[0, : len(PEAKS)].T
         found[CNN].append(alone.numpy())
         for name, strength in FINE.items():
             draws = torch.Generator().manual_seed(context.seed)
             tuned = fine_tuned_amplitudes(
-                network, rows, torch.from_numpy(pairs), weights, strength=strength, generator=draws
+                network, rows, torch.from_numpy(pairs), weights, strength=strength, batch="pairs", generator=draws
             )
             found[name].append(tuned.numpy())
     inside = phantom.interior(3, 2)[phantom.mask]
@@ -418,7 +352,7 @@ def _fine_tuning(context: Context) -> None:
     for method, values in found.items():
         error = np.array(values) - truth.numpy()
         gain = base / np.std(values, axis=0, ddof=1)[inside].mean(0)
-        _add(context, "rings, SNR 12", method, "gain over Fourier", gain.tolist(), len(values))
+        add_peaks(context, "rings, SNR 12", method, "gain over Fourier", gain.tolist(), len(values))
         for letter, where in phantom.lesions.items():
             contrast = np.abs(phantom.contrast[where].mean(0))
             bias = 100 * error[:, where[phantom.mask]].mean((0, 1))[2:] / contrast[2:]
@@ -487,11 +421,11 @@ def _relaxation(context: Context) -> None:
     }.items():  # fmt: skip
         wrong = replace(MODEL, t2_star=[a * b for a, b in zip(T2_STAR, factors, strict=True)])
         bias = 100 * (fit(drawn.fids, wrong)[:4].mean(1) / TRUTH - 1)
-        _add(context, f"T2* {which}", "as given", "bias, %", bias.tolist(), count)
-        rows = _rows(wrong, drawn.fids)
+        add_peaks(context, f"T2* {which}", "as given", "bias, %", bias.tolist(), count)
+        rows = estimator_rows(wrong, drawn.fids)
         times, _ = fit_t2_star(rows, list(wrong.t2_star), unit, network=FidLeastSquares())
         bias = 100 * (fit(drawn.fids, replace(MODEL, t2_star=times))[:4].mean(1) / TRUTH - 1)
-        _add(context, f"T2* {which}", "fitted to all voxels", "bias, %", bias.tolist(), count)
+        add_peaks(context, f"T2* {which}", "fitted to all voxels", "bias, %", bias.tolist(), count)
 
 
 def _fields(context: Context) -> None:
@@ -514,11 +448,11 @@ def _fields(context: Context) -> None:
             found = fit(fids).T.double()
             relative = (found[:, :4] - amplitudes) / bounds
             own = ((found[:, :4] - amplitudes) / found[:, 4:8]).abs()
-            _add(context, condition, OURS, "SD / CRLB", relative.std(0).tolist(), count)
-            _add(context, condition, OURS, "largest error, stated SD", own.amax(0).tolist(), count)
-            _add(context, condition, OURS, "largest error, SD", relative.abs().amax(0).tolist(), count)
+            add_peaks(context, condition, OURS, "SD / CRLB", relative.std(0).tolist(), count)
+            add_peaks(context, condition, OURS, "largest error, stated SD", own.amax(0).tolist(), count)
+            add_peaks(context, condition, OURS, "largest error, SD", relative.abs().amax(0).tolist(), count)
             over = (relative.abs() > 6).double().sum(0)
-            _add(context, condition, OURS, "errors over 6 SD", over.tolist(), count)
+            add_peaks(context, condition, OURS, "errors over 6 SD", over.tolist(), count)
     for snr in (5.0, 7.7, 12.1):
         # a line 15 Hz broader than expected is two and a half times as wide
         generator = torch.Generator().manual_seed(context.seed + 2)
@@ -526,7 +460,7 @@ def _fields(context: Context) -> None:
         state = {"broadening": torch.full((count,), 15.0)}
         fids = MODEL.simulate(TRUTH.expand(count, -1), **state, noise=noise, generator=generator)
         errors = fit(fids)[:4].T.double() - TRUTH
-        _record_errors(context, f"15 Hz broader, SNR {snr:g}", OURS, errors,
+        record_errors(context, f"15 Hz broader, SNR {snr:g}", OURS, errors,
                        crlb(MODEL, TRUTH.expand(count, -1), noise, **state)[:, :4])  # fmt: skip
 
 
@@ -630,7 +564,7 @@ def _real(context: Context) -> None:
     """The measured voxel: our amplitudes, with the table's and with fitted relaxation times, against pyAMARES's."""
     fid, model = real_voxel(context.data)
     scale = float(fid.abs().max())
-    rows = _rows(model, fid / scale)
+    rows = estimator_rows(model, fid / scale)
     times, _ = fit_t2_star(rows, list(model.t2_star), LARGEST_SHIFT * model.larmor, network=FidLeastSquares())
     condition = "measured 2H voxel, 3 T"
     try:
@@ -639,20 +573,20 @@ def _real(context: Context) -> None:
         table = context.data / "dmi_2h_3t_voxel" / "FigS2B.csv"
         with contextlib.redirect_stdout(io.StringIO()):
             peer = fit_table((fid / scale).conj().resolve_conj().numpy()[0], table, model)
-        _add(context, condition, AMARES, "amplitude / first sample", peer[:, 0].tolist(), 1)
-        _add(context, condition, AMARES, "stated SD / first sample", peer[:, 1].tolist(), 1)
+        add_peaks(context, condition, AMARES, "amplitude / first sample", peer[:, 0].tolist(), 1)
+        add_peaks(context, condition, AMARES, "stated SD / first sample", peer[:, 1].tolist(), 1)
     except ImportError:
         logger.info("pyAMARES is not installed: left out")
         peer = None
     for method, lives in ((OURS, model.t2_star), (f"{OURS}, T2* fitted", times)):
         found = fit(fid / scale, replace(model, t2_star=lives))
-        _add(context, condition, method, "amplitude / first sample", found[:4, 0].tolist(), 1)
-        _add(context, condition, method, "stated SD / first sample", found[4:8, 0].tolist(), 1)
-        _add(context, condition, method, "T2*, ms", [1000 * life for life in lives], 1)
+        add_peaks(context, condition, method, "amplitude / first sample", found[:4, 0].tolist(), 1)
+        add_peaks(context, condition, method, "stated SD / first sample", found[4:8, 0].tolist(), 1)
+        add_peaks(context, condition, method, "T2*, ms", [1000 * life for life in lives], 1)
         if peer is not None:
             both = np.hypot(found[4:8, 0].numpy(), peer[:, 1])
             difference = (found[:4, 0].numpy() - peer[:, 0]) / both
-            _add(context, condition, method, "difference to pyAMARES, SD", difference.tolist(), 1)
+            add_peaks(context, condition, method, "difference to pyAMARES, SD", difference.tolist(), 1)
     model = replace(model, t2_star=times)
     found = fit(fid / scale, model)
     figure = Figure(figsize=(8, 4))
@@ -773,6 +707,7 @@ PARTS: dict[str, Callable[[Context], None]] = {
     "simulation": _simulation,
     "real": _real,
     "signs": _signs,
+    **precise_dmi.PARTS,
 }
 TARGETS = [
     Target("numerical bound / Eq. 6", 0.97, False, _of("bound", "numerical", "CRLB / Eq. 6"), "%.3f", high=1.03),
@@ -838,6 +773,7 @@ TABLES = [
            "mirrored, usable, not flipped, share": "%.3f"},
           "Usable: the tallest metabolite is three times the noise in one FID. The files have other relaxation times "
           "than the table, delays that no header states, uneven fields, lipid, ghosts and offsets."),
+    *precise_dmi.TABLES,
 ]  # fmt: skip
 
 HEADLINE = Headline(

@@ -181,3 +181,8 @@ class PreciseDmiOptions(QuantificationOptions):
         0.01, "lambda, the strength of the smoothing along the MRI; the paper uses .004, .01 and .04", ge=0
     )
     repeats: int = option(10, "repetitions of the Monte Carlo of the standard deviation", ge=2)
+    batch: Literal["neighbourhood", "pairs"] = option(
+        "neighbourhood",
+        "voxels of a training step: one and its neighbours, as the paper has it, or many pairs of the whole file",
+    )
+    epochs: int = option(3, "with `neighbourhood`: times that every voxel is the centre of a step", ge=1)

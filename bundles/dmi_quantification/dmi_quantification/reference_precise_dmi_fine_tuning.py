@@ -6,7 +6,7 @@ import copy
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from tqdm import tqdm
 from dmi_quantification.estimates import Estimates
 from dmi_quantification.mri_prior import neighbours, solve
 from dmi_quantification.reference_precise_dmi import PreciseDmiEstimator
+
+Batch = Literal["neighbourhood", "pairs"]
 
 LARGEST_WEIGHT = 60.0
 """Largest weight of Eq. 5. The paper does not print it; with this one its prior gains threefold at lambda .01."""
@@ -70,6 +72,8 @@ def fine_tuned(
     weights: Tensor,
     *,
     strength: float,
+    batch: Batch = "neighbourhood",
+    epochs: int = 3,
     steps: int = 300,
     fewest_pairs: int = 1024,
     learning_rate: float = 1e-3,
@@ -81,8 +85,8 @@ def fine_tuned(
 
     .. math:: \sum_v |C_2(Y_v) - C(Y_v)|^2 + \lambda \sum_{u \in \Omega_v} \omega_{vu} |C_2(Y_v) - C_2(Y_u)|^2
 
-    The paper makes a batch of each voxel and its 3 x 3 (x 3) neighbours. Here a step takes many voxels with their
-    neighbours, and the sums over a neighbourhood are means, as they are in a batch.
+    Sums over a batch are means. The paper makes a batch of each voxel and its 3 x 3 (x 3) neighbours (its Fig. 2). Many
+    pairs in a step have the same loss and less noise. The paper does not print the number of steps.
 
     Args:
         network: trained on single voxels; it stays as it is.
@@ -90,10 +94,12 @@ def fine_tuned(
         pairs: (P, 2) numbers of voxels that touch, each pair once.
         weights: (P,) of Eq. 5.
         strength: lambda.
-        steps: number of steps of Adam.
-        fewest_pairs: smallest number of pairs of a step; a step takes a sixteenth of all pairs if that is more.
+        batch: "neighbourhood", the paper's batch, or "pairs", many pairs drawn from the whole data set.
+        epochs: number of times that every voxel is the centre of a batch, with "neighbourhood".
+        steps: number of steps of Adam, with "pairs".
+        fewest_pairs: smallest number of pairs of a step, with "pairs"; a sixteenth of all pairs if that is more.
         learning_rate: of Adam.
-        generator: of the order of the pairs.
+        generator: of the order of the batches.
 
     Returns:
         (V, K) amplitudes, in units of the network's largest.
@@ -102,6 +108,55 @@ def fine_tuned(
     with torch.no_grad():
         before = layers(features)
     optimiser = torch.optim.Adam(layers.parameters(), learning_rate)
+    if batch == "neighbourhood":
+        losses = _neighbourhood_losses(layers, features, before, pairs, weights, strength, epochs, generator)
+    else:
+        losses = _pair_losses(layers, features, before, pairs, weights, strength, steps, fewest_pairs, generator)
+    for loss in losses:
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        return layers(features)
+
+
+def _neighbourhood_losses(
+    layers: torch.nn.Module,
+    features: Tensor,
+    before: Tensor,
+    pairs: Tensor,
+    weights: Tensor,
+    strength: float,
+    epochs: int,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Loss of one batch after the other: a voxel with its neighbours, all voxels in random order in each epoch."""
+    both = torch.cat([pairs, pairs.flip(1)])
+    order = torch.argsort(both[:, 0], stable=True)
+    sizes = torch.bincount(both[:, 0], minlength=len(features)).tolist()
+    around = both[order, 1].split(sizes)
+    pull = torch.cat([weights, weights])[order].split(sizes)
+    for _ in range(epochs):
+        for voxel in torch.randperm(len(features), generator=generator).tolist():
+            chosen = torch.cat([torch.tensor([voxel]), around[voxel]])
+            now = layers(features[chosen])
+            faithful = ((now - before[chosen]) ** 2).sum(1)
+            smooth = pull[voxel] * ((now[:1] - now[1:]) ** 2).sum(1)
+            yield (faithful.sum() + strength * smooth.sum()) / len(chosen)
+
+
+def _pair_losses(
+    layers: torch.nn.Module,
+    features: Tensor,
+    before: Tensor,
+    pairs: Tensor,
+    weights: Tensor,
+    strength: float,
+    steps: int,
+    fewest_pairs: int,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Loss of one step after the other: many pairs, drawn from the whole data set."""
     size = min(max(fewest_pairs, len(pairs) // 16), len(pairs))
     # in a plane a voxel has 4 pairs at most, in space 13
     neighbourhood = 9.0 if len(pairs) < 6 * len(features) else 27.0
@@ -116,12 +171,7 @@ def fine_tuned(
         here, there = now[places[:, 0]], now[places[:, 1]]
         faithful = change[places].sum(1)
         smooth = 2.0 * weights[chosen] * ((here - there) ** 2).sum(1)
-        loss = (faithful / per_voxel + strength / neighbourhood * smooth).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    with torch.no_grad():
-        return layers(features)
+        yield (faithful / per_voxel + strength / neighbourhood * smooth).mean()
 
 
 def fine_tuned_amplitudes(
@@ -157,6 +207,8 @@ class FineTuneFidsd(Transform):
         strength: lambda; the paper uses .004, .01 and .04.
         largest: largest weight of Eq. 5.
         repeats: number of repetitions of the Monte Carlo.
+        batch: as of :func:`fine_tuned`.
+        epochs: as of :func:`fine_tuned`.
         seed: of its noise and of the training.
 
     Output:
@@ -172,6 +224,8 @@ class FineTuneFidsd(Transform):
         strength: float = 0.01,
         largest: float = LARGEST_WEIGHT,
         repeats: int = 10,
+        batch: Batch = "neighbourhood",
+        epochs: int = 3,
         seed: int = 0,
     ) -> None:
         self.weights = weights
@@ -179,6 +233,8 @@ class FineTuneFidsd(Transform):
         self.strength = strength
         self.largest = largest
         self.repeats = repeats
+        self.batch = batch
+        self.epochs = epochs
         self.seed = seed
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -197,7 +253,14 @@ class FineTuneFidsd(Transform):
 
         def tuned(some: Tensor) -> Tensor:
             return fine_tuned_amplitudes(
-                network, torch.cat([head, some], 1), pairs, weights, strength=self.strength, generator=generator
+                network,
+                torch.cat([head, some], 1),
+                pairs,
+                weights,
+                strength=self.strength,
+                batch=self.batch,
+                epochs=self.epochs,
+                generator=generator,
             )
 
         dynamics = int(out["dynamics"])

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 
@@ -66,3 +67,12 @@ def test_training_runs_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert whole.keys() == PreciseDmiEstimator(points=64).state_dict().keys()
     for name, value in whole.items():
         torch.testing.assert_close(value, resumed[name], rtol=0, atol=0)
+
+
+def test_the_printed_schedule_trains(tmp_path: Path) -> None:
+    config = json.loads((BUNDLE / "configs" / "train_precise_dmi.json").read_text(encoding="utf-8"))
+    assert config["learning_rate"] == 0.001
+    options = {"epochs": 1, "iterations_per_epoch": 2, "num_workers": 0}
+    options |= {"weights": tmp_path / "cnn.pt", "training_dir": tmp_path / "training"}
+    on_one_core(run_line("train", "train_precise_dmi", **options), cwd=BUNDLE)
+    PreciseDmiEstimator().load_state_dict(torch.load(tmp_path / "cnn.pt", weights_only=True))

@@ -33,18 +33,26 @@ def scene() -> tuple[PreciseDmiEstimator, torch.Tensor, torch.Tensor]:
     return network, features, torch.from_numpy(pairs)
 
 
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
 def roughness(values: torch.Tensor, pairs: torch.Tensor) -> float:
     return float(((values[pairs[:, 0]] - values[pairs[:, 1]]) ** 2).sum())
 
 
-def test_more_strength_makes_smoother_maps_and_none_keeps_them(scene: tuple) -> None:
+BATCHES = {"neighbourhood": {"epochs": 3}, "pairs": {"steps": 150}}
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_more_strength_makes_smoother_maps_and_none_keeps_them(scene: tuple, batch: str) -> None:
     network, features, pairs = scene
     with torch.no_grad():
         before = network.cnn.connected(features)
     weights = torch.ones(len(pairs))
     found = [
         fine_tuned(
-            network, features, pairs, weights, strength=strength, steps=150, generator=torch.Generator().manual_seed(0)
+            network, features, pairs, weights, strength=strength, batch=batch, **BATCHES[batch], generator=seeded()
         )
         for strength in (0.0, 1.0, 30.0)
     ]
@@ -55,14 +63,13 @@ def test_more_strength_makes_smoother_maps_and_none_keeps_them(scene: tuple) -> 
         torch.testing.assert_close(network.cnn.connected(features), before)
 
 
-def test_edges_of_the_mri_are_kept(scene: tuple) -> None:
+@pytest.mark.parametrize("batch", BATCHES)
+def test_edges_of_the_mri_are_kept(scene: tuple, batch: str) -> None:
     network, features, pairs = scene
     half = torch.arange(64) >= 32
     across = half[pairs[:, 0]] != half[pairs[:, 1]]
     kept, lost = (
-        fine_tuned(
-            network, features, pairs, weights, strength=30.0, steps=150, generator=torch.Generator().manual_seed(0)
-        )
+        fine_tuned(network, features, pairs, weights, strength=30.0, batch=batch, **BATCHES[batch], generator=seeded())
         for weights in (torch.where(across, 0.0, 1.0), torch.ones(len(pairs)))
     )
 

@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,7 +157,9 @@ def test_the_papers_network_runs_by_its_config(tmp_path: Path, folder: Path) -> 
         (maps / name).write_bytes((folder / name).read_bytes())
     (maps / "plain.nii.gz").write_bytes((folder / "rings.nii.gz").read_bytes())
     on_one_core(
-        run_line("inference", "reference_precise_dmi", repeats=2, dataset_dir=maps, output_dir=tmp_path / "out"),
+        run_line(
+            "inference", "reference_precise_dmi", repeats=2, epochs=1, dataset_dir=maps, output_dir=tmp_path / "out"
+        ),
         cwd=BUNDLE,
     )
     for stem in ("rings", "plain"):
@@ -167,6 +170,29 @@ def test_the_papers_network_runs_by_its_config(tmp_path: Path, folder: Path) -> 
     spread = values(tmp_path / "out", "rings_Glx_sd")[values(tmp_path / "out", "rings_quality") > 0]
     assert (spread > 0).all()
     assert np.isnan(values(tmp_path / "out", "plain_Glx_sd")[water > 0]).all()  # not known is not exact
+
+
+def test_the_published_method_runs_from_anywhere_and_refuses_bad_values(tmp_path: Path, folder: Path) -> None:
+    line = [sys.executable, "-m", "mrsikit", "quantify"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "voxel.nii.gz").write_bytes((folder / "voxel.nii.gz").read_bytes())
+    line += [str(tmp_path / "in"), str(tmp_path / "out"), "--method", "precise_dmi"]
+    bad = subprocess.run(
+        [*line, "--strength", "-1", "--repeats", "1", "--batch", "all", "--epochs", "0"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert bad.returncode == 1
+    assert "Traceback" not in bad.stdout + bad.stderr
+    for word in ("--strength -1", "--repeats 1", "--batch all", "--epochs 0"):
+        assert word in bad.stdout + bad.stderr
+    on_one_core(line, cwd="/")
+    record = json.loads((tmp_path / "out" / "voxel.json").read_text())
+    assert record["parameters"]["reference"] == "precise_dmi"
+    assert record["parameters"]["batch"] == "neighbourhood"
+    assert not any("shipped weights" in flag for flag in record["flags"])
 
 
 def test_bad_options_end_with_a_line_each(command: Command, folder: Path, tmp_path: Path) -> None:
