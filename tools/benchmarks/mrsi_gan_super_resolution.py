@@ -8,11 +8,13 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from monai.bundle import ConfigParser
 from skimage.restoration import denoise_nl_means
 from torch import Tensor
@@ -45,7 +47,7 @@ from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_leak
 from mrsikit.metrics.statistics import mann_whitney_p
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, concentration_map, draw_concentrations
 from mrsikit.phantoms.mri import mri
-from mrsikit.phantoms.subject import Grid, VirtualSubject
+from mrsikit.phantoms.subject import Grid, Tissues, VirtualSubject
 from mrsikit.physics.kspace import resample
 from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.guided_non_local_means import WINDOW, guided_non_local_means
@@ -68,6 +70,9 @@ ETA = {2: 0.1, 3: 0.03}
 PLAIN_FNLM: Any = {"h_features": (0.8, 0.2), "spread": 2.0, "window": 13, "passes": 4}
 """Of the non-local means after a classical start, chosen on BrainWeb 1 for that."""
 
+TV_STRENGTH = 0.01
+"""Of the total variation without data consistency, chosen on BrainWeb 1."""
+
 VOLUME_FNLM: Any = {"h_features": (0.8, 0.2), "spread": 2.0}
 
 OURS = {1: "ours, DLmethod_1", 2: "ours, DLmethod_2", 3: "ours, DLmethod_3"}
@@ -77,6 +82,9 @@ NETWORKS = {"unet": "U-Net", "gan": "GAN"}
 
 Method = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 """Fine maps (N, X, Y) of coarse ones, with FLAIRs, brains and the noise's standard deviation."""
+
+Quality = dict[str, dict[str, list[float]]]
+"""Values of the cases by method and measure."""
 
 
 @functools.cache
@@ -155,6 +163,11 @@ def tv(coarse: Tensor, _: Tensor, __: Tensor, noise: float) -> Tensor:
     return total_variation(coarse, KSPACE, strength=2 * noise)
 
 
+def plain_tv(coarse: Tensor, *_: Any) -> Tensor:
+    """Total variation that need not keep to the measurement, whatever the noise."""
+    return total_variation(coarse, KSPACE, strength=TV_STRENGTH)
+
+
 def reweighted_tv(coarse: Tensor, _: Tensor, __: Tensor, noise: float) -> Tensor:
     """Total variation weighted by its own first result, without an MRI: the paper's wTV."""
     first = total_variation(coarse, KSPACE, strength=2 * noise)
@@ -169,6 +182,11 @@ def guided_tv(coarse: Tensor, flair: Tensor, _: Tensor, noise: float) -> Tensor:
 def bicubic(coarse: Tensor, *_: Any) -> Tensor:
     """Aligned cubic interpolation."""
     return cubic(coarse, FACTOR)
+
+
+def bicubic_unaligned(coarse: Tensor, *_: Any) -> Tensor:
+    """Cubic interpolation of a plain crop of k-space, which takes its voxels 1.5 fine ones beside where they lie."""
+    return cubic(KSPACE.interpolate(coarse)[..., ::FACTOR, ::FACTOR], FACTOR)
 
 
 def bicubic_consistent(coarse: Tensor, *_: Any) -> Tensor:
@@ -196,19 +214,34 @@ def classical() -> dict[str, Method]:
     }
 
 
-def learned(truth: str) -> dict[str, Method]:
+def learned(truth: str, label: str = "") -> dict[str, Method]:
     """The published networks that are there: trained on the soft truth or, with what uses an MRI, on the sharp one."""
     out: dict[str, Method] = {}
     for generator, name in NETWORKS.items():
         one, two = li_network(generator, truth), li_network(generator, "two_inputs")
         if one is not None:
             alone = functools.partial(_apply, one)
-            out[name] = alone
+            out[name + label] = alone
             if truth == "sharp":
                 out[f"{name} + FNLM"] = along(alone)
         if two is not None and truth == "sharp":
             out[f"{name}, two inputs"] = functools.partial(_apply, two)
     return out
+
+
+def interpolated() -> dict[str, Method]:
+    """The conventional methods of the paper's Table 1, and what they miss: alignment, and data consistency."""
+    return {"bicubic": bicubic, UNALIGNED: bicubic_unaligned, "TV": plain_tv, "TV + kDC": tv}
+
+
+def in_table_1() -> dict[str, Method]:
+    """The methods of the paper's Table 1, and ours without an MRI."""
+    return interpolated() | learned("soft") | {OURS[1]: ours_by(1)}
+
+
+def in_table_2() -> dict[str, Method]:
+    """Those of its Table 2, where U-Net and GAN are the networks of Table 1; the same of the sharp truth; and ours."""
+    return interpolated() | learned("soft", AS_IN_TABLE_1) | everything()
 
 
 def _apply(network: Generator, coarse: Tensor, flair: Tensor, _: Tensor, __: float) -> Tensor:
@@ -241,54 +274,120 @@ def sets(context: Context, count: int, **geometry: Any) -> list[tuple[str, list[
     return out
 
 
-def li_cases(context: Context, count: int) -> list[tuple[str, dict[str, Tensor]]]:
-    """By the paper's rule and on its grids, (N, X, Y) each: the maps of ``li_maps``, and regions."""
+def li_cases(context: Context, count: int, *, healthy: bool = False) -> list[tuple[str, dict[str, Tensor]]]:
+    """By the paper's rule and on its grids, (N, X, Y) each: the maps of ``li_maps``, and regions.
+
+    In ``healthy`` subjects white matter takes the tumour's place. The tumour is the maximum of most maps, to which all
+    errors are relative, so these are the harder maps.
+    """
     out = []
     for name, chosen in sets(context, count, size=VERY_FINE, field_of_view=FIELD_OF_VIEW, thickness=1.4):
         rng = np.random.default_rng(context.seed)
         found = []
         for k, case in enumerate(chosen):
-            maps = li_maps(case.tissues, rng, TUMOUR_WEIGHTS[k % len(TUMOUR_WEIGHTS)])
-            for region, where in (
-                ("brain", case.tissues.brain),
-                ("tumour", case.tissues.viable),
-                ("ventricles", case.tissues.ventricles),
-            ):
-                maps[region] = resample(where, (FINE, FINE)) > 0.5
+            tissues = without_tumour(case.tissues) if healthy else case.tissues
+            maps = li_maps(tissues, rng, TUMOUR_WEIGHTS[k % len(TUMOUR_WEIGHTS)])
+            for region in ("brain", "viable", "ventricles"):
+                maps[region] = resample(getattr(tissues, region), (FINE, FINE)) > 0.5
             found.append(maps)
         out.append((name, {key: torch.stack([maps[key] for maps in found]) for key in found[0]}))
     return out
 
 
+def without_tumour(tissues: Tissues) -> Tissues:
+    """The same head with white matter in place of tumour and oedema."""
+    none = torch.zeros_like(tissues.viable)
+    white = (tissues.wm + tissues.viable + tissues.necrosis).clamp(max=1)
+    return replace(tissues, wm=white, viable=none, necrosis=none, oedema=none)
+
+
 def _tables(context: Context) -> None:
-    """Tables 1 and 2 of the paper, on its virtual cohort's rule: quality against either ground truth, and edges."""
-    for set_, data in li_cases(context, 16):
-        rest = data["mri"], data["brain"], 0.0
-        first = {name: classical()[name] for name in ("bicubic", "TV + kDC")} | learned("soft")
-        for condition, truth, methods, reference in (
-            (TABLE_1, data["soft"], first, ("bicubic", "TV + kDC")),
-            (TABLE_2, data["sharp"], everything(), (FNLM, "wTV + FNLM", WTV)),
-        ):
-            results = {name: run(data["coarse"], *rest) for name, run in methods.items()}
-            found = {name: psnr(pred[:, None], truth[:, None], data_range=1) for name, pred in results.items()}
-            best = max(reference, key=lambda name, found=found: float(found[name].mean()))
-            for name, pred in results.items():
-                brain = data["brain"][:, None]
-                context.add(set_, condition, name, "PSNR, dB", found[name].tolist())
-                masked = psnr(pred[:, None], truth[:, None], brain, data_range=1)
-                context.add(set_, condition, name, "PSNR, brain, dB", masked.tolist())
-                similar = ssim(pred[:, None], truth[:, None], data_range=1)
-                context.add(set_, condition, name, "SSIM", similar.tolist())
-                context.add(set_, condition, name, "FSIM", fsim(pred[:, None], truth[:, None]).tolist())
-                if name != best:
-                    p = mann_whitney_p(found[name].tolist(), found[best].tolist())
-                    context.add(set_, condition, name, "Mann-Whitney p of PSNR against the best classical", [p])
-                for region in ("tumour", "ventricles"):
-                    widths = [edge_width(i.numpy(), w.numpy()) for i, w in zip(pred, data[region], strict=True)]
-                    context.add(set_, condition, name, f"edge width, {region}, voxels", widths)
-            for region in ("tumour", "ventricles"):
-                widths = [edge_width(i.numpy(), w.numpy()) for i, w in zip(truth, data[region], strict=True)]
-                context.add(set_, condition, "truth", f"edge width, {region}, voxels", widths)
+    """Tables 1 and 2 of the paper, on its virtual cohort's rule, with their tests, box plots and pictures."""
+    values: dict[str, Quality] = {}
+    pictures: dict[str, list[dict[str, Tensor]]] = {TABLE_1: [], TABLE_2: []}
+    for people in PEOPLE:
+        for set_, data in li_cases(context, 16, healthy=people == HEALTHY):
+            rest = data["mri"], data["brain"], 0.0
+            for table, truth, methods in (
+                (TABLE_1, data["soft"], in_table_1()),
+                (TABLE_2, data["sharp"], in_table_2()),
+            ):
+                condition = table + people
+                results = {name: run(data["coarse"], *rest) for name, run in methods.items()}
+                found = {name: _quality(pred, truth) for name, pred in results.items()}
+                _record_quality(context, set_, condition, found, AGAINST[table])
+                for name, pred in {**results, "truth": truth}.items():
+                    if name != "truth":
+                        masked = psnr(pred[:, None], truth[:, None], data["brain"][:, None], data_range=1)
+                        context.add(set_, condition, name, "PSNR, brain, dB", masked.tolist())
+                    for region, where in (("tumour", "viable"), ("ventricles", "ventricles")):
+                        widths = [edge_width(i.numpy(), w.numpy()) for i, w in zip(pred, data[where], strict=True)]
+                        context.add(set_, condition, name, f"edge width, {region}, voxels", widths)
+                pooled = values.setdefault(condition, {})
+                for name, metrics in found.items():
+                    for metric, each in metrics.items():
+                        pooled.setdefault(name, {}).setdefault(metric, []).extend(each)
+                if set_ in SETS[-2 if table == TABLE_2 else -3 :]:  # as many as the paper shows
+                    pictures[table] += _pictures(table, data, results, truth)
+    box_plots(values, context.figures / "published_box_plots.png")
+    for table, rows in pictures.items():
+        draw(rows, context.figures / f"published_{table.lower().replace(' ', '_')}.png")
+
+
+def _quality(pred: Tensor, truth: Tensor) -> dict[str, list[float]]:
+    """The paper's three measures of each case, over the whole field of view."""
+    found = {
+        "PSNR": psnr(pred[:, None], truth[:, None], data_range=1),
+        "SSIM": ssim(pred[:, None], truth[:, None], data_range=1),
+        "FSIM": fsim(pred[:, None], truth[:, None]),
+    }
+    return {metric: values.tolist() for metric, values in found.items()}
+
+
+def _record_quality(context: Context, set_: str, condition: str, found: Quality, against: Sequence[str]) -> None:
+    """The measures, and the Mann-Whitney tests of every other method against the conventional ones."""
+    for name, metrics in found.items():
+        for metric, values in metrics.items():
+            context.add(set_, condition, name, "PSNR, dB" if metric == "PSNR" else metric, values)
+            for other in () if name in interpolated() | classical() else against:
+                p = mann_whitney_p(values, found[other][metric])
+                context.add(set_, condition, name, f"p of {metric} against {other}", [p])
+                if condition.startswith(TABLE_1):
+                    conventional = found[other][metric]
+                    context.add_ratio(set_, condition, name, f"{metric} / that of {other}", values, conventional)
+
+
+def _pictures(
+    table: str, data: Mapping[str, Tensor], results: Mapping[str, Tensor], truth: Tensor
+) -> list[dict[str, Tensor]]:
+    """The case with the largest tumour, or the first one: the whole map and, as the paper zooms, its tumour."""
+    sizes = data["viable"].flatten(1).sum(1)
+    k = int(sizes.argmax())
+    row = {"truth": truth[k], "coarse": data["coarse"][k].repeat_interleave(FACTOR, 0).repeat_interleave(FACTOR, 1)}
+    row |= {name: results[name][k] for name in PICTURED[table] if name in results}
+    row |= {"MRI": data["mri"][k]} if table == TABLE_2 else {}
+    rows = [{name: _near(image) for name, image in row.items()}]
+    if sizes[k]:
+        middle = torch.nonzero(data["viable"][k]).float().mean(0).round().int().tolist()
+        x, y = (slice(max(0, m - ZOOM), m + ZOOM) for m in middle)
+        rows.append({name: image[x, y] for name, image in row.items()})
+    return rows
+
+
+def box_plots(values: Mapping[str, Quality], path: Path) -> None:
+    """Box plots of each measure by method, a row for each condition; the cases of all heads together."""
+    metrics = ("PSNR", "SSIM", "FSIM")
+    figure = Figure(figsize=(15, sum(1 + 0.25 * len(methods) for methods in values.values())))
+    heights = [1 + 0.25 * len(methods) for methods in values.values()]
+    axes = figure.subplots(len(values), len(metrics), squeeze=False, height_ratios=heights)
+    for line, (condition, methods) in zip(axes, values.items(), strict=True):
+        for axis, metric in zip(line, metrics, strict=True):
+            names = list(methods)[::-1]
+            axis.boxplot([methods[name][metric] for name in names], orientation="horizontal", tick_labels=names)
+            axis.set_title(f"{condition}: {metric}{', dB' if metric == 'PSNR' else ''}", fontsize=9)
+            axis.tick_params(labelsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
 
 
 def noisy(coarse: Tensor, level: float, seed: int) -> Tensor:
@@ -584,6 +683,24 @@ SHOWN = (WTV, FNLM, "U-Net", "GAN", "U-Net, two inputs", *OURS.values())
 STRONGEST = ("bicubic + kDC", "TV + kDC", WTV, "wTV + FNLM", *OURS.values())
 WITHOUT_MRI = ("bicubic", "bicubic + kDC", "TV + kDC", "wTV", "U-Net", "GAN", OURS[1])
 TABLE_1, TABLE_2, COST = "Table 1", "Table 2", "cost"
+HEALTHY = ", healthy subjects"
+PEOPLE = "", HEALTHY
+"""The paper's tables are of patients and of healthy subjects, in shares that it does not print."""
+
+UNALIGNED, AS_IN_TABLE_1 = "bicubic, unaligned", ", as in Table 1"
+AGAINST = {TABLE_1: ("bicubic", "TV"), TABLE_2: ("bicubic", "wTV", FNLM, "wTV + FNLM")}
+"""What the paper tests its networks against by Mann-Whitney's U."""
+
+PICTURED = {
+    TABLE_1: ("bicubic", "TV", "U-Net", "GAN"),
+    TABLE_2: (
+        "bicubic", "wTV", "U-Net, as in Table 1", "GAN, as in Table 1", FNLM, "wTV + FNLM",
+        "U-Net + FNLM", "GAN + FNLM", "U-Net, two inputs", "GAN, two inputs", OURS[2],
+    ),
+}  # fmt: skip
+ZOOM = 26
+"""Half the side, in fine voxels, of the pictures of tumours."""
+
 LEVELS, DIAMETERS, SHIFTS = (0.0, 0.01, 0.03, 0.05), (5.0, 10.0, 20.0), (0, 1, 2, 3)
 TV_ITERATIONS = 100
 VOLUME_LEVELS = (0.03,)
@@ -671,14 +788,25 @@ TARGETS = [
            _once("FNLM, volume, window of 5", "time a voxel, 4 times the voxels")),
 ]  # fmt: skip
 
-QUALITY = {"PSNR, dB": "%.2f", "SSIM": "%.3f", "FSIM": "%.3f", "PSNR, brain, dB": "%.2f",
-           "Mann-Whitney p of PSNR against the best classical": "%.1g"}  # fmt: skip
+QUALITY = {"PSNR, dB": "%.2f", "SSIM": "%.3f", "FSIM": "%.3f", "PSNR, brain, dB": "%.2f"}
 EDGES = {"edge width, tumour, voxels": "%.2f", "edge width, ventricles, voxels": "%.2f"}
 
+
+def _tests(others: Sequence[str]) -> dict[str, str]:
+    return {f"p of {metric} against {other}": "%.1g" for other in others for metric in ("PSNR", "SSIM", "FSIM")}
+
+
 TABLES = [
-    Table("Table 1 of the paper: no MRI, the softer ground truth", TABLE_1, QUALITY),
-    Table("Table 2 of the paper: the sharp ground truth", TABLE_2, QUALITY,
-          "wTV(MRI) + kDC is weighted by the FLAIR; wTV by its own first result. FNLM is ours, with data consistency."),
+    *(Table(f"Table 1 of the paper{p}: no MRI, the softer ground truth", TABLE_1 + p, QUALITY) for p in PEOPLE),
+    *(Table(f"Table 2 of the paper{p}: the sharp ground truth", TABLE_2 + p, QUALITY,
+            "wTV(MRI) + kDC is weighted by the FLAIR; wTV by its own first result. FNLM is ours, with data consistency."
+            " U-Net and GAN learned from the sharp truth; as in Table 1, from the soft one.")
+      for p in PEOPLE),
+    *(Table(f"Gains over conventional methods, {TABLE_1 + p}", TABLE_1 + p,
+            {f"{metric} / that of {name}": "%.3f" for name in AGAINST[TABLE_1] for metric in ("PSNR", "SSIM", "FSIM")})
+      for p in PEOPLE),
+    *(Table(f"Mann-Whitney tests, {condition + p}, against {' and '.join(others)}", condition + p, _tests(others))
+      for condition, against in AGAINST.items() for others in (against[:2], against[2:]) if others for p in PEOPLE),
     Table("Edges, Table 1", TABLE_1, EDGES),
     Table("Edges, Table 2", TABLE_2, EDGES),
     *(Table(f"Noise {n:g}", f"noise {n:g}", {"PSNR, brain, dB": "%.2f", "PSNR, dB": "%.2f", "SSIM": "%.3f",

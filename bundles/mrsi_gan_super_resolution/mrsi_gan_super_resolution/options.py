@@ -61,4 +61,16 @@ class LiOptions(GanSuperResolutionOptions):
 
     reference: Literal["li"] = option("li", "the published method", use="files")
     generator: Literal["unet", "gan"] = option("unet", "the published network")
-    truth: Literal["sharp", "soft"] = option("sharp", "the ground truth that it was trained on")
+    truth: Literal["sharp", "soft"] | None = option(
+        None,
+        "the ground truth that it was trained on; by default, as in the paper, soft for method 1, sharp for 2 and 3",
+        shown="by the method",
+    )
+
+    @model_validator(mode="after")
+    def _two_inputs_are_sharp(self) -> LiOptions:
+        if self.method == 3 and self.truth == "soft":
+            raise ValueError(
+                "--truth soft: the networks of method 3 were trained on the sharp truth; leave --truth out"
+            )
+        return self

@@ -31,6 +31,9 @@ def test_the_published_networks_are_known_by_name() -> None:
     assert LiOptions.problems_of({"generator": "gan", "truth": "soft"}) == []
     problems = LiOptions.problems_of({"generator": "diffusion", "truth": "blunt", "dims": 4})
     assert [line.split(":")[0] for line in problems] == ["--dims 4", "--generator diffusion", "--truth blunt"]
+    assert LiOptions.problems_of({"method": 3, "truth": "sharp"}) == []
+    (problem,) = LiOptions.problems_of({"method": 3, "truth": "soft"})
+    assert problem.startswith("--truth soft: the networks of method 3 were trained on the sharp truth")
 
 
 def test_what_a_method_and_a_volume_need_follows_from_the_options_unchecked() -> None:

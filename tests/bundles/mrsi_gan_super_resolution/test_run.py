@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -8,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from command_lines import completed, run_line
+from command_lines import completed, mrsikit, run_line
 
 from .conftest import BUNDLE, NAMES
 
@@ -70,24 +71,49 @@ def test_the_methods_differ_and_give_ratios(guided: Path, tmp_path: Path) -> Non
         assert np.abs(fine[one] - fine[other]).max() > 0.01
 
 
-def test_the_published_networks_by_their_config(guided: Path, tmp_path: Path) -> None:
-    fine = {}
-    for generator, number in (("gan", 1), ("gan", 3), ("diffusion", 1)):
-        output = tmp_path / f"{generator}_{number}"
-        line = run_line(
-            "inference", "reference_li", dataset_dir=guided, output_dir=output, generator=generator, method=number
-        )
-        done = completed(line, cwd=BUNDLE)
-        if generator == "diffusion":
-            assert done.returncode == 1
-            assert "--generator diffusion: is none of unet, gan" in done.stdout
-            assert "Traceback" not in done.stdout + done.stderr
-            continue
-        assert done.returncode == 0, done.stdout + done.stderr
-        weights = json.loads((output / "three.json").read_text())["weights"]
-        assert ("two_inputs" in str(weights)) == (number == 3)
-        fine[number] = np.asarray(nib.load(output / "three_sr.nii.gz").dataobj)
-    assert np.abs(fine[1] - fine[3]).max() > 0.01
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"method": 1}, "unet_soft"),
+        ({"method": 1, "truth": "sharp"}, "unet_sharp"),
+        ({"method": 2, "generator": "gan"}, "gan_sharp"),
+        ({"method": 3, "generator": "gan"}, "gan_two_inputs"),
+    ],
+)
+def test_each_published_method_runs_the_network_that_the_paper_trained_for_it(
+    guided: Path, tmp_path: Path, options: dict[str, object], kind: str
+) -> None:
+    line = run_line("inference", "reference_li", dataset_dir=guided, output_dir=tmp_path, **options)
+    done = completed(line, cwd=BUNDLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    record = json.loads((tmp_path / "three.json").read_text())
+    shipped = BUNDLE / "models" / f"model_{kind}.pt"
+    assert record["weights"] == {shipped.name: hashlib.sha256(shipped.read_bytes()).hexdigest()}
+    wanted = {"reference": "li", "method": options["method"], "generator": options.get("generator", "unet")}
+    assert {name: record["parameters"][name] for name in wanted} == wanted
+    assert (tmp_path / "three_without_mri.nii.gz").exists() == (options["method"] != 1)
+    assert np.isfinite(np.asarray(nib.load(tmp_path / "three_sr.nii.gz").dataobj)).all()
+
+
+def test_the_published_method_runs_by_the_short_command_from_anywhere(guided: Path, tmp_path: Path) -> None:
+    words = ["super-resolve-gan", str(guided), str(tmp_path / "short"), "--method", "li", "--method", "2"]
+    done = mrsikit(words, cwd=Path("/"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "short" / "three.json").read_text())["parameters"]["method"] == 2
+    line = run_line("inference", "reference_li", dataset_dir=guided, output_dir=tmp_path / "long", method=2)
+    completed(line, cwd=BUNDLE)
+    short, long = (np.asarray(nib.load(tmp_path / n / "three_sr.nii.gz").dataobj) for n in ("short", "long"))
+    np.testing.assert_array_equal(short, long)
+
+
+def test_bad_options_of_the_published_method_are_named(guided: Path, tmp_path: Path) -> None:
+    options = {"generator": "diffusion", "truth": "blunt"}
+    line = run_line("inference", "reference_li", dataset_dir=guided, output_dir=tmp_path, **options)
+    done = completed(line, cwd=BUNDLE)
+    assert done.returncode == 1
+    assert "--generator diffusion: is none of unet, gan" in done.stdout
+    assert "--truth blunt: is none of sharp, soft" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("number", [2, 3])

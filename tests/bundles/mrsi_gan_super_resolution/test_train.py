@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 from coarse_maps import grid, head, save
 from command_lines import infer, on_one_core, run_line
@@ -62,6 +63,47 @@ def test_two_processes_train(tmp_path: Path) -> None:
 GAN = ("train", "train_li", "train_gan")
 FEW = {"train#cached_transforms#transforms#0#slices": 1}
 SMALL = FEW | {"discriminator_def#levels": [4, 4, 8, 8, 8, 8, 16, 16]}
+
+
+def test_the_printed_schedules_take_their_first_iteration(tmp_path: Path, subjects: Path) -> None:
+    """On single slices: a whole head takes a minute, see test_li_cohort.py."""
+    few, small = tmp_path / "few.json", tmp_path / "small.json"
+    slices = FEW | {"train#cached_transforms#transforms#0#dims": 2}
+    few.write_text(json.dumps(slices))
+    small.write_text(json.dumps(SMALL | slices))
+    options = {"subjects_dir": subjects / "printed", "subjects": 1, "epochs": 1, "iterations_per_epoch": 1}
+    options |= {"truth": "soft"}
+    train("train", "train_li", "train_li_printed", few, folder=tmp_path / "unet", **options)
+    unet = load(tmp_path / "unet" / "model.pt")
+    assert 0 < unet["tail.weight"].abs().max() < 2e-4  # one step of Adam at 1e-4, from zero
+    options["start_from"] = tmp_path / "unet" / "model.pt"
+    train("train", "train_li", "train_li_printed", "train_gan", "train_gan_printed", small, folder=tmp_path, **options)
+    change = (load(tmp_path / "model.pt")["tail.weight"] - unet["tail.weight"]).abs().max()
+    assert 0 < change < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("configs", "rates"),
+    [(("train_li", "train_li_printed"), (1e-4, 1e-4)),
+     (("train_li", "train_li_printed", "train_gan", "train_gan_printed"), (1e-5, 1e-6))],
+)  # fmt: skip
+def test_the_printed_schedules_are_those_of_the_paper(configs: tuple[str, ...], rates: tuple[float, float]) -> None:
+    parser = ConfigParser()
+    parser.read_config([str(BUNDLE / "configs" / f"{name}.json") for name in ("train", *configs)])
+    parser.parse()
+    assert parser.get("epochs") * parser.get("iterations_per_epoch") == 20_000
+    assert (parser.get("batch_size"), parser.get("subjects")) == (16, 75)
+    parser["network"] = torch.nn.Conv2d(1, 1, 1)
+    parser["discriminator"] = torch.nn.Conv2d(1, 1, 1)
+    parser.parse()
+    optimizer, scheduler = parser.get_parsed_content("optimizer"), parser.get_parsed_content("lr_scheduler")
+    assert type(optimizer) is torch.optim.Adam
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.999)
+    found = [optimizer.param_groups[0]["lr"]]
+    for _ in range(150):  # epochs of 100 iterations
+        optimizer.step()
+        scheduler.step()
+    assert (*found, optimizer.param_groups[0]["lr"]) == pytest.approx(rates)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import torch
 from mrsikit.phantoms.subject import Tissues
 from mrsikit.physics.kspace import resample
 from mrsikit.physics.spatial_encoding import SpatialEncoding
-from mrsikit.transforms.li_cohort import COARSE, FINE, VERY_FINE, LiCohortd, li_maps, softened
+from mrsikit.transforms.li_cohort import COARSE, FINE, SLICES, VERY_FINE, LiCohortd, li_maps, softened
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +59,19 @@ def test_a_virtual_patient_is_the_same_each_time() -> None:
     for name, value in first.items():
         assert value.dtype == torch.float16
         assert torch.equal(value, again[name])
+
+
+@pytest.mark.slow
+def test_a_head_is_made_coarser_along_all_axes() -> None:
+    maps = LiCohortd(dims=3)({"tissues": 7})
+    assert {name: tuple(m.shape) for name, m in maps.items()} == {
+        "coarse": (SLICES[FINE], COARSE, COARSE),
+        "sharp": (SLICES[FINE], FINE, FINE),
+        "soft": (SLICES[FINE], FINE, FINE),
+        "mri": (SLICES[FINE], FINE, FINE),
+    }
+    whole = maps["sharp"].float().movedim(0, -1)[None]
+    coarse = SpatialEncoding("kspace", 4, 3).A(whole)[0]
+    between = maps["coarse"].float().movedim(0, -1)
+    near = 0.5 * (between[..., 1::4] + between[..., 2::4])  # the two fine slices beside the middle of a measured one
+    assert (near - coarse).abs().mean() < 0.03 * coarse.abs().mean()
