@@ -19,7 +19,7 @@ from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
 from mrsikit.runtime.options import FLAG_WORDS
 
-PUBLISHED = 64
+SIDE = 64
 """Voxels a side of the published maps; smaller maps are padded to it."""
 
 TOGETHER = 16
@@ -110,7 +110,7 @@ class PhamInpainter(PhamUNet):
 
 def _padding(side: int) -> tuple[int, int]:
     """Return the zeros before and after a side."""
-    missing = max(PUBLISHED, -(-side // STRIDE) * STRIDE) - side
+    missing = max(SIDE, -(-side // STRIDE) * STRIDE) - side
     return missing // 2, missing - missing // 2
 
 
@@ -170,10 +170,10 @@ class PhamPostprocessMapd(PostprocessMapd):
         """Name what the network was not trained for, in maps (M, X, Y[, Z]) of which it takes ``dims`` axes."""
         flags = []
         size = tuple(measured.shape[1 : 1 + dims])
-        if any(side != PUBLISHED for side in size):
+        if any(side != SIDE for side in size):
             padded = tuple(side + sum(_padding(side)) for side in size)
             how = f"it was padded with zeros to {padded}" if padded != size else "it was taken as it is"
-            flags.append(f"matrix {size}: the published maps have {PUBLISHED} voxels a side; {how}")
+            flags.append(f"matrix {size}: the published maps have {SIDE} voxels a side; {how}")
         if below := int((measured < 0).sum()):
             flags.append(f"{below} negative values were set to 0, because the published maps hold none")
         return flags
