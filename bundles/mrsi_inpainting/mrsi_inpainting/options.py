@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from mrsikit.runtime.options import Flag, OptionalFlag, RunOptions, Text, option
 
 
@@ -62,3 +64,26 @@ class InpaintingOptions(RunOptions):
         shown="by the voxels",
     )
     unit: Text = option("map units", "unit of the maps, which the report shows", use="run")
+
+
+class PhamOptions(InpaintingOptions):
+    """Options of the published network (``reference_pham.json``). What it does not have is off."""
+
+    check: Flag = option(False, "the published method has no check: `false`")
+    session: Flag = option(False, "the published method takes each map by itself: `false`", use="files")
+    volumetric: OptionalFlag = option(
+        False, "`true`: the 3D network, whose weights you must train yourself (`train_pham.json --spatial_dims 3`)"
+    )
+    reference: Literal["pham"] = option("pham", "the published method", use="files")
+    training: Literal["progressive", "direct"] = option(
+        "progressive",
+        "`progressive`: the network trained with 5, 10, then 15 % of the voxels missing; `direct`: with 15 % from the "
+        "start",
+    )
+
+    @model_validator(mode="after")
+    def _nothing_unpublished(self) -> PhamOptions:
+        given = [name for name in ("check", "session") if getattr(self, name)]
+        if given:
+            raise ValueError("\n".join(f"--{name} true: the published method has none; leave it out" for name in given))
+        return self

@@ -16,18 +16,28 @@ SMALLEST_TISSUE = 0.05
 TUMOUR_WEIGHTS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
-def weighted_map(tissues: Tissues, tau: float) -> Tensor:
-    """Make a map by tissue weights, 0.1 GM + 0.12 WM + 0 CSF + tau tumour, divided by its maximum (Pham 2025, Eq. 1).
+def weighted_map(tissues: Tissues, tau: float, *, mask: str = "viable") -> Tensor:
+    """Make a map by tissue weights, 0.1 GM + 0.12 WM + 0 CSF + tau TM, divided by its maximum (Pham 2025, Eq. 1).
 
     Args:
         tissues: fractions of any shape.
-        tau: weight of viable tumour, one of :data:`TUMOUR_WEIGHTS` in the papers.
+        tau: weight of the tumour, one of :data:`TUMOUR_WEIGHTS` in the papers.
+        mask: what the tumour mask TM holds. "viable": living tumour, so that necrosis has no signal; "whole": necrosis
+            too; "flair": necrosis and oedema too, as FLAIR shows them.
 
     Returns:
         Map of the same shape, 0-1; exactly zero where less than 5 % of the voxel is tissue.
+
+    Raises:
+        ValueError: the mask is unknown.
     """
-    values = 0.1 * tissues.gm + 0.12 * tissues.wm + tau * tissues.viable
-    values = values * (tissues.gm + tissues.wm + tissues.viable >= SMALLEST_TISSUE)
+    masks = {"viable": tissues.viable, "whole": tissues.tumour}
+    masks["flair"] = (tissues.tumour + tissues.oedema * tissues.wm).clamp(max=1)
+    if mask not in masks:
+        raise ValueError(f"mask must be one of {', '.join(masks)}, not {mask!r}")
+    tissue = tissues.gm + tissues.wm + (tissues.viable if mask == "viable" else tissues.tumour)
+    values = 0.1 * tissues.gm + 0.12 * tissues.wm + tau * masks[mask]
+    values = values * (tissue >= SMALLEST_TISSUE)
     return values / values.max().clamp(min=1e-6)
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,8 @@ class ResumableTraining:
         weights: file that the finished training writes. If this file is newer than the checkpoint of a finished
             training, it is left as it is, because a later training may have written it.
         last: keep the last weights instead of the best by the metric; an adversarial training starts from these.
+        next_stage: called when the patience is over; True says that it has begun another stage. The training then goes
+            on from the best weights, and the metric is judged anew. None: the training has one stage.
 
     Raises:
         InputError: at the start, if the checkpoint belongs to a training with other settings.
@@ -127,8 +129,10 @@ class ResumableTraining:
         settings: Mapping[str, Any],
         weights: str | Path,
         last: bool = False,
+        next_stage: Callable[[], bool] | None = None,
     ) -> None:
         self.last = last
+        self.next_stage = next_stage
         self.settings = {name: str(value) for name, value in settings.items()}
         self.weights = Path(weights)
         self.path = Path(path)
@@ -164,6 +168,8 @@ class ResumableTraining:
                 self.best_score = score
                 self.best_weights = weights_of(self.network)
             self.early_stop(self.validator)
+            if engine.should_terminate and self.next_stage is not None and self.next_stage():
+                self._begin_anew(engine)
         if self.last:
             self.best_weights = weights_of(self.network)
         if not dist.is_initialized() or dist.get_rank() == 0:
@@ -181,6 +187,12 @@ class ResumableTraining:
                 },
                 self.path,
             )
+
+    def _begin_anew(self, engine: Engine) -> None:
+        engine.should_terminate = False
+        self._restore_best(engine)
+        self.best_score = float("inf")
+        self.early_stop.counter, self.early_stop.best_score = 0, None
 
     def _is_new_result(self, engine: Engine) -> bool:
         # MONAI's ValidationHandler sets the validator's epoch to the trainer's epoch at which it ran.

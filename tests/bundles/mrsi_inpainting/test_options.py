@@ -1,6 +1,6 @@
 import pytest
 
-from mrsi_inpainting.options import InpaintingOptions
+from mrsi_inpainting.options import InpaintingOptions, PhamOptions
 
 
 def test_the_defaults_are_right() -> None:
@@ -26,3 +26,11 @@ def test_the_defaults_are_right() -> None:
 )
 def test_each_wrong_option_is_named(options: dict[str, object], line: str) -> None:
     assert InpaintingOptions.problems_of(options) == [line]
+
+
+def test_the_published_method_has_neither_check_nor_session() -> None:
+    assert PhamOptions.problems_of({}) == []
+    given = PhamOptions.problems_of({"check": "true", "session": True, "training": "both"})
+    assert given == ["--training both: is none of progressive, direct"]  # pydantic then leaves the rules out
+    given = PhamOptions.problems_of({"check": "true", "session": True})
+    assert given == [f"--{name} true: the published method has none; leave it out" for name in ("check", "session")]

@@ -14,6 +14,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from command_lines import completed, mrsikit, run_line
 from mrsikit.io import read_map
 from mrsikit.runtime.pipeline import BundlePipeline
 from toy_bundle import write_toy_bundle
@@ -258,3 +259,61 @@ def test_the_mri_of_a_session_is_named_with_its_correlation_and_its_hash(command
     save_map(file, np.ones((32, 32), np.float32) + np.eye(32, dtype=np.float32))
     again = command(dataset_dir=tmp_path, output_dir=tmp_path / "out")
     assert "was done before with other inputs" in again.stdout + again.stderr
+
+
+@pytest.fixture
+def planes(tmp_path: Path) -> Path:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for k in range(2):
+        save_map(maps / f"map_{k}.nii.gz", disc(24, seed=k))
+    return maps
+
+
+@pytest.mark.parametrize("training", ["progressive", "direct"])
+def test_the_published_network_runs_by_the_short_command_and_by_monais(
+    planes: Path, tmp_path: Path, training: str
+) -> None:
+    short, long = tmp_path / "short", tmp_path / "long"
+    words = ["fill", str(planes), str(short), "--method", "pham", "--training", training]
+    done = mrsikit(words, cwd=Path("/"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    options = {"dataset_dir": planes, "output_dir": long, "training": training}
+    done = completed(run_line("inference", "reference_pham", **options), cwd=BUNDLE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for what in OUTPUTS:
+        one, other = (read_map(folder / f"map_0_{what}.nii.gz")[0] for folder in (short, long))
+        np.testing.assert_array_equal(one, other)
+    record = json.loads((short / "map_0.json").read_text())
+    assert record["parameters"]["reference"] == "pham"
+    assert record["parameters"]["training"] == training
+    file = f"model_paper_{training}.pt"
+    shipped = json.loads((BUNDLE / "configs" / "metadata.json").read_text())["weights_sha256"]
+    assert record["weights"] == {file: shipped[file]}
+    assert np.isnan(read_map(short / "map_0_uncertainty.nii.gz")[0]).all()
+    changed = read_map(short / "map_0_inpainted.nii.gz")[0] - disc(24)
+    assert (changed[disc(24) > 0] != 0).all()
+    assert (short / "report.html").read_text().count("<figure><div") == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("training", "both", "--training both: is none of progressive, direct"),
+        ("check", "true", "--check true: the published method has none"),
+        ("session", "true", "--session true: the published method has none"),
+        ("volumetric", "maybe", "--volumetric maybe: is neither true nor false"),
+        ("volumetric", "true", "model_paper_progressive_3d.pt: does not exist"),
+        ("trainin", "direct", "training"),
+    ],
+)
+def test_bad_options_of_the_published_network_are_refused_in_one_line(
+    planes: Path, tmp_path: Path, option: str, value: str, words: str
+) -> None:
+    out = tmp_path / "out"
+    done = mrsikit(["fill", str(planes), str(out), "--method", "pham", f"--{option}", value], cwd=Path("/"))
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "Traceback" not in said
+    assert [line for line in said.splitlines() if words in line and "ERROR" in line], said
+    assert not out.exists()

@@ -34,6 +34,18 @@ def test_weights_are_those_of_the_paper_over_the_maximum():
         torch.testing.assert_close(weighted_map(tissues, tau), expected)
 
 
+@pytest.mark.parametrize(("mask", "shares"), [("viable", [1, 0, 0]), ("whole", [1, 1, 0]), ("flair", [1, 1, 0.5])])
+def test_the_tumour_mask_holds_what_is_asked(mask, shares):
+    tissues = voxels(viable=[1, 0, 0], necrosis=[0, 1, 0], wm=[0, 0, 1], oedema=[0, 0, 0.5])
+    expected = torch.tensor([0, 0, 0.12]) + 0.4 * torch.tensor(shares)
+    torch.testing.assert_close(weighted_map(tissues, 0.4, mask=mask), expected / expected.max())
+
+
+def test_an_unknown_tumour_mask_is_refused():
+    with pytest.raises(ValueError, match="mask must be one of viable, whole, flair"):
+        weighted_map(voxels(gm=[1.0]), 0.4, mask="oedema")
+
+
 def test_a_voxel_of_under_5_percent_tissue_is_exactly_zero():
     tissues = voxels(gm=[0.049, 0.051, 0.02, 0.02, 1], wm=[0, 0, 0.02, 0.04, 0], csf=[0.95, 0.94, 0.96, 0.94, 0])
     for values in (weighted_map(tissues, 0.4), concentration_map(tissues, Concentrations(9, 10, 5, 10, 0.1))):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,7 @@ class Training:
         patience: int = 50,
         workers: int = 0,
         seed: int = 1,
+        next_stage: Callable[[], bool] | None = None,
     ):
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
@@ -84,6 +86,7 @@ class Training:
             patience=patience,
             settings={"epochs": epochs, "seed": seed},
             weights=folder / "model.pt",
+            next_stage=next_stage,
         )
         self.trainer = SupervisedTrainer(
             device=torch.device("cpu"),
@@ -176,6 +179,30 @@ def test_training_stops_early_after_the_patience(tmp_path):
     training = Training(tmp_path, epochs=8, scores=scores, patience=3).run()
     assert max(training.history) == 5
     assert equal(weights_of(training.network), training.history[2])
+
+
+def test_a_plateau_begins_the_next_stage_until_the_last_has_one(tmp_path):
+    """The first stage is best in epoch 2. The second, whose scores are worse throughout, is judged by itself."""
+    scores = [5.0, 3.0, 4.0, 3.5, 3.2, 9.0, 8.0, 8.5, 8.2, 8.1, 1.0]
+    left = [True, False]
+    training = Training(tmp_path, epochs=11, scores=scores, patience=3, next_stage=lambda: left.pop(0)).run()
+    assert max(training.history) == 10
+    assert not left
+    assert equal(weights_of(training.network), training.history[7])
+    assert training.resumable.best_score == 8.0
+
+
+def test_the_next_stage_goes_on_from_the_best_weights(tmp_path):
+    at_the_start: list[dict[str, torch.Tensor]] = []
+    training = Training(tmp_path, epochs=6, scores=[5.0, 3.0, 4.0, 3.5, 3.2, 9.0], patience=3, next_stage=lambda: True)
+    training.trainer.add_event_handler(
+        Events.EPOCH_STARTED(once=6), lambda e: at_the_start.append(weights_of(training.network))
+    )
+    training.run()
+    assert equal(at_the_start[0], training.history[2])
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert not saved["stopped"]
+    assert saved["early_stop"]["counter"] == 0
 
 
 def test_the_early_stop_counts_across_a_restart(tmp_path):
