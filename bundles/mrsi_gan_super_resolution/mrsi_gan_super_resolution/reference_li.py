@@ -71,7 +71,7 @@ class Generator(nn.Module):
 class LiSuperResolution(Generator):
     """Published network with the default network's interface. Its input is the cubic interpolation, as in training.
 
-    It returns one standard deviation for the whole map: the error at the end of its training.
+    It states no standard deviation, as the paper does not: that is NaN.
 
     Args:
         two_inputs: whether the second input channel is an MRI: FLAIR, or T1 if there is no FLAIR.
@@ -88,7 +88,7 @@ class LiSuperResolution(Generator):
         if self.two_inputs:
             images.append(torch.where(x[:, HAS_FLAIR] > 0, x[:, FLAIR], x[:, T1]))
         fine = super().forward(torch.stack(images, 1))
-        return torch.cat([fine, self.error.expand_as(fine)], 1)
+        return torch.cat([fine, torch.full_like(fine, torch.nan)], 1)
 
 
 def _twice(before: int, after: int) -> nn.Sequential:

@@ -92,6 +92,9 @@ def test_each_published_method_runs_the_network_that_the_paper_trained_for_it(
     wanted = {"reference": "li", "method": options["method"], "generator": options.get("generator", "unet")}
     assert {name: record["parameters"][name] for name in wanted} == wanted
     assert (tmp_path / "three_without_mri.nii.gz").exists() == (options["method"] != 1)
+    assert np.isnan(np.asarray(nib.load(tmp_path / "three_uncertainty.nii.gz").dataobj)).all()
+    assert any("states no standard deviation" in flag for flag in record["flags"])
+    assert any("this method has no data consistency, and knows no noise" in flag for flag in record["flags"])
     assert np.isfinite(np.asarray(nib.load(tmp_path / "three_sr.nii.gz").dataobj)).all()
 
 
