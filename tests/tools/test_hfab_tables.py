@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark import REPOSITORY, Context
-from benchmarks import hfab_tables
+from benchmarks import hfab_tables, super_resolution
 from mrsikit.super_resolution.blocks import GatedFeedForward
 
 
@@ -38,3 +38,11 @@ def test_metrics_tests_and_figures_of_a_condition(tmp_path, monkeypatch: pytest.
     hfab_tables._draw_errors(maps, fine, fine, tmp_path / "errors.png")
     assert (tmp_path / "boxes.png").exists()
     assert (tmp_path / "errors.png").exists()
+
+
+def test_mse_and_rmse_stand_under_each_error_map(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(super_resolution.Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    truth = torch.ones(8, 8)
+    super_resolution.draw([{"truth": truth, "error, network": 0.1 * truth}], tmp_path / "errors.png")
+    assert [axis.get_xlabel() for axis in drawn[0].axes] == ["", "MSE 0.0100, RMSE 0.1000"]

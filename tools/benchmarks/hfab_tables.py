@@ -34,7 +34,7 @@ from result_tables import Table
 
 MODELS = REPOSITORY / "bundles" / "mrsi_super_resolution" / "models"
 BLOCK = SpatialEncoding("block", 4)
-DEPTHS = (2, 4, 6, 8)
+DEPTHS = (2, 4, 6, 8, 10, 12)
 
 COHORT = "virtual cohort"
 RULES, CRISP, COARSER = (
@@ -164,7 +164,7 @@ def _draw_boxes(found: dict[str, dict[str, np.ndarray]], path: Path) -> None:
 
 
 def _draw_errors(maps: dict[str, Tensor], fine: Tensor, flair: Tensor, path: Path) -> None:
-    """The paper's example figure: maps of two patients and their errors, the median and the worst by our error."""
+    """The paper's example figure: two test maps and their errors, the median and the worst by our error."""
     order = mse(maps[OURS][:, None], fine[:, None]).argsort()
     shown = [NEAREST, SPLINE, hfab_name(), hfab_name(rate="high"), OURS]
     rows = []

@@ -196,7 +196,10 @@ def own_flair(chosen: Sequence[Case], data: Path) -> Tensor:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path, *, each: bool = False) -> None:
-    """Images in rows: names above the first one, or above ``each``; maps of a row share one window."""
+    """Images in rows: names above the first one, or above ``each``; maps of a row share one window.
+
+    Under an image whose name begins with "error" stand its MSE and RMSE.
+    """
     figure = Figure(figsize=(2.3 * len(rows[0]), 2.5 * len(rows)))
     axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
     for k, (line, row) in enumerate(zip(axes, rows, strict=True)):
@@ -207,6 +210,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path, *, each: bool = False) -
             high, colours = (own, colours) if _is_other(name) else (top, "inferno")
             if name.startswith("error"):
                 axis.imshow(shown.T, origin="lower", vmin=-0.3 * top, vmax=0.3 * top, cmap="RdBu_r")
+                squared = float(np.square(shown).mean())
+                axis.set_xlabel(f"MSE {squared:.4f}, RMSE {squared**0.5:.4f}", fontsize=7)
             else:
                 axis.imshow(shown.T, origin="lower", vmin=0, vmax=high, cmap=colours, interpolation="nearest")
             axis.set_xticks([])

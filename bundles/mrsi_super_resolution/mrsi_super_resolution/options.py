@@ -19,10 +19,10 @@ class HfabOptions(SuperResolutionOptions):
     rate: Literal["printed", "high"] = option(
         "high",
         "learning rate of the training: `high`, .001, whose shipped weights surpass a spline; `printed`, the paper's "
-        "1e-5, whose shipped weights saw so little of the printed schedule that they do not",
+        "1e-5, whose shipped weights saw a small share of the schedule: by PSNR, SSIM and RMSE they trail a spline",
     )
     gated: Flag = option(True, "`false`: the network without GDFN")
-    blocks: Annotated[Literal[2, 4, 6, 8], WHOLE] = option(
+    blocks: Annotated[Literal[2, 4, 6, 8, 10, 12], WHOLE] = option(
         8, "number of HFABs; the paper has 8, and only its weights are shipped: train others by `train_hfab.json`"
     )
     factor: Annotated[Literal[4], WHOLE] = option(4, "fine voxels per coarse voxel along each axis in plane")

@@ -15,5 +15,5 @@ def test_the_published_network_refuses_what_it_cannot_do() -> None:
     lines = HfabOptions.problems_of(given)
     assert {line.split()[0] for line in lines} == {f"--{name}" for name in given}
     assert len(lines) == len(given)
-    good = {"rate": "high", "gated": "false", "blocks": 4, "factor": 4, "psf": "block", "check": "false", "noise": 0.3}
+    good = {"rate": "high", "gated": "false", "blocks": 12, "factor": 4, "psf": "block", "check": "false", "noise": 0.3}
     assert HfabOptions.problems_of(good) == []
