@@ -8,7 +8,8 @@
      "claims": [{"claim": "...", "where": "abstract", "quote": "...", "verdict": "held", "why": "...",
                  "figures": [{"name": "...", "row": [ROW]}]}]}
 
-ROW is set, condition, method, metric. A row that there is not yet is null.
+ROW is set, condition, method, metric. A row that there is not yet is null; ``printed`` is empty where the
+paper's number is not known.
 """
 
 import json
@@ -65,7 +66,7 @@ def _table(table: Mapping[str, Any], rows: Rows) -> str:
     for line in table["rows"]:
         named = [line.get("here"), line.get("default")]
         data = ", ".join(dict.fromkeys(row[0] for row in named if row)) or NO_VALUE
-        lines.append([line["name"], line["printed"], *(_value(row, rows) for row in named), data])
+        lines.append([line["name"], line["printed"] or NO_VALUE, *(_value(row, rows) for row in named), data])
     kept = [k for k in range(len(titles)) if {line[k] for line in lines} != {NO_VALUE}]
     head, *body = ([line[k] for k in kept] for line in [titles, *lines])
     note = f"\n\n{table['note']}" if table.get("note") else ""

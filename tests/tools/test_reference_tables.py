@@ -60,6 +60,9 @@ def test_the_printed_number_stands_beside_ours() -> None:
 def test_a_column_without_a_figure_is_left_out() -> None:
     table = {"title": "Data", "rows": [{"name": "patients", "printed": "75", "quote": "75 patients"}]}
     assert "| | printed |\n|---|---|\n| patients | 75 |\n" in render_reference({"tables": [table], "claims": []}, ROWS)
+    unknown = REFERENCE["tables"][0]["rows"][0] | {"printed": ""}
+    text = render_reference({"tables": [{"title": "Data", "rows": [unknown]}], "claims": []}, ROWS)
+    assert "| MSE | 0.00151 (0.001 to 0.002) | 0.001 | head |" in text
 
 
 def test_a_row_that_there_is_not_and_a_verdict_of_another_name_are_refused() -> None:

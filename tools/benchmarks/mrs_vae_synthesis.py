@@ -403,7 +403,7 @@ def _umap(context: Context) -> None:
         return
     for name, points in others.items():
         context.add(SIMULATED, EMBEDDING, name, "overlap of densities", [overlap(known, points)])
-    figure = draw_embedding(known, others, real.on[:, :EACH].flatten().numpy())
+    figure = draw_embedding(known, others, real.on[:, :EACH].flatten().numpy(), title="simulated subjects")
     figure.savefig(context.figures / "umap.png", dpi=70)
 
 

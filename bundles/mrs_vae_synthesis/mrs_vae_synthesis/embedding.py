@@ -21,7 +21,9 @@ GRID = 100
 WIDTH = 0.15
 """Width of the kernel relative to the standard deviation of the points: narrow, because ON and OFF lie apart."""
 
-REAL, MADE = "#777777", "#1f77b4"
+KNOWN, OTHER = "#777777", "#ff7f0e"
+COLOURS = {"random": "#2ca02c", "interpolate": "#d62728", "hybrid": "#1f77b4"}
+"""Of the samplings, as in the paper."""
 
 
 def embed(
@@ -67,27 +69,29 @@ def overlap(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def draw_embedding(
-    measured: NDArray[np.float32], others: Mapping[str, NDArray[np.float32]], on: NDArray[np.bool_]
+    known: NDArray[np.float32], others: Mapping[str, NDArray[np.float32]], on: NDArray[np.bool_], *, title: str
 ) -> Figure:
-    """Draw a panel for each set: its points and density over those of the measured spectra.
+    """Draw a panel for each set: its points and density over those of the spectra that the plane was learnt from.
 
     Args:
-        measured: (N, 2) coordinates of :func:`embed`.
-        others: (M, 2) coordinates of :func:`embed`, by name.
+        known: (N, 2) coordinates of :func:`embed` of the spectra that the plane was learnt from.
+        others: (M, 2) coordinates of :func:`embed`, by name. A sampling as last word sets the colour.
         on: (N,) whether each row is ON, the same for all sets.
+        title: what the legend calls the spectra that the plane was learnt from.
     """
     columns = min(3, len(others))
     rows = -(-len(others) // columns)
     figure = Figure(figsize=(4.2 * columns, 4 * rows))
     FigureCanvasAgg(figure)
-    everything = np.concatenate([measured, *others.values()])
+    everything = np.concatenate([known, *others.values()])
     low, high = _corners(everything)
     extent = (low[0], high[0], low[1], high[1])
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, (name, points) in zip(axes, others.items(), strict=False):
-        for label, values, colour in (("measured", measured, REAL), ("synthetic", points, MADE)):
+        made = COLOURS.get(name.rpartition(" ")[2], OTHER)
+        for label, values, colour in ((title, known, KNOWN), (name, points, made)):
             surface = density(values, everything).T
             levels = surface.max() * np.array([0.05, 0.3, 0.7, 1.0])
             axis.contourf(surface, levels, extent=extent, colors=[colour], alpha=0.25)
@@ -95,7 +99,7 @@ def draw_embedding(
                 at = values[on[: len(values)] == edit]
                 named = f"{label}, {'ON' if edit else 'OFF'}"
                 axis.scatter(*at.T, s=8, lw=0.5, marker=marker, color=colour, label=named)
-        axis.set_title(f"{name}: overlap {overlap(measured, points):.2f}", fontsize=10)
+        axis.set_title(f"{name}: overlap {overlap(known, points):.2f}", fontsize=10)
         axis.legend(fontsize=7, frameon=False)
     figure.tight_layout()
     return figure

@@ -245,7 +245,7 @@ class VanDeSandeInferer(Inferer):
         sampling: as of :func:`van_de_sande_samples`.
         spread: as of :func:`van_de_sande_samples`.
         radius: as of :func:`van_de_sande_samples`.
-        subset: transients of each edit that are encoded, the first ones; None: all.
+        subset: transients of each edit that are encoded, the first ones; None: all. Nothing else is used.
     """
 
     def __init__(
@@ -276,17 +276,18 @@ class VanDeSandeInferer(Inferer):
     def _session(self, item: Tensor, network: VanDeSandeVae) -> Tensor:
         deviates, plan, measured = item.split([network.deviates, PLAN, network.width], -1)
         wanted, there = plan[:, 0] > 0.5, plan[:, 2] > 0.5
-        on = plan[there, 3] > 0.5
-        given = session_of(network, as_complex(measured[there]), on)
+        fids, on = as_complex(measured[there]), plan[there, 3] > 0.5
+        encoded = torch.cat([(on == edit).nonzero()[: self.subset, 0] for edit in (False, True)])
+        fids, on = fids[encoded], on[encoded]
+        given = session_of(network, fids, on)
         spectra, top = plain_spectra(given)[0], heights(given)
         out = item.new_zeros(len(item), network.width + 2)
         out[wanted, -2], out[wanted, -1] = 1, plan[wanted, 1]
         for edit in (False, True):
             rows = wanted & ((plan[:, 1] > 0.5) == edit)
-            known = spectra[on == edit][: self.subset]
             if rows.any():
                 made = van_de_sande_samples(
-                    network, known, self.sampling, deviates[rows], spread=self.spread, radius=self.radius
+                    network, spectra[on == edit], self.sampling, deviates[rows], spread=self.spread, radius=self.radius
                 )
                 out[rows, :-2] = as_real(fids_of_spectra(made) * top).to(out)
         return out

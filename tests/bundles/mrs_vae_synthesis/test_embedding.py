@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
-from mrs_vae_synthesis.embedding import density, draw_embedding, embed, overlap
+from mrs_vae_synthesis.embedding import COLOURS, density, draw_embedding, embed, overlap
 from mrsikit.io import InputError
 
 
@@ -18,10 +19,19 @@ def test_densities_overlap_where_points_lie_alike() -> None:
 
 def test_a_panel_a_set() -> None:
     on = np.arange(200) % 2 == 0
-    figure = draw_embedding(cloud(0), {"like": cloud(1), "unlike": cloud(2, 6)}, on)
+    figure = draw_embedding(cloud(0), {"like": cloud(1), "unlike": cloud(2, 6)}, on, title="simulated")
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].startswith("like: overlap 0.")
     assert titles[1] == "unlike: overlap 0.00"
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["simulated, ON", "simulated, OFF", "like, ON", "like, OFF"]
+
+
+def test_samplings_have_the_papers_colours() -> None:
+    sets = {f"published, {sampling}": cloud(1) for sampling in COLOURS}
+    figure = draw_embedding(cloud(0), sets, np.arange(200) % 2 == 0, title="simulated")
+    drawn = [to_hex(axis.get_legend().legend_handles[-1].get_facecolor()[0]) for axis in figure.axes]
+    assert drawn == list(COLOURS.values())
 
 
 def test_spectra_of_one_kind_lie_together() -> None:

@@ -199,7 +199,7 @@ def prepared(sessions: Sessions, network: VanDeSandeVae) -> torch.Tensor:
     values[..., 5] = 1
     values[:, ::2, 6] = values[:, :3, 7] = values[:, :3:2, 8] = 1
     values[:, :3, 9:] = as_real(
-        torch.fft.ifft(torch.tensor([[4.0, 0, 0, 0], [0, 8, 0, 0], [2, 0, 0, 0]]), norm="ortho")
+        torch.fft.ifft(torch.tensor([[4.0, 0, 0, 0], [1, 8, 0, 0], [2, 0, 0, 0]]), norm="ortho")
     )
     # 3.1 ppm is the second point of four at 2000 Hz
     network.acquisition.copy_(replace(SMALL, points=4, reference=3.1).stored())
@@ -221,6 +221,18 @@ def test_a_subset_is_the_first_of_each_edit(network: VanDeSandeVae, prepared: to
     out = VanDeSandeInferer(sampling="random", radius=0.0, subset=1)(prepared, network)[0]
     spectra = torch.fft.fft(as_complex(out[:, :-2]), norm="ortho").real
     torch.testing.assert_close(spectra[::2, 0], torch.full((3,), 4.0))
+
+
+@pytest.mark.parametrize(("subset", "height"), [(None, 2.0), (1, 1.0)])
+def test_a_subset_alone_scales_what_is_made_of_it(
+    network: VanDeSandeVae, prepared: torch.Tensor, subset: int | None, height: float
+) -> None:
+    """The network makes 1 at the third point. The heights are 4, 1, 2, and of the first of each edit 4, 1."""
+    with torch.no_grad():
+        network.decoder[0].bias[2] = 1
+    out = VanDeSandeInferer(sampling="random", subset=subset)(prepared, network)[0]
+    spectra = torch.fft.fft(as_complex(out[:, :-2]), norm="ortho").real
+    torch.testing.assert_close(spectra[:, 2], torch.full((6,), height))
 
 
 def test_the_conversion_is_the_sessions_own(sessions: Sessions) -> None:
