@@ -45,7 +45,8 @@ class LiCohortd(MapTransform):
     paper, all three axes are cropped, 256 x 256 x 176 to 184 x 184 x 128 and to 46 x 46 x 32 voxels, and every patient
     has a tumour; the measured slices are interpolated cubically to the 128 fine ones. The soft ground truth is the
     super-resolution of the measured map by feature-based non-local means, guided by FLAIR and T1, slice by slice. The
-    MRIs agree with the map. The transform is deterministic, so its output may be cached.
+    MRIs show the same tissues, and oedema and small white-matter hyperintensities, which the map does not show. The
+    transform is deterministic, so its output may be cached.
 
     Args:
         keys: entries that hold an int seed.
