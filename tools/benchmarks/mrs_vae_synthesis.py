@@ -965,7 +965,7 @@ TABLES = [
           "Nearest: of mean spectra of a session to clean ones of the training, where noise hides no copy."),
     Table("UMAP, learnt from unseen subjects", EMBEDDING, {"overlap of densities": "%.2f"},
           "What the densities of two sets of points in the plane share; figure: umap.png. The plane does not see that "
-          "noise is missing: what the published network makes of a session overlaps as ours does, with a part of it."),
+          "noise is missing: what the published network makes of measured transients overlaps as other subjects do."),
     Table("Concentrations after the fit", CONCENTRATION, {
         **{f"{m}: bias, %": "%.1f" for m in CONCENTRATIONS}, **{f"{m}: spread ratio": "%.2f" for m in CONCENTRATIONS},
         **{f"{m}: standard error, %": "%.1f" for m in CONCENTRATIONS}}),
