@@ -23,12 +23,17 @@ from dmi_quantification.reference_precise_dmi import PreciseDmiEstimator
 Batch = Literal["neighbourhood", "pairs"]
 
 LARGEST_WEIGHT = 60.0
-"""Largest weight of Eq. 5. The paper does not print it; with this one its prior gains threefold at lambda .01."""
+"""Largest weight of Eq. 5. The paper does not print it; with this one its prior gains threefold at lambda .01.
+
+It belongs to the batches of Fig. 2, in which lambda is weaker than in Eq. 4: see :func:`fine_tuned`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreciseDmiPrior:
-    """Solve Eq. 4 of the PRECISE-DMI paper exactly, as one linear system; a fine-tuned network only approaches it.
+    """Solve the PRECISE-DMI paper's smoothing exactly, as one linear system; a fine-tuned network only approaches it.
+
+    This is Eq. 4 with the lambda that an epoch of the paper's batches amounts to: see :func:`fine_tuned`.
 
     Attributes:
         strength: lambda of the paper.
@@ -44,7 +49,7 @@ class PreciseDmiPrior:
         """Smooth maps; arguments and result are those of :meth:`RobustPrior.__call__`, but ``sd`` has no effect."""
         pairs, change = neighbours(mri, mask)
         weights = edge_weights(change, self.largest)
-        # the paper takes the mean over a neighbourhood of 3^n voxels, and every pair is in two neighbourhoods
+        # a voxel is in 3^n batches, and a pair in the sums of both its voxels
         strength = 2 * self.strength / 3**mri.ndim
         out = maps.copy()
         out[mask] = solve(maps[mask], np.ones_like(maps[mask]), pairs, weights, strength)
@@ -85,8 +90,11 @@ def fine_tuned(
 
     .. math:: \sum_v |C_2(Y_v) - C(Y_v)|^2 + \lambda \sum_{u \in \Omega_v} \omega_{vu} |C_2(Y_v) - C_2(Y_u)|^2
 
-    Sums over a batch are means. The paper makes a batch of each voxel and its 3 x 3 (x 3) neighbours (its Fig. 2). Many
-    pairs in a step have the same loss and less noise. The paper does not print the number of steps.
+    The paper makes a batch of each voxel and its 3 x 3 (x 3) neighbours (its Fig. 2), and does not say how Eq. 4 is
+    split among batches. Here the first term is over all voxels of a batch, the second over the pairs of its centre, and
+    both are divided by the number of voxels of the batch. A voxel is in up to 9 batches (27 in a volume) of an epoch,
+    and the centre of one. So an epoch amounts to Eq. 4 with lambda / 9 (lambda / 27). Many pairs in a step have the
+    same loss and less noise. The paper does not print the number of steps.
 
     Args:
         network: trained on single voxels; it stays as it is.

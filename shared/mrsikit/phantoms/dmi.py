@@ -70,7 +70,9 @@ def rings(
 ) -> DmiPhantom:
     """Make three rings (or shells) with four lesions in the second: Fig. 3 of the PRECISE-DMI paper.
 
-    The paper does not print the concentrations; those used here give the SNR that it states.
+    The paper prints that water is ten times lactate, and no other concentration. So all others are choices, as are the
+    levels of the MRI. Lactate decays more slowly than water in this project, so its SNR is above the one that the paper
+    states.
 
     Args:
         matrix: number of DMI voxels per side.
