@@ -12,8 +12,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 CONTENTS = ("LICENSE", "configs/*", "docs/README.md", "docs/data_license.txt", "models/*.pt")
-LEFT_OUT = ("model_paper*.pt", "model_unet.pt", "model_unet_budget.pt", "model_published.pt")
-"""Weights that only benchmarks and the configs of trainings load; the zips of the bundles hold them."""
+LEFT_OUT = ("model_unet.pt", "model_unet_budget.pt")
+"""Weights that only benchmarks load; the zips of the bundles hold them."""
 
 
 def wheel_files(bundles: Path) -> dict[str, str]:
