@@ -33,7 +33,6 @@ from benchmarks.super_resolution import (
     own_flair,
     record,
     record_uncertainty,
-    scaled,
     stacked,
 )
 from mrsi_gan_super_resolution import predict
@@ -46,7 +45,7 @@ from mrsikit.metrics.image_quality import psnr, ssim
 from mrsikit.metrics.lesion_fidelity import lesion_bias, lesion_leak
 from mrsikit.metrics.statistics import mann_whitney_p
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, concentration_map, draw_concentrations
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, Tissues, VirtualSubject
 from mrsikit.physics.kspace import resample
 from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
@@ -645,7 +644,7 @@ def brain_volume(anatomy: Any, seed: int) -> tuple[Tensor, Tensor, Tensor, np.nd
     tissues = subject.tissues(grid)
     brain = tissues.brain > 0.5
     image = concentration_map(tissues, draw_concentrations(rng, "high")["tCho"])
-    return image / image.max(), scaled(mri(tissues, grid, "flair", rng), brain) * brain, brain, grid.affine()
+    return image / image.max(), scaled_to_brain(mri(tissues, grid, "flair", rng), brain) * brain, brain, grid.affine()
 
 
 def _real(context: Context) -> None:

@@ -32,7 +32,6 @@ from benchmarks.super_resolution import (
     own_flair,
     record,
     record_uncertainty,
-    scaled,
     spline,
     stacked,
     tumour_heights,
@@ -45,7 +44,7 @@ from mrsikit.metrics.perceptual import LPIPS
 from mrsikit.metrics.statistics import mann_whitney_p
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import concentration_map, draw_concentrations
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, VirtualSubject
 from mrsikit.physics.spatial_encoding import SpatialEncoding, cubic
 from mrsikit.restoration.total_variation import total_variation
@@ -328,7 +327,7 @@ def tumour_pair(anatomy: anatomies.Anatomy, rng: np.random.Generator) -> tuple[T
     if tissues.viable.sum() < 20:
         return None
     maps = torch.stack([concentration_map(tissues, drawn[name]) for name in ("tCho", "NAA")])
-    flair = scaled(mri(tissues, grid, "flair", rng), tissues.brain > 0.5)
+    flair = scaled_to_brain(mri(tissues, grid, "flair", rng), tissues.brain > 0.5)
     return maps / maps.amax((1, 2), keepdim=True), flair, tissues.viable
 
 

@@ -21,7 +21,7 @@ from mrsikit.metrics.calibration import error_rank_correlation, interval_coverag
 from mrsikit.metrics.image_quality import psnr, ssim
 from mrsikit.phantoms import anatomy as anatomies
 from mrsikit.phantoms.metabolites import RATIOS, concentration_map, draw_concentrations, ratio_map
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, Tissues, VirtualSubject
 from mrsikit.restoration.resampling import image_on_grid
 
@@ -50,11 +50,6 @@ def load_anatomy(name: str, data: Path) -> anatomies.Anatomy:
         folder = data / "glioma_tcga_lgg" / "TCGA-DU-7294"
         return anatomies.from_t1(folder / "TCGA-DU-7294_t1_bet.nii.gz", tumour=folder / "simple.nii.gz")
     return anatomies.from_brainweb(data / "brainweb" / f"brainweb_fuzzy_{name.split()[-1]}.mat")
-
-
-def scaled(image: Tensor, brain: Tensor) -> Tensor:
-    """0 to about 1, as the bundle scales an MRI."""
-    return image / torch.quantile(image[brain], 0.99).clamp(min=1e-6)
 
 
 def cases(
@@ -88,7 +83,7 @@ def cases(
             image = ratio_map(concentration_map(tissues, drawn[over]), concentration_map(tissues, drawn[under]))
         else:
             image = concentration_map(tissues, drawn[name])
-        flair, t1 = (scaled(mri(tissues, grid, contrast, rng), brain) for contrast in ("flair", "t1"))
+        flair, t1 = (scaled_to_brain(mri(tissues, grid, contrast, rng), brain) for contrast in ("flair", "t1"))
         out.append(Case(image / image.max(), flair, t1, brain, tissues, grid))
     return out
 
@@ -191,7 +186,7 @@ def own_flair(chosen: Sequence[Case], data: Path) -> Tensor:
     out = []
     for case in chosen:
         on_grid, _ = image_on_grid(image, (*case.grid.shape, 1), torch.from_numpy(case.grid.affine()), points=(2, 2, 5))
-        out.append(scaled(on_grid[..., 0] * case.brain, case.brain))
+        out.append(scaled_to_brain(on_grid[..., 0] * case.brain, case.brain))
     return torch.stack(out)
 
 

@@ -55,6 +55,28 @@ class Scanner:
         )
 
 
+def brain_quantile(image: Tensor, brain: Tensor, share: float) -> Tensor:
+    """Quantile of an image within the brain; 1 if there is no brain.
+
+    Args:
+        image: of any shape.
+        brain: bool, same shape.
+        share: 0 to 1.
+    """
+    inside = image[brain]
+    return torch.quantile(inside, share) if inside.numel() else image.new_tensor(1.0)
+
+
+def scaled_to_brain(image: Tensor, brain: Tensor) -> Tensor:
+    """Scale an image so that the 99th percentile of the brain is 1.
+
+    Args:
+        image: of any shape.
+        brain: bool, same shape.
+    """
+    return (image / brain_quantile(image, brain, 0.99).clamp(min=1e-6)).float()
+
+
 def mri(
     tissues: Tissues, grid: Grid, contrast: str, rng: np.random.Generator, scanner: Scanner | None = None
 ) -> Tensor:

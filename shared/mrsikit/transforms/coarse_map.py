@@ -15,7 +15,7 @@ from torch import Tensor
 from mrsikit.phantoms.fields import waves
 from mrsikit.phantoms.lesion import lesion
 from mrsikit.phantoms.metabolites import RATIOS, SMALLEST_TISSUE, concentration_map, draw_concentrations, ratio_map
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import brain_quantile, mri, scaled_to_brain
 from mrsikit.phantoms.shading import as_measured
 from mrsikit.phantoms.subject import Grid, Tissues
 from mrsikit.transforms.metabolite_map import randomly_oriented
@@ -103,7 +103,7 @@ class RandFineMapd(RandomizableTransform):
         if self.measured and rng.random() < self.measured:
             image = as_measured(image, brain, SPACING, rng)
         out["map"] = image / image.max().clamp(min=1e-6)
-        return out | {name: _scaled(c, brain) for name, c in zip(names, contrasts, strict=True)}
+        return out | {name: scaled_to_brain(c, brain) for name, c in zip(names, contrasts, strict=True)}
 
     def _own_map(self, maps: Tensor, rng: np.random.Generator) -> Tensor:
         """Draw one slice of a measured map (M, X, Y[, Z]), scaled to a maximum of 1 and centred in (size, size)."""
@@ -173,7 +173,7 @@ def _changed(image: Tensor, where: Tensor, brain: Tensor, rng: np.random.Generat
         return image * (1 + (rng.uniform(0, 0.8) - 1) * where)
     if rng.random() < 0.5:
         return image * (1 + (np.exp(rng.uniform(np.log(1.2), np.log(4))) - 1) * where)
-    return image + rng.uniform(0.2, 1.2) * _top(image, brain, 0.9) * where
+    return image + rng.uniform(0.2, 1.2) * brain_quantile(image, brain, 0.9) * where
 
 
 def _shown(
@@ -194,17 +194,6 @@ def _moved(images: Tensor, rng: np.random.Generator) -> list[Tensor]:
     theta = torch.tensor([[np.cos(angle), -np.sin(angle), shift[0]], [np.sin(angle), np.cos(angle), shift[1]]])
     grid = F.affine_grid(theta[None].float(), [1, *images.shape], align_corners=False)
     return list(F.grid_sample(images[None].float(), grid, align_corners=False)[0])
-
-
-def _scaled(image: Tensor, brain: Tensor) -> Tensor:
-    """Scale an image so that the 99th percentile of the brain is 1."""
-    return (image / _top(image, brain, 0.99).clamp(min=1e-6)).float()
-
-
-def _top(image: Tensor, brain: Tensor, share: float) -> Tensor:
-    """Quantile of an image within the brain; 1 if there is no brain."""
-    inside = image[brain]
-    return torch.quantile(inside, share) if inside.numel() else image.new_tensor(1.0)
 
 
 def _waves(shape: tuple[int, ...], rng: np.random.Generator) -> Tensor:

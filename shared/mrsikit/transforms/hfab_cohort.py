@@ -20,7 +20,7 @@ from mrsikit.phantoms.metabolites import (
     draw_concentrations,
     ratio_map,
 )
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, Tissues, VirtualSubject
 
 NAMES = (*NORMAL_RANGE, *RATIOS)
@@ -110,9 +110,7 @@ class HfabCohortd(MapTransform):
             flair, lesion = mri(tissues, grid, "flair", rng), tissues.tumour > 0.5
             if lesion.any() and flair[lesion].mean() > flair.mean():
                 break
-        inside = flair[tissues.brain > 0.5]
-        top = torch.quantile(inside, 0.99) if inside.numel() else flair.new_tensor(1.0)
-        return torch.stack(five_maps(tissues, drawn)), flair / top.clamp(min=1e-6)
+        return torch.stack(five_maps(tissues, drawn)), scaled_to_brain(flair, tissues.brain > 0.5)
 
 
 def five_maps(tissues: Tissues, drawn: Mapping[str, Concentrations]) -> list[Tensor]:

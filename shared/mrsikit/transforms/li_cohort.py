@@ -13,7 +13,7 @@ from monai.transforms import MapTransform
 from torch import Tensor
 
 from mrsikit.phantoms.metabolites import TUMOUR_WEIGHTS, weighted_map
-from mrsikit.phantoms.mri import mri
+from mrsikit.phantoms.mri import mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, Tissues, VirtualSubject
 from mrsikit.physics.kspace import resample
 from mrsikit.physics.spatial_encoding import SpatialEncoding
@@ -110,8 +110,7 @@ def li_maps(tissues: Tissues, rng: np.random.Generator, tau: float | None = None
     mris = []
     for contrast in ("flair", "t1"):
         fine = resample(mri(tissues, _grid(image.ndim), contrast, rng), shapes[FINE]) * brain
-        top = torch.quantile(fine[brain], 0.99) if brain.any() else fine.new_tensor(1.0)
-        mris.append(fine / top.clamp(min=1e-6))
+        mris.append(scaled_to_brain(fine, brain))
     if image.ndim == 2:
         return {"coarse": coarse, "sharp": sharp, "soft": softened(coarse[None], mris, brain)[0], "mri": mris[0]}
     coarse = _between_slices(coarse)

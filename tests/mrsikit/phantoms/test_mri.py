@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrsikit.phantoms.mri import Scanner, mri
+from mrsikit.phantoms.mri import Scanner, brain_quantile, mri, scaled_to_brain
 from mrsikit.phantoms.subject import Grid, Tissues
 
 GRID = Grid((96, 112), (1.8, 1.8), (0.0, -4.0, 20.0), thickness=3.0)
@@ -99,3 +99,12 @@ def test_drawn_scanners_differ():
     for name in ("noise", "bias", "texture"):
         values = [getattr(s, name) for s in drawn]
         assert 0 < min(values) < 0.6 * max(values) < 0.2, name
+
+
+def test_an_image_is_scaled_by_what_lies_in_the_brain() -> None:
+    image = torch.arange(101.0)
+    brain = image < 51
+    assert float(brain_quantile(image, brain, 0.9)) == pytest.approx(45)
+    assert float(scaled_to_brain(image, brain)[99]) == pytest.approx(2)  # the 99th percentile of 0 to 50 is 49.5
+    nothing = torch.zeros(101, dtype=torch.bool)
+    torch.testing.assert_close(scaled_to_brain(image, nothing), image)
