@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from benchmark import REPOSITORY, Context
 from benchmarks.super_resolution import SETS, cases, draw, load_anatomy, spline, stacked
+from mrsi_super_resolution.options import Blocks
 from mrsi_super_resolution.reference_hfab import BLOCKS, RATES, HfabNetwork, weights_name
 from mrsikit.metrics.image_quality import mse, psnr, ssim
 from mrsikit.metrics.perceptual import LPIPS
@@ -34,7 +35,6 @@ from result_tables import Table
 
 MODELS = REPOSITORY / "bundles" / "mrsi_super_resolution" / "models"
 BLOCK = SpatialEncoding("block", 4)
-DEPTHS = (2, 4, 6, 8, 10, 12)
 
 COHORT = "virtual cohort"
 RULES, CRISP, COARSER = (
@@ -60,7 +60,7 @@ def hfab_name(*, rate: str = "printed", gated: bool = True, blocks: int = BLOCKS
 
 def hfab_networks() -> Iterator[tuple[str, nn.Module]]:
     """Every variant of the network whose weights are there, with its name."""
-    for rate, gated, blocks in product(RATES, (True, False), sorted(DEPTHS, reverse=True)):
+    for rate, gated, blocks in product(RATES, (True, False), get_args(Blocks)[::-1]):
         path = MODELS / f"model_{weights_name(rate=rate, gated=gated, blocks=blocks)}.pt"
         if path.exists():
             network = HfabNetwork(depth=blocks, gated=gated)

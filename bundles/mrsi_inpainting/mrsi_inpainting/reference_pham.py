@@ -17,7 +17,7 @@ from mrsi_inpainting.network import STRIDE
 from mrsi_inpainting.postprocessing import PostprocessMapd
 from mrsi_inpainting.preprocessing import outlines
 from mrsikit.restoration.resampling import resampling_warnings, upright_axis
-from mrsikit.runtime.options import FLAG_WORDS
+from mrsikit.runtime.options import flag_or
 
 SIDE = 64
 """Voxels a side of the published maps; smaller maps are padded to it."""
@@ -79,7 +79,7 @@ class PhamInpainter(PhamUNet):
     """
 
     def __init__(self, *, volumetric: bool | str | None = False) -> None:
-        super().__init__(spatial_dims=3 if FLAG_WORDS.get(str(volumetric).lower(), False) else 2)
+        super().__init__(spatial_dims=3 if flag_or(volumetric, False) else 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the network's map for every voxel.

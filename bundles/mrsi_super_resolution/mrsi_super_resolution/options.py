@@ -11,6 +11,9 @@ from mrsikit.super_resolution.options import SuperResolutionOptions
 
 __all__ = ["HfabOptions", "SuperResolutionOptions"]
 
+Blocks = Literal[2, 4, 6, 8, 10, 12]
+"""Numbers of HFABs that a network may have."""
+
 
 class HfabOptions(SuperResolutionOptions):
     """Options of the published network (``reference_hfab.json``)."""
@@ -22,7 +25,7 @@ class HfabOptions(SuperResolutionOptions):
         "1e-5, whose shipped weights saw a small share of the schedule: by PSNR, SSIM and RMSE they trail a spline",
     )
     gated: Flag = option(True, "`false`: the network without GDFN")
-    blocks: Annotated[Literal[2, 4, 6, 8, 10, 12], WHOLE] = option(
+    blocks: Annotated[Blocks, WHOLE] = option(
         8, "number of HFABs; the paper has 8, and only its weights are shipped: train others by `train_hfab.json`"
     )
     factor: Annotated[Literal[4], WHOLE] = option(4, "fine voxels per coarse voxel along each axis in plane")

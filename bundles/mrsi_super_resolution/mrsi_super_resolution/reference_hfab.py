@@ -13,7 +13,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from mrsikit.physics.spatial_encoding import SpatialEncoding
-from mrsikit.runtime.options import FLAG_WORDS
+from mrsikit.runtime.options import flag_or
 from mrsikit.super_resolution.blocks import EnhancedResidualBlock, GatedFeedForward, HighFrequencyAttention
 from mrsikit.super_resolution.network import FLAIR, HAS_FLAIR, INTERPOLATED
 
@@ -36,13 +36,8 @@ def weights_name(*, rate: str = "printed", gated: bool | str = True, blocks: int
         >>> weights_name(rate="high", gated=False, blocks=4)
         'paper_high_rate_without_gdfn_blocks_4'
     """
-    parts = ["paper"] + ["high_rate"] * (rate == "high") + ["without_gdfn"] * (not _as_gated(gated))
+    parts = ["paper"] + ["high_rate"] * (rate == "high") + ["without_gdfn"] * (not flag_or(gated, True))
     return "_".join(parts + [f"blocks_{blocks}"] * (str(blocks) != str(BLOCKS)))
-
-
-def _as_gated(gated: bool | str) -> bool:
-    """Read the option; what it refuses counts as true, because the network is built before the options are checked."""
-    return FLAG_WORDS.get(str(gated).strip().lower(), True)
 
 
 class HfabNetwork(nn.Module):
@@ -95,7 +90,7 @@ class HfabSuperResolution(HfabNetwork):
     """
 
     def __init__(self, *, gated: bool | str = True, blocks: int | str = BLOCKS) -> None:
-        super().__init__(depth=int(blocks) if str(blocks).isdecimal() else BLOCKS, gated=_as_gated(gated))
+        super().__init__(depth=int(blocks) if str(blocks).isdecimal() else BLOCKS, gated=flag_or(gated, True))
         self.encoding = SpatialEncoding("block", self.factor)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -86,6 +86,22 @@ def as_flag(value: object, name: str) -> bool:
     return FLAG_WORDS[word]
 
 
+def flag_or(value: object, otherwise: bool) -> bool:
+    """Read a yes or no option as :func:`as_flag` does; what that refuses counts as ``otherwise``.
+
+    It is for a network, which MONAI builds before the options are checked and reported.
+
+    Args:
+        value: as of :func:`as_flag`.
+        otherwise: result for a value that is neither yes nor no.
+
+    Example:
+        >>> flag_or("no", True), flag_or("perhaps", True)
+        (False, True)
+    """
+    return FLAG_WORDS.get(str(value).strip().lower(), otherwise)
+
+
 def check_device(value: object) -> None:
     """Refuse a device that torch does not know or that is not available.
 

@@ -12,6 +12,7 @@ from mrsikit.runtime.options import (
     Text,
     check_device,
     check_path_option,
+    flag_or,
     option,
 )
 
@@ -30,6 +31,12 @@ def test_flags_that_are_false(value):
 def test_flags_that_are_neither(value):
     with pytest.raises(InputError, match="--overwrite .* neither true nor false"):
         as_flag(value, "overwrite")
+
+
+@pytest.mark.parametrize(("value", "read"), [("YES ", True), (0, False), (None, "otherwise"), ("flase", "otherwise")])
+def test_a_flag_that_is_neither_counts_as_the_other(value, read):
+    for otherwise in (True, False):
+        assert flag_or(value, otherwise) is (otherwise if read == "otherwise" else read)
 
 
 @pytest.mark.parametrize(
