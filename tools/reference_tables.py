@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_tables import table_head, table_line
-from result_tables import BRACKETS, NO_VALUE, Rows
+from result_tables import BRACKETS, NO_VALUE, Rows, find_row, with_interval
 
 FILE = "reference.json"
 OUTCOMES = ("held", "partly", "not held", "cannot be tested here")
@@ -90,10 +90,7 @@ def _claims(claims: Sequence[Mapping[str, Any]], rows: Rows) -> str:
 def _value(named: Sequence[str] | None, rows: Rows) -> str:
     if not named:
         return NO_VALUE
-    for row in rows:
-        if [row["set"], row["condition"], row["method"], row["metric"]] == list(named):
-            if row["mean"] is None:
-                return NO_VALUE
-            low, high = row["ci95"]
-            return f"{row['mean']:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")
-    raise ValueError(f"{', '.join(named)}: no such row in results.json")
+    row = find_row(rows, *named)
+    if row is None:
+        raise ValueError(f"{', '.join(named)}: no such row in results.json")
+    return NO_VALUE if row["mean"] is None else with_interval(row, "%.3g")

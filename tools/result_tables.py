@@ -19,13 +19,19 @@ LINE_LENGTH = 125
 NO_VALUE = "–"
 
 
-def find(rows: Rows, set_: str, condition: str, method: str, metric: str) -> float:
-    """Mean of the requested row; NaN if there is none."""
+def find_row(rows: Rows, set_: str, condition: str, method: str, metric: str) -> dict[str, Any] | None:
+    """Return the requested row; None if there is none."""
     wanted = (set_, condition, method, metric)
     for row in rows:
         if (row["set"], row["condition"], row["method"], row["metric"]) == wanted:
-            return float("nan") if row["mean"] is None else row["mean"]
-    return float("nan")
+            return row
+    return None
+
+
+def find(rows: Rows, set_: str, condition: str, method: str, metric: str) -> float:
+    """Mean of the requested row; NaN if there is none."""
+    row = find_row(rows, set_, condition, method, metric)
+    return float("nan") if row is None or row["mean"] is None else row["mean"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Table:
         present = list(dict.fromkeys(r["set"] for r in chosen))
         present = [s for s in sets if s in present] + [s for s in present if s not in sets]
         cells = {
-            (r["method"], r["set"], r["metric"]): _with_interval(r, self.metrics[r["metric"]])
+            (r["method"], r["set"], r["metric"]): with_interval(r, self.metrics[r["metric"]])
             for r in chosen
             if r["mean"] is not None
         }
@@ -190,7 +196,7 @@ class Headline:
             known = {title: row for title, line in found.items() if (row := line[k]) is not None}
             # values that look alike are alike
             losses = {t: column.loss(float(column.unit % row["mean"])) for t, row in known.items()}
-            texts.append({t: _with_interval(row, column.unit, bold=losses[t] == min(losses.values()) < inf)
+            texts.append({t: with_interval(row, column.unit, bold=losses[t] == min(losses.values()) < inf)
                           for t, row in known.items()})  # fmt: skip
         head = table_head(["method", *(f"{c.title} {c.best}".strip() for c in self.columns)])
         lines = [table_line([title, *(text.get(title, NO_VALUE) for text in texts)]) for title in self.methods]
@@ -203,11 +209,10 @@ class Headline:
         return {name: row["mean"] for name, row in found.items() if row}
 
     def _row(self, rows: Rows, title: str, column: Column) -> dict[str, Any] | None:
-        wanted = (column.set_, column.condition, column.metric)
         for method in self.methods[title]:
-            for row in rows:
-                if (row["set"], row["condition"], row["metric"]) == wanted and row["method"] == method:
-                    return row if row["mean"] is not None else None
+            row = find_row(rows, column.set_, column.condition, method, column.metric)
+            if row is not None:
+                return row if row["mean"] is not None else None
         return None
 
 
@@ -258,7 +263,8 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, LINE_LENGTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _with_interval(row: dict[str, Any], unit: str, *, bold: bool = False) -> str:
+def with_interval(row: dict[str, Any], unit: str, *, bold: bool = False) -> str:
+    """Write a row's mean and, in brackets, its interval, by a printf format."""
     low, high = row["ci95"]
     value = f"**{unit % row['mean']}**" if bold else unit % row["mean"]
     return value + ("" if low is None else f" ({unit % low} to {unit % high})")
