@@ -711,11 +711,22 @@ def _measured(context: Context) -> None:
 
 def _train_on(folder: Path, output: Path, sizes: Mapping[str, int], *, quick: bool) -> None:
     """Train by the public config on the sessions of a folder."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.json"]
-    command += ["--meta_file", "configs/metadata.json", "--dataset_dir", str(folder)]
-    command += ["--weights", str(output / "model.pt"), "--training_dir", str(output / "training")]
-    options = {"epochs": 2 if quick else 12, "iterations_per_epoch": 50, "batch_size": 16, "learning_rate": 0.0003}
-    for name, value in {**options, **{f"network_def#{k}": v for k, v in sizes.items()}}.items():
+    options: dict[str, object] = {
+        "dataset_dir": folder,
+        "epochs": 2 if quick else 12,
+        "iterations_per_epoch": 50,
+        "batch_size": 16,
+    }
+    options |= {"learning_rate": 0.0003, **{f"network_def#{name}": size for name, size in sizes.items()}}
+    _train(output, ["train"], options)
+
+
+def _train(output: Path, configs: Sequence[str], options: Mapping[str, object]) -> None:
+    """Train by public configs; the weights are ``output/model.pt``."""
+    files = str([f"configs/{name}.json" for name in configs])
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", files]
+    given = {"meta_file": "configs/metadata.json", "weights": output / "model.pt", "training_dir": output / "training"}
+    for name, value in {**given, **options}.items():
         command += [f"--{name}", str(value)]
     subprocess.run(command, cwd=BUNDLE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -746,14 +757,10 @@ def _choices(context: Context) -> None:
 
 def _variant(output: Path, options: Mapping[str, object], *, quick: bool) -> VanDeSandeVae:
     """Train a published network of other sizes or weights by the public configs, for a fifth of the usual schedule."""
-    command = [sys.executable, "-m", "monai.bundle", "run", "--meta_file", "configs/metadata.json"]
-    command += ["--config_file", "['configs/train.json','configs/train_van_de_sande.json']"]
-    given = {"subjects": 1000, "epochs": 4, "weights": output / "model.pt", "training_dir": output / "training"}
+    given: dict[str, object] = {"subjects": 1000, "epochs": 4}
     if quick:
-        given |= {"subjects": 40, "validation_subjects": 8, "epochs": 2, "iterations_per_epoch": 5}
-    for name, value in {**given, **options}.items():
-        command += [f"--{name}", str(value)]
-    subprocess.run(command, cwd=BUNDLE, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        given = {"subjects": 40, "validation_subjects": 8, "epochs": 2, "iterations_per_epoch": 5}
+    _train(output, ["train", "train_van_de_sande"], {**given, **options})
     network = van_de_sande_like(output / "model.pt")
     network.load_state_dict(torch.load(output / "model.pt", map_location="cpu", weights_only=True))
     return network.eval()

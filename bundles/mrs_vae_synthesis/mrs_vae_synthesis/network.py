@@ -18,11 +18,15 @@ correcting networks starts at zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 HELD = 20.0
 """Residual, in standard deviations of the noise, at which the networks' input is clipped."""
@@ -210,9 +214,10 @@ class SessionVae(nn.Module):
 
 def network_like(weights: str | Path) -> SessionVae:
     """Build a network of the sizes of a weights file, or of the default sizes if the file holds no such network."""
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        sizes = {
+    return sized_like(
+        weights,
+        SessionVae,
+        lambda state: {
             "points": state["templates"].shape[1] // 2,
             "scores": state["between"].shape[1],
             "session": state["between"].shape[2],
@@ -220,10 +225,25 @@ def network_like(weights: str | Path) -> SessionVae:
             "width": len(state["pool.0.bias"]),
             "sessions": len(state["bank"]),
             "kept": state["bank_transients"].shape[1],
-        }
+        },
+    )
+
+
+def sized_like(
+    weights: str | Path, network: Callable[..., Network], sizes: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+) -> Network:
+    """Build a network of the sizes of a weights file, or of the default sizes if the file holds no such network.
+
+    Args:
+        weights: file of a state dict.
+        network: its class.
+        sizes: reads the arguments of the class off the state dict.
+    """
+    try:
+        found = sizes(torch.load(weights, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError):
-        return SessionVae()  # the check of the weights reports what is wrong with the file
-    return SessionVae(**sizes)
+        found = {}  # the check of the weights reports what is wrong with the file
+    return network(**found)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from mrs_vae_synthesis.linear_initialisation import templates_of
 from mrs_vae_synthesis.matched_filter import as_complex, as_real
-from mrs_vae_synthesis.network import divergence
+from mrs_vae_synthesis.network import divergence, sized_like
 from mrs_vae_synthesis.options import SAMPLINGS, Spread
 from mrs_vae_synthesis.preprocessing import PLAN
 from mrs_vae_synthesis.sessions import Acquisition, Sessions
@@ -80,14 +79,16 @@ class VanDeSandeVae(nn.Module):
 
 def van_de_sande_like(weights: str | Path) -> VanDeSandeVae:
     """Build a network of the sizes of a weights file, or of the default sizes if the file holds no such network."""
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        shapes = [value.shape for name, value in state.items() if name.startswith("encoder.") and value.ndim == 2]
-        return VanDeSandeVae(
-            points=shapes[0][1] // 2, latents=shapes[-1][0] // 2, widths=[shape[0] for shape in shapes[:-1]]
-        )
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError):
-        return VanDeSandeVae()  # the check of the weights reports what is wrong with the file
+    return sized_like(weights, VanDeSandeVae, _sizes)
+
+
+def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    shapes = [value.shape for name, value in state.items() if name.startswith("encoder.") and value.ndim == 2]
+    return {
+        "points": shapes[0][1] // 2,
+        "latents": shapes[-1][0] // 2,
+        "widths": [shape[0] for shape in shapes[:-1]],
+    }
 
 
 def _layers(sizes: Sequence[int], outputs: int) -> nn.Sequential:
