@@ -79,9 +79,18 @@ def precise_dmi_cnn(weights: str = "model_cnn.pt") -> PreciseDmiCnn | None:
     return network.cnn.eval()
 
 
-def add_peaks(context: Context, condition: str, method: str, metric: str, values: Sequence[float], n: int) -> None:
-    """One row a peak; its interval is the metric's own, given by the caller as a half-width or not at all."""
-    for name, value in zip(PEAKS, values, strict=True):
+def add_peaks(
+    context: Context,
+    condition: str,
+    method: str,
+    metric: str,
+    values: Sequence[float],
+    n: int,
+    *,
+    names: Sequence[str] = PEAKS,
+) -> None:
+    """One row for each of these peaks, without an interval."""
+    for name, value in zip(names, values, strict=True):
         context.rows.append(
             {"set": name, "condition": condition, "method": method, "metric": metric,
              "mean": float(f"{value:.4g}"), "ci95": [None, None], "n": n}

@@ -81,11 +81,7 @@ IN_VIVO = dict(list(TUNED.items())[1:])
 
 def add_ratios(context: Context, condition: str, method: str, metric: str, values: Sequence[float], n: int) -> None:
     """One row for each metabolite but water, to which the ratios are."""
-    for name, value in zip(PEAKS[1:], values, strict=True):
-        context.rows.append(
-            {"set": name, "condition": condition, "method": method, "metric": metric,
-             "mean": float(f"{value:.4g}"), "ci95": [None, None], "n": n}
-        )  # fmt: skip
+    add_peaks(context, condition, method, metric, values, n, names=PEAKS[1:])
 
 
 def single_voxel(cnn: PreciseDmiCnn, fids: Tensor) -> Tensor:
@@ -457,6 +453,15 @@ def _uneven(phantom: DmiPhantom, snr: float, generator: torch.Generator) -> Tens
     return PROMPT.simulate(truth, **state, noise=noise, generator=generator)
 
 
+def _rat_maps(tuned: Method, fids: Tensor, strengths: dict[str, float]) -> dict[str, np.ndarray]:
+    """Ratios (V, K - 1) by the fit, the network alone, ours with its prior, and the published method, by its lambda."""
+    fitted = fit(fids, PROMPT)
+    maps = {OURS: fitted[:4].T.numpy(), CNN: single_voxel(tuned.cnn, fids).numpy()}
+    maps[ROBUST] = smoothed(RobustPrior(), fitted[:4].T, fitted[4:8].T, tuned.mri, tuned.mask)
+    maps |= {method: tuned(fids, strength).numpy() for method, strength in strengths.items()}
+    return {method: ratios(values) for method, values in maps.items()}
+
+
 def _record_rat(
     context: Context, condition: str, phantom: DmiPhantom, found: dict[str, list[np.ndarray]]
 ) -> dict[str, np.ndarray]:
@@ -494,18 +499,13 @@ def _figure_9(context: Context) -> None:
     shape, spacing = ((11, 11, 11), (2.0, 2.0, 2.0)) if context.quick else ((22, 11, 22), (1.0, 2.0, 1.0))
     for visible in (True, False):
         phantom = rat_brain(shape, spacing, visible=visible, rng=np.random.default_rng(context.seed))
-        mask, mri = phantom.mask, on_grid(phantom)
-        tuned, robust = reference_method(context, cnn, mri, mask), RobustPrior()
+        tuned = reference_method(context, cnn, on_grid(phantom), phantom.mask)
         generator = torch.Generator().manual_seed(context.seed)
         found: dict[str, list[np.ndarray]] = {}
         for _ in tqdm(range(count), desc="Fig. 9", leave=False):
             fids = _uneven(phantom, SNR_OF_THE_FINE_GRID, generator)
-            fitted = fit(fids, PROMPT)
-            parts = {OURS: fitted[:4].T.numpy(), CNN: single_voxel(cnn, fids).numpy()}
-            parts[ROBUST] = smoothed(robust, fitted[:4].T, fitted[4:8].T, mri, mask)
-            parts |= {method: tuned(fids, strength).numpy() for method, strength in _some(context, IN_VIVO).items()}
-            for method, values in parts.items():
-                found.setdefault(method, []).append(ratios(values))
+            for method, values in _rat_maps(tuned, fids, _some(context, IN_VIVO)).items():
+                found.setdefault(method, []).append(values)
         condition = "rat's brain, 2 uL" + ("" if visible else f", {UNSEEN}")
         _record_rat(context, condition, phantom, found)
 
@@ -521,21 +521,17 @@ def _figure_10(context: Context) -> None:
         return
     count = 2 if context.quick else 12
     phantom = rat_brain((11, 11, 11), (2.5, 2.5, 2.5), visible=True, rng=np.random.default_rng(context.seed))
-    mask, mri = phantom.mask, on_grid(phantom)
+    mask = phantom.mask
     # so small a brain has few voxels: as many steps as for the larger ones take more epochs
-    tuned, robust = reference_method(context, cnn, mri, mask, epochs=20), RobustPrior()
+    tuned = reference_method(context, cnn, on_grid(phantom), mask, epochs=20)
     spreads = {}
     for averages in tqdm(AVERAGES[::2] if context.quick else AVERAGES, desc="Fig. 10", leave=False):
         generator = torch.Generator().manual_seed(context.seed)
         found: dict[str, list[np.ndarray]] = {}
         for _ in range(count):
             fids = _uneven(phantom, SNR_OF_ONE_AVERAGE * math.sqrt(averages), generator)
-            fitted = fit(fids, PROMPT)
-            parts = {OURS: fitted[:4].T.numpy(), CNN: single_voxel(cnn, fids).numpy()}
-            parts[MODERATE] = tuned(fids, TUNED[MODERATE]).numpy()
-            parts[ROBUST] = smoothed(robust, fitted[:4].T, fitted[4:8].T, mri, mask)
-            for method, values in parts.items():
-                found.setdefault(method, []).append(ratios(values))
+            for method, values in _rat_maps(tuned, fids, {MODERATE: TUNED[MODERATE]}).items():
+                found.setdefault(method, []).append(values)
             for threshold in (0.1, 0.2):
                 maps = np.zeros((*mask.shape, len(PEAKS) - 1))
                 maps[mask] = found[OURS][-1]

@@ -116,10 +116,8 @@ def fine_tuned(
     with torch.no_grad():
         before = layers(features)
     optimiser = torch.optim.Adam(layers.parameters(), learning_rate)
-    if batch == "neighbourhood":
-        losses = _neighbourhood_losses(layers, features, before, pairs, weights, strength, epochs, generator)
-    else:
-        losses = _pair_losses(layers, features, before, pairs, weights, strength, steps, fewest_pairs, generator)
+    task = _FineTuning(layers, features, before, pairs, weights, strength, generator)
+    losses = task.by_neighbourhood(epochs) if batch == "neighbourhood" else task.by_pairs(steps, fewest_pairs)
     for loss in losses:
         optimiser.zero_grad()
         loss.backward()
@@ -128,58 +126,51 @@ def fine_tuned(
         return layers(features)
 
 
-def _neighbourhood_losses(
-    layers: torch.nn.Module,
-    features: Tensor,
-    before: Tensor,
-    pairs: Tensor,
-    weights: Tensor,
-    strength: float,
-    epochs: int,
-    generator: torch.Generator,
-) -> Iterator[Tensor]:
-    """Loss of one batch after the other: a voxel with its neighbours, all voxels in random order in each epoch."""
-    both = torch.cat([pairs, pairs.flip(1)])
-    order = torch.argsort(both[:, 0], stable=True)
-    sizes = torch.bincount(both[:, 0], minlength=len(features)).tolist()
-    around = both[order, 1].split(sizes)
-    pull = torch.cat([weights, weights])[order].split(sizes)
-    for _ in range(epochs):
-        for voxel in torch.randperm(len(features), generator=generator).tolist():
-            chosen = torch.cat([torch.tensor([voxel]), around[voxel]])
-            now = layers(features[chosen])
-            faithful = ((now - before[chosen]) ** 2).sum(1)
-            smooth = pull[voxel] * ((now[:1] - now[1:]) ** 2).sum(1)
-            yield (faithful.sum() + strength * smooth.sum()) / len(chosen)
+@dataclass(frozen=True)
+class _FineTuning:
+    """Arguments of :func:`fine_tuned`, with the layers to train and what they gave before, (V, K)."""
 
+    layers: torch.nn.Module
+    features: Tensor
+    before: Tensor
+    pairs: Tensor
+    weights: Tensor
+    strength: float
+    generator: torch.Generator
 
-def _pair_losses(
-    layers: torch.nn.Module,
-    features: Tensor,
-    before: Tensor,
-    pairs: Tensor,
-    weights: Tensor,
-    strength: float,
-    steps: int,
-    fewest_pairs: int,
-    generator: torch.Generator,
-) -> Iterator[Tensor]:
-    """Loss of one step after the other: many pairs, drawn from the whole data set."""
-    size = min(max(fewest_pairs, len(pairs) // 16), len(pairs))
-    # in a plane a voxel has 4 pairs at most, in space 13
-    neighbourhood = 9.0 if len(pairs) < 6 * len(features) else 27.0
-    # a pair stands in the sums of both its voxels, and a voxel has as many pairs as neighbours
-    per_voxel = 2.0 * len(pairs) / len(features)
-    for _ in range(steps):
-        chosen = torch.randint(len(pairs), (size,), generator=generator)
-        # a voxel of several pairs goes through the layers once
-        voxels, places = torch.unique(pairs[chosen], return_inverse=True)
-        now = layers(features[voxels])
-        change = ((now - before[voxels]) ** 2).sum(1)
-        here, there = now[places[:, 0]], now[places[:, 1]]
-        faithful = change[places].sum(1)
-        smooth = 2.0 * weights[chosen] * ((here - there) ** 2).sum(1)
-        yield (faithful / per_voxel + strength / neighbourhood * smooth).mean()
+    def by_neighbourhood(self, epochs: int) -> Iterator[Tensor]:
+        """Loss of one batch after the other: a voxel with its neighbours, all voxels in random order in each epoch."""
+        both = torch.cat([self.pairs, self.pairs.flip(1)])
+        order = torch.argsort(both[:, 0], stable=True)
+        sizes = torch.bincount(both[:, 0], minlength=len(self.features)).tolist()
+        around = both[order, 1].split(sizes)
+        pull = torch.cat([self.weights, self.weights])[order].split(sizes)
+        for _ in range(epochs):
+            for voxel in torch.randperm(len(self.features), generator=self.generator).tolist():
+                chosen = torch.cat([torch.tensor([voxel]), around[voxel]])
+                now = self.layers(self.features[chosen])
+                faithful = ((now - self.before[chosen]) ** 2).sum(1)
+                smooth = pull[voxel] * ((now[:1] - now[1:]) ** 2).sum(1)
+                yield (faithful.sum() + self.strength * smooth.sum()) / len(chosen)
+
+    def by_pairs(self, steps: int, fewest: int) -> Iterator[Tensor]:
+        """Loss of one step after the other: many pairs, drawn from the whole data set."""
+        count, voxels_there = len(self.pairs), len(self.features)
+        size = min(max(fewest, count // 16), count)
+        # in a plane a voxel has 4 pairs at most, in space 13
+        neighbourhood = 9.0 if count < 6 * voxels_there else 27.0
+        # a pair stands in the sums of both its voxels, and a voxel has as many pairs as neighbours
+        per_voxel = 2.0 * count / voxels_there
+        for _ in range(steps):
+            chosen = torch.randint(count, (size,), generator=self.generator)
+            # a voxel of several pairs goes through the layers once
+            voxels, places = torch.unique(self.pairs[chosen], return_inverse=True)
+            now = self.layers(self.features[voxels])
+            change = ((now - self.before[voxels]) ** 2).sum(1)
+            here, there = now[places[:, 0]], now[places[:, 1]]
+            faithful = change[places].sum(1)
+            smooth = 2.0 * self.weights[chosen] * ((here - there) ** 2).sum(1)
+            yield (faithful / per_voxel + self.strength / neighbourhood * smooth).mean()
 
 
 def fine_tuned_amplitudes(

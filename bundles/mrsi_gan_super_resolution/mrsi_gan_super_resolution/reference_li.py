@@ -23,7 +23,7 @@ class Generator(nn.Module):
     """U-Net generator of convolutions and PReLU only: it adds a residual to an interpolated map.
 
     Strided convolutions halve the resolution, not pooling; transposed convolutions double it. The buffer ``error`` is
-    the root mean square error in tissue at the end of the training, relative to the map's maximum.
+    the root mean square error in tissue at the end of the training, relative to the map's maximum; no run states it.
 
     Args:
         two_inputs: whether the second input channel is an MRI.
